@@ -1,0 +1,94 @@
+//! Wall time, days, and the clock that a simulation can replace.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Nanoseconds since 1970-01-01 UTC. Negative is before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixNanos(pub i64);
+
+/// Nanoseconds in one UTC day.
+pub const DAY_NS: i64 = 86_400_000_000_000;
+
+/// A UTC day: days since 1970-01-01.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(pub i32);
+
+impl Day {
+    /// The day an instant falls into.
+    pub fn of(ts: UnixNanos) -> Day {
+        Day(ts.0.div_euclid(DAY_NS) as i32)
+    }
+
+    /// Nanoseconds of the first instant of the day (saturating at the ends of `i64`).
+    pub fn start_ns(self) -> i64 {
+        i64::from(self.0).saturating_mul(DAY_NS)
+    }
+}
+
+impl fmt::Display for Day {
+    /// `YYYY-MM-DD`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let date = chrono::DateTime::from_timestamp(i64::from(self.0) * 86_400, 0);
+        match date {
+            Some(date) => write!(f, "{}", date.format("%Y-%m-%d")),
+            None => write!(f, "day{}", self.0),
+        }
+    }
+}
+
+/// Where "now" comes from. Never used for correctness, only for courtesy: ages, limits, metrics.
+pub trait Clock: Send + Sync + 'static {
+    /// Wall time.
+    fn now(&self) -> UnixNanos;
+    /// Nanoseconds of a clock that never goes back, from an arbitrary zero.
+    fn monotonic_ns(&self) -> u64;
+}
+
+/// The machine's clocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[allow(clippy::disallowed_methods)] // the one place that may
+    fn now(&self) -> UnixNanos {
+        let now = std::time::SystemTime::now();
+        match now.duration_since(std::time::UNIX_EPOCH) {
+            Ok(since) => UnixNanos(since.as_nanos() as i64),
+            Err(before) => UnixNanos(-(before.duration().as_nanos() as i64)),
+        }
+    }
+
+    #[allow(clippy::disallowed_methods)] // the one place that may
+    fn monotonic_ns(&self) -> u64 {
+        use std::sync::OnceLock;
+        static ZERO: OnceLock<std::time::Instant> = OnceLock::new();
+        ZERO.get_or_init(std::time::Instant::now).elapsed().as_nanos() as u64
+    }
+}
+
+/// A clock that a test moves by hand. Clones share the time.
+#[derive(Clone, Debug, Default)]
+pub struct ManualClock(Arc<AtomicI64>);
+
+impl ManualClock {
+    /// A clock that stands at `start`.
+    pub fn new(start: UnixNanos) -> ManualClock {
+        ManualClock(Arc::new(AtomicI64::new(start.0)))
+    }
+
+    /// Moves the clock by `by_ns` nanoseconds.
+    pub fn advance(&self, by_ns: i64) {
+        self.0.fetch_add(by_ns, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> UnixNanos {
+        UnixNanos(self.0.load(Ordering::SeqCst))
+    }
+    fn monotonic_ns(&self) -> u64 {
+        self.0.load(Ordering::SeqCst) as u64
+    }
+}

@@ -1,0 +1,105 @@
+//! Evaluation over pages. See [`crate`] for the life of a query.
+
+pub mod overlap;
+
+use base::{Labels, PageView};
+
+use crate::plan::QueryError;
+use overlap::StreamRange;
+
+/// A set of pages that share a stream table: one part, one head, one sealed row group.
+#[derive(Clone, Debug, Default)]
+pub struct StreamSource {
+    /// Labels of each stream; `Run::stream` of its pages indexes this.
+    pub streams: Vec<Labels>,
+}
+
+/// Whether more pages can still change the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// This worker needs no more pages of the range it was asked about.
+    Enough,
+}
+
+/// One thread's evaluation of one leaf, with private scratch space.
+pub struct Worker {
+    _private: (),
+}
+
+impl Worker {
+    /// Tells the worker which stream table the next pages refer to.
+    pub fn source(&mut self, _source: &StreamSource) -> Result<(), QueryError> {
+        unimplemented!()
+    }
+    /// Evaluates one page.
+    pub fn page(&mut self, _page: &PageView<'_>) -> Result<Flow, QueryError> {
+        unimplemented!()
+    }
+    /// For log queries: rows at or beyond this instant (older for backward, newer for forward)
+    /// cannot be in the answer any more. `None` while any row can.
+    pub fn threshold(&self) -> Option<i64> {
+        unimplemented!()
+    }
+    /// The result so far, ready to merge.
+    pub fn finish(self) -> Partial {
+        unimplemented!()
+    }
+}
+
+/// What a leaf knows after some of its rows. Merging is associative and commutative.
+#[derive(Clone, Debug, Default)]
+pub struct Partial {
+    _private: (),
+}
+
+impl Partial {
+    /// Takes in `other`, which comes from other rows of the same leaf (or the same overlap rows).
+    pub fn merge(&mut self, _other: Partial) -> Result<(), QueryError> {
+        unimplemented!()
+    }
+}
+
+/// What a query answers.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// A log query: streams sorted by label text.
+    Streams(Vec<Stream>),
+    /// An instant metric query.
+    Vector(Vec<(Labels, Sample)>),
+    /// A range metric query.
+    Matrix(Vec<(Labels, Vec<Sample>)>),
+    /// A constant expression, instant.
+    Scalar(Sample),
+}
+
+/// A value at an instant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// Milliseconds since 1970.
+    pub ts_ms: i64,
+    /// The value.
+    pub value: f64,
+}
+
+/// Lines that share their labels.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// Stream labels, metadata and parsed labels together.
+    pub labels: Labels,
+    /// In the query's direction.
+    pub entries: Vec<Entry>,
+}
+
+/// One line of a result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Nanoseconds since 1970.
+    pub ts_ns: i64,
+    /// The line after the pipeline.
+    pub line: Vec<u8>,
+}
+
+/// Makes the ranges that a source's pages cover known to the querier.
+pub type Ranges = Vec<StreamRange>;

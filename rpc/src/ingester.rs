@@ -1,0 +1,200 @@
+//! What an ingester does for distributors and queriers.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use base::{Batch, ErrorKind, Labels, Run, StoreId, TenantId};
+use logql::engine::Partial;
+use logql::engine::overlap::{Overlaps, StreamRange};
+use logql::plan::{Leaf, QueryError};
+use logql::syntax::Matcher;
+
+/// Calls to one ingester. `Clone`-able behind an `Arc`.
+#[async_trait]
+pub trait IngesterApi: Send + Sync + 'static {
+    /// The store this ingester writes to; fixed while it runs (B6).
+    fn store(&self) -> StoreId;
+
+    /// Asks the owner which rows it will take (B5). Consumes rate tokens for the admitted rows and
+    /// registers their streams.
+    async fn admit(&self, request: AdmitRequest) -> Result<Admission, IngesterError>;
+
+    /// Stores the batches verbatim. Returns after every one is fsynced (W1) and visible to
+    /// queries, or refuses all of them.
+    async fn append(&self, batches: Vec<Batch>) -> Result<(), IngesterError>;
+
+    /// Evaluates a leaf over the rows held here that are in no commit at or before `view` (R1).
+    async fn select(&self, request: SelectRequest) -> Result<SelectAnswer, IngesterError>;
+
+    /// Streams with rows held here that are in no commit at or before `view` (R1).
+    async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError>;
+}
+
+/// Rows offered to the owner, as columns, without their bytes.
+#[derive(Clone, Debug)]
+pub struct AdmitRequest {
+    /// Whose rows.
+    pub tenant: TenantId,
+    /// Labels of the streams that `runs` name.
+    pub streams: Vec<Labels>,
+    /// Streams of the rows.
+    pub runs: Vec<Run>,
+    /// Timestamps.
+    pub ts_ns: Vec<i64>,
+    /// Line and metadata bytes of each row.
+    pub sizes: Vec<u32>,
+}
+
+/// The owner's answer: all rows are admitted but those rejected.
+#[derive(Clone, Debug, Default)]
+pub struct Admission {
+    /// One entry per stream with rejected rows, in the order of the request.
+    pub rejected: Vec<Rejection>,
+}
+
+/// Rows of one stream that are not admitted.
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    /// Index into [`AdmitRequest::streams`].
+    pub stream: u32,
+    /// Rows of the request, ascending, with the reason for each.
+    pub rows: Vec<(u32, RejectReason)>,
+}
+
+/// Why the owner does not take a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RejectReason {
+    /// Before the out-of-order window; the oldest acceptable timestamp, nanoseconds.
+    TooFarBehind {
+        /// Oldest acceptable timestamp, nanoseconds.
+        oldest_ns: i64,
+    },
+    /// Over the per-stream rate.
+    StreamRate {
+        /// Limit in bytes per second.
+        limit_bytes: u64,
+        /// Bytes of the stream in this request.
+        request_bytes: u64,
+    },
+    /// A new stream over the tenant's number of active streams.
+    StreamLimit,
+}
+
+/// What to evaluate, and against which view of the catalog.
+#[derive(Clone)]
+pub struct SelectRequest {
+    /// Whose rows.
+    pub tenant: TenantId,
+    /// The leaf of the plan.
+    pub leaf: Arc<Leaf>,
+    /// V: the commit the querier read the catalog to.
+    pub view: u64,
+    /// G: stores taken as gone.
+    pub gone: Vec<StoreId>,
+    /// Instants to be answered as rows.
+    pub overlaps: Arc<Overlaps>,
+    /// Ends the work within a page or two.
+    pub cancel: base::shutdown::Shutdown,
+}
+
+/// Answer to [`SelectRequest`].
+#[derive(Clone, Debug)]
+pub enum SelectAnswer {
+    /// V is below the commit up to which this ingester dropped rows: read the catalog, ask again.
+    Behind {
+        /// At least this commit must be read.
+        floor: u64,
+    },
+    /// The rows held here, evaluated.
+    Rows {
+        /// Every stream that is included, with the range of its included rows.
+        ranges: Vec<StreamRange>,
+        /// The result.
+        partial: Partial,
+        /// What was read, for the answer's statistics.
+        stats: ReadStats,
+    },
+}
+
+/// Which streams.
+#[derive(Clone, Debug)]
+pub struct StreamsRequest {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Any of these matcher lists must match; empty = all streams.
+    pub selectors: Vec<Vec<Matcher>>,
+    /// Rows with `from_ns <= ts < to_ns`.
+    pub from_ns: i64,
+    /// See `from_ns`.
+    pub to_ns: i64,
+    /// V.
+    pub view: u64,
+    /// G.
+    pub gone: Vec<StoreId>,
+}
+
+/// Answer to [`StreamsRequest`].
+#[derive(Clone, Debug)]
+pub enum StreamsAnswer {
+    /// As in [`SelectAnswer::Behind`].
+    Behind {
+        /// At least this commit must be read.
+        floor: u64,
+    },
+    /// Streams, each once, in no order.
+    Streams(Vec<Labels>),
+}
+
+/// What an evaluation read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadStats {
+    /// Rows looked at.
+    pub rows: u64,
+    /// Raw line bytes looked at.
+    pub line_bytes: u64,
+    /// Raw metadata bytes looked at.
+    pub metadata_bytes: u64,
+    /// Stored (compressed) bytes read.
+    pub stored_bytes: u64,
+    /// Pages looked at.
+    pub pages: u64,
+    /// Pages that sketches or ranges ruled out.
+    pub pages_pruned: u64,
+    /// Rows left after the pipeline.
+    pub rows_selected: u64,
+}
+
+/// Why an ingester does not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum IngesterError {
+    /// The query itself fails.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// Not now: shutting down, disk full, memory or WAL limit. The text names which.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Stored bytes are damaged; names the file.
+    #[error("{0}")]
+    Corrupt(String),
+    /// The caller went away or the deadline passed.
+    #[error("the request was cancelled")]
+    Cancelled,
+    /// A bug.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl IngesterError {
+    /// Who may retry.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            IngesterError::Query(QueryError::Internal(_)) | IngesterError::Internal(_) => {
+                ErrorKind::Internal
+            }
+            IngesterError::Query(_) => ErrorKind::Invalid,
+            IngesterError::Unavailable(_) => ErrorKind::Unavailable,
+            IngesterError::Corrupt(_) => ErrorKind::Corrupt,
+            IngesterError::Cancelled => ErrorKind::Timeout,
+        }
+    }
+}

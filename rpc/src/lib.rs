@@ -1,0 +1,9 @@
+//! The traits services call each other by, their in-process implementation, and the HTTP table.
+//!
+//! A caller holds `Arc<dyn IngesterApi>` and cannot tell whether the other side is in this process.
+//! Owns: the traits and their model types, error kind -> HTTP status, the HTTP layers every service
+//! shares (tenant, body cap, metrics by route, panic). Does not own: what any call means.
+
+pub mod ingester;
+
+pub use ingester::IngesterApi;
