@@ -217,8 +217,8 @@ mod tests {
                 );
             }
             let ones: Vec<usize> = (0..len).filter(|&i| plain[i]).collect();
-            prop_assert_eq!(map.iter().collect::<Vec<_>>(), ones.clone());
             prop_assert_eq!(map.count(), ones.len());
+            prop_assert_eq!(&map.iter().collect::<Vec<_>>(), &ones);
             let mut walked = Vec::new();
             let mut at = 0;
             while let Some(row) = map.next(at) {
