@@ -88,8 +88,20 @@ pub struct Sample {
 pub struct Stream {
     /// Stream labels, metadata and parsed labels together.
     pub labels: Labels,
+    /// How `labels` divides by origin, each division that occurs among `entries` once. The labels
+    /// in neither part are stream labels.
+    pub origins: Vec<Origins>,
     /// In the query's direction.
     pub entries: Vec<Entry>,
+}
+
+/// Which labels of an entry are not stream labels (`categorize-labels`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origins {
+    /// Structured metadata.
+    pub metadata: Labels,
+    /// What the pipeline made: parsed, formatted and renamed labels, `__error__` and its details.
+    pub parsed: Labels,
 }
 
 /// One line of a result.
@@ -97,6 +109,8 @@ pub struct Stream {
 pub struct Entry {
     /// Nanoseconds since 1970.
     pub ts_ns: i64,
+    /// Index into [`Stream::origins`].
+    pub origins: u32,
     /// The line after the pipeline.
     pub line: Vec<u8>,
 }
