@@ -4,6 +4,7 @@
 //! Owns: the traits and their model types, error kind -> HTTP status, the HTTP layers every service
 //! shares (tenant, body cap, metrics by route, panic). Does not own: what any call means.
 
+pub mod http;
 pub mod ingester;
 
 pub use ingester::IngesterApi;
