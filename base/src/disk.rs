@@ -1,7 +1,13 @@
 //! The few file operations that durable state needs, so that a simulation can break each of them (W6).
 
+mod os;
+pub mod sim;
+
 use std::io;
 use std::path::Path;
+
+pub use os::OsDisk;
+pub use sim::SimDisk;
 
 /// A local disk. Implementations: the operating system's and the simulated one of tests.
 pub trait Disk: Send + Sync + 'static {
@@ -17,9 +23,24 @@ pub trait Disk: Send + Sync + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the entries of `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Bytes free for this process on the file system of `dir`.
-    fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
+    /// Bytes free for this process on the file system of `dir`, and its size in bytes.
+    fn space(&self, dir: &Path) -> io::Result<Space>;
+    /// Takes an exclusive lock on `path` (made if missing) until the guard is dropped or the
+    /// process ends. Held by another process: `WouldBlock`.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>>;
 }
+
+/// Room on a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes this process may still write.
+    pub free_bytes: u64,
+    /// Size of the file system.
+    pub total_bytes: u64,
+}
+
+/// Ends a lock when it is dropped.
+pub trait DiskLock: Send + Sync {}
 
 /// An open file of a [`Disk`].
 pub trait DiskFile: Send + Sync {

@@ -1,0 +1,57 @@
+//! Settings of an ingester. Durations and sizes in their own types; defaults are production's.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base::ByteSize;
+
+/// What the process's configuration says about its ingester.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The write-ahead log (`ingester.wal`).
+    pub wal: wal::Config,
+    /// Whether SIGTERM flushes before it ends (`ingester.wal.flush_on_shutdown`). Without it the
+    /// WAL keeps the rows and the next start replays them.
+    pub flush_on_shutdown: bool,
+    /// A (tenant, day) without an append for this long is flushed (`ingester.chunk_idle_period`).
+    pub chunk_idle_period: Duration,
+    /// A (tenant, day) whose oldest unflushed batch arrived this long ago is flushed
+    /// (`ingester.max_chunk_age`).
+    pub max_chunk_age: Duration,
+    /// How often idleness and age are looked at (`ingester.flush_check_period`).
+    pub flush_check_period: Duration,
+    /// Raw bytes of a (tenant, day) that start a flush. More: fewer and larger parts, more memory,
+    /// a longer WAL to replay.
+    pub flush_bytes: ByteSize,
+    /// Flushes at the same time (`ingester.concurrent_flushes`, at most the number of cores).
+    pub concurrent_flushes: usize,
+    /// How long flushed rows are kept for queries that read the catalog before the flush
+    /// (courtesy: an older view is answered `Behind`).
+    pub flushed_retain: Duration,
+    /// Most bytes of flushed rows kept that way, over all tenants.
+    pub flushed_retain_bytes: ByteSize,
+    /// Ceiling of memory for unflushed rows, compressed ones at their compressed size. An append
+    /// that would pass it is refused with 503.
+    pub memory_limit: ByteSize,
+    /// Where `/ingester/prepare_shutdown` puts its mark (`ingester.shutdown_marker_path`, a
+    /// directory). `None`: that endpoint answers 500, as Loki's.
+    pub shutdown_marker_path: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            wal: wal::Config::default(),
+            flush_on_shutdown: false,
+            chunk_idle_period: Duration::from_secs(30 * 60),
+            max_chunk_age: Duration::from_secs(2 * 60 * 60),
+            flush_check_period: Duration::from_secs(30),
+            flush_bytes: ByteSize(128 << 20),
+            concurrent_flushes: 2,
+            flushed_retain: Duration::from_secs(60),
+            flushed_retain_bytes: ByteSize(64 << 20),
+            memory_limit: ByteSize(512 << 20),
+            shutdown_marker_path: None,
+        }
+    }
+}

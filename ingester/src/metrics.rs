@@ -1,0 +1,1 @@
+//! Names of the metrics this crate writes, with their labels beside them.
