@@ -1,1 +1,37 @@
-//! .
+//! The part: one immutable columnar object with rows of one tenant and one UTC day.
+//!
+//! Owns the format (`docs/formats/part.md` draws every byte), sealing rows into a part, merging
+//! parts, and decoding pages of a part into [`base::PageView`]s. Does not own where the bytes live:
+//! they come through [`RangeRead`], and no function here touches a file, a socket or a clock.
+//!
+//! A part in object storage and a sealed unit in memory are the same image. Its life:
+//! 1. [`seal`] sorts rows by (stream labels, timestamp), drops exact duplicates, cuts row groups and
+//!    pages, compresses, sketches, and appends the footer. [`merge`] does the same from parts.
+//! 2. [`Footer::open`] reads the last bytes: streams, directory, where sketches are.
+//! 3. [`Footer::select`] finds streams, [`Footer::candidates`] pages by stream and time,
+//!    [`Footer::page_mask`] pages by text.
+//! 4. [`Footer::column_ranges`] and [`Footer::line_ranges`] say what to read, [`Fetched`] holds it,
+//!    [`GroupReader`] decodes it into reused buffers.
+//!
+//! **Invariant:** rows of a part are sorted by (stream labels, timestamp), no two are equal; every
+//! stored byte is under a checksum that is verified before it is used; a sketch never hides a row
+//! that contains the needle; offsets are relative to the part, so that a part may lie anywhere in a
+//! bundle object.
+
+pub mod codec;
+pub mod error;
+pub mod footer;
+pub mod merge;
+pub mod options;
+pub mod read;
+pub mod seal;
+pub mod sketch;
+
+pub use codec::Codec;
+pub use error::Error;
+pub use footer::{Footer, Group, Page, Run, Stream};
+pub use merge::{Input, merge};
+pub use options::Options;
+pub use read::{Columns, DecodedPage, Fetched, GroupReader, RangeRead};
+pub use seal::{Image, Source, seal};
+pub use sketch::Needle;
