@@ -12,6 +12,9 @@ use overlap::StreamRange;
 pub struct StreamSource {
     /// Labels of each stream; `Run::stream` of its pages indexes this.
     pub streams: Vec<Labels>,
+    /// Sources that arrived earlier have the lower number. Rows of one stream and instant are
+    /// answered in the order (source, row); it never decides what is in an aggregate.
+    pub order: u64,
 }
 
 /// Whether more pages can still change the answer.
@@ -33,8 +36,12 @@ impl Worker {
     pub fn source(&mut self, _source: &StreamSource) -> Result<(), QueryError> {
         unimplemented!()
     }
-    /// Evaluates one page.
+    /// Evaluates one page, which follows the one before it in the source.
     pub fn page(&mut self, _page: &PageView<'_>) -> Result<Flow, QueryError> {
+        unimplemented!()
+    }
+    /// Evaluates one page whose first row has this number in the source: for pages out of order.
+    pub fn page_at(&mut self, _first_row: u64, _page: &PageView<'_>) -> Result<Flow, QueryError> {
         unimplemented!()
     }
     /// For log queries: rows at or beyond this instant (older for backward, newer for forward)
@@ -59,6 +66,23 @@ impl Partial {
     pub fn merge(&mut self, _other: Partial) -> Result<(), QueryError> {
         unimplemented!()
     }
+    /// What was looked at to get here.
+    pub fn stats(&self) -> Stats {
+        unimplemented!()
+    }
+}
+
+/// Work done, as the `stats` of an answer tell it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Rows of selected streams in the pages seen.
+    pub rows: u64,
+    /// Bytes of their lines.
+    pub line_bytes: u64,
+    /// Bytes of their structured metadata.
+    pub metadata_bytes: u64,
+    /// Rows that passed the pipeline.
+    pub selected_rows: u64,
 }
 
 /// What a query answers.
@@ -113,7 +137,16 @@ pub struct Entry {
     pub origins: u32,
     /// The line after the pipeline.
     pub line: Vec<u8>,
+    /// Structured metadata; empty unless [`crate::plan::Params::categorize`].
+    pub structured_metadata: Labels,
+    /// Parsed labels and errors; empty unless [`crate::plan::Params::categorize`].
+    pub parsed: Labels,
 }
 
 /// Makes the ranges that a source's pages cover known to the querier.
 pub type Ranges = Vec<StreamRange>;
+
+/// Prints a sample value as Go's `strconv.FormatFloat(v, 'f', -1, 64)`: shortest, no exponent.
+pub fn format_value(_value: f64) -> String {
+    unimplemented!()
+}

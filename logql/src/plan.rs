@@ -34,6 +34,12 @@ pub struct Params {
     pub direction: Direction,
     /// Most series in the answer; 0 = no limit.
     pub max_series: usize,
+    /// Most bytes that one worker or one partial may hold (series, samples, entries); 0 = no
+    /// limit. Above it the query fails with [`QueryError::Limited`].
+    pub max_memory_bytes: u64,
+    /// Log queries: group by stream labels only and give each entry its structured metadata and
+    /// its parsed labels apart (`categorize-labels`).
+    pub categorize: bool,
 }
 
 /// Why a query cannot be planned or evaluated. `text` is what the user of Loki sees.
@@ -118,16 +124,25 @@ impl Leaf {
     pub fn range(&self) -> TimeRange {
         unimplemented!()
     }
-    /// Columns that are read.
+    /// Columns that are read by a worker without overlaps.
     pub fn needs(&self) -> Needs {
         unimplemented!()
+    }
+    /// Columns that are read by a worker with these overlaps: a row hash covers the whole row.
+    pub fn needs_with(&self, overlaps: &Overlaps) -> Needs {
+        if overlaps.is_empty() { self.needs() } else { Needs { line_bytes: true, metadata: None } }
     }
     /// Every line that counts contains one needle of each group (an AND of ORs), as stored.
     pub fn needles(&self) -> &[Vec<Needle>] {
         unimplemented!()
     }
-    /// A worker for one thread. Rows inside `overlaps` are kept apart as rows (R2).
+    /// A worker for one thread. Rows inside `overlaps` are kept apart as rows (R2). Log queries
+    /// need no overlaps: each of their candidates carries its row hash anyway.
     pub fn worker(self: &Arc<Self>, _overlaps: Arc<Overlaps>) -> Worker {
+        unimplemented!()
+    }
+    /// Whether this leaf selects lines (a log query) rather than samples.
+    pub fn is_log(&self) -> bool {
         unimplemented!()
     }
     /// The partial of no rows.

@@ -39,4 +39,35 @@ impl Overlaps {
     pub fn of(&self, stream: StreamKey) -> &[(i64, i64)] {
         self.streams.get(&stream).map_or(&[], Vec::as_slice)
     }
+
+    /// Instants of a stream that two or more of `sources` cover. Each element is one source.
+    pub fn between(_sources: &[&[StreamRange]]) -> Overlaps {
+        unimplemented!()
+    }
+
+    /// Adds the instants of `other`.
+    pub fn union(&mut self, _other: &Overlaps) {
+        unimplemented!()
+    }
+
+    /// Whether every instant of `other` is in `self`: nothing is left that was not sent as rows.
+    pub fn contains_all(&self, _other: &Overlaps) -> bool {
+        unimplemented!()
+    }
+
+    /// Whether the instant is inside an overlap of the stream.
+    pub fn contains(&self, stream: StreamKey, ts_ns: i64) -> bool {
+        let intervals = self.of(stream);
+        let next = intervals.partition_point(|&(from, _)| from <= ts_ns);
+        next > 0 && ts_ns <= intervals[next - 1].1
+    }
+}
+
+/// Identifies a row among the rows of one stream and instant. `metadata` is in name order.
+pub fn row_hash<'a>(
+    _line: &[u8],
+    _metadata: impl Iterator<Item = (&'a str, &'a [u8])>,
+    _scratch: &mut Vec<u8>,
+) -> u128 {
+    unimplemented!()
 }
