@@ -1,1 +1,51 @@
-fn main() {}
+//! Developer commands: `cargo xtask <command>`.
+
+mod bench;
+mod compat;
+mod conformance;
+mod fuzz;
+mod process;
+mod server;
+mod tidy;
+mod tiers;
+mod tools;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+cargo xtask verify               formatting, clippy, tidy, generated docs: the fast static part
+cargo xtask test                 verify and every tier, as CI runs it
+cargo xtask fix                  the only command that writes: fmt, clippy --fix, docs
+cargo xtask tidy                 floors, file sizes, words that must not appear
+cargo xtask docs [--check]       generate docs/compat.md
+cargo xtask conformance [--url U] [--group G]... [--show N]
+                                 recorded requests against a fresh server, or any URL
+cargo xtask bench [--gb N] [--streams N]
+                                 generate a set, push it, query it, report
+cargo xtask fuzz [TARGET] [--seconds N]
+                                 fuzz decoders with the nightly toolchain
+";
+
+fn main() -> Result<()> {
+    std::env::set_current_dir(process::workspace_root())?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    match command {
+        "verify" => tiers::verify(),
+        "test" => tiers::test(),
+        "fix" => tiers::fix(),
+        "tidy" => tidy::run(),
+        "docs" => compat::run(rest.iter().any(|argument| argument == "--check")),
+        "conformance" => conformance::run(&conformance::Options::parse(rest)?),
+        "bench" => bench::run(rest),
+        "fuzz" => fuzz::run(rest),
+        "help" | "-h" | "--help" => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        other => bail!("unknown command {other:?}\n\n{USAGE}"),
+    }
+}

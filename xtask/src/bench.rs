@@ -1,0 +1,53 @@
+//! The side-by-side benchmark with only Runelog in it; bench/README.md says how to add the peers.
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::{self, target_dir, words, workspace_root};
+
+/// `cargo xtask bench [--gb N] [--streams N]`.
+pub fn run(arguments: &[String]) -> Result<()> {
+    let (mut gb, mut streams) = ("1.0".to_owned(), None);
+    let mut rest = arguments.iter();
+    while let Some(word) = rest.next() {
+        let mut value = || rest.next().cloned().context(format!("{word} needs a value"));
+        match word.as_str() {
+            "--gb" => gb = value()?,
+            "--streams" => streams = Some(value()?),
+            other => bail!("unknown option {other:?}"),
+        }
+    }
+    process::run(&mut words("cargo build --release --bin runelog"))?;
+    let root = target_dir().join("bench");
+    std::fs::create_dir_all(&root)?;
+    let name = format!("set-{gb}-{}", streams.as_deref().unwrap_or("few"));
+    let set = root.join(&name);
+    if !set.join("manifest.json").exists() {
+        let mut generate = words("python3 bench/gen.py --end 1795165200");
+        generate.arg("--out").arg(&set).args(["--gb", &gb]);
+        if let Some(streams) = &streams {
+            generate.args(["--streams", streams]);
+        }
+        process::run(&mut generate).context("bench/gen.py needs: pip install cramjam")?;
+    }
+    let binary = target_dir().join("release/runelog");
+    let systems = format!(
+        "{{\"runelog\": {{\"kind\": \"runelog\", \"bin\": {:?}}}}}",
+        binary.display().to_string()
+    );
+    std::fs::write(root.join("systems.json"), systems)?;
+    let results = root.join(format!("{name}.jsonl"));
+    let _ = std::fs::remove_file(&results);
+    for script in ["ingest.py", "query.py"] {
+        let mut step = words("python3");
+        step.arg(workspace_root().join("bench").join(script)).arg("--set").arg(&set);
+        step.args(["--systems", "runelog", "--root"]).arg(root.join("run"));
+        step.arg("--out").arg(&results).args(["--tag", &name]);
+        step.current_dir(&root);
+        process::run(&mut step)?;
+    }
+    let mut report = words("python3 bench/report.py");
+    report.arg(&results).args(["--base", "runelog", "--out"]).arg(root.join("report.md"));
+    process::run(&mut report)?;
+    println!("{}", std::fs::read_to_string(root.join("report.md"))?);
+    Ok(())
+}

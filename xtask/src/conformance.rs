@@ -1,0 +1,175 @@
+//! Replays recorded requests and compares the answers with Loki's.
+//!
+//! `tests/conformance/check.py` does the comparing and knows nothing of Runelog. Here its report is
+//! held against `tests/conformance/not-yet.txt`, the committed list of cases that may fail. The list
+//! may only shrink: a listed case that passes is an error too.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::process::{self, target_dir, words};
+use crate::server::Server;
+
+const NOT_YET: &str = "tests/conformance/not-yet.txt";
+
+/// What to run.
+#[derive(Default)]
+pub struct Options {
+    url: Option<String>,
+    groups: Vec<String>,
+    show: Option<String>,
+    write: bool,
+}
+
+impl Options {
+    /// From command-line words.
+    pub fn parse(words: &[String]) -> Result<Options> {
+        let mut options = Options::default();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let mut value = || words.next().cloned().context(format!("{word} needs a value"));
+            match word.as_str() {
+                "--url" => options.url = Some(value()?),
+                "--group" => options.groups.push(value()?),
+                "--show" => options.show = Some(value()?),
+                "--write" => options.write = true,
+                other => bail!("unknown option {other:?}"),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Runs the corpus against `url` and reads the report.
+fn replay(options: &Options, url: &str, report: &Path) -> Result<Value> {
+    let mut check = words("python3 tests/conformance/check.py --push");
+    check.args(["--url", url]).arg("--json").arg(report);
+    check.args(["--show", options.show.as_deref().unwrap_or("20")]);
+    for group in &options.groups {
+        check.args(["--group", group]);
+    }
+    // Its exit status says whether anything failed; the report says what.
+    if let Err(error) = process::run(&mut check) {
+        eprintln!("{error}");
+    }
+    let text = std::fs::read_to_string(report).context("check.py wrote no report")?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// `cargo xtask conformance`.
+pub fn run(options: &Options) -> Result<()> {
+    let dir = target_dir().join("conformance");
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir)?;
+    let report_path = dir.join("report.json");
+    if let Some(url) = &options.url {
+        let report = replay(options, url, &report_path)?;
+        let failed = cases(&report).filter(|case| !case.passed).count();
+        if failed > 0 {
+            bail!("{failed} cases fail");
+        }
+        return Ok(());
+    }
+    let config = dir.join("config.yaml");
+    std::fs::write(&config, configuration(&dir))?;
+    let server = Server::start(&config, &dir.join("server.log"))?;
+    let report = replay(options, &format!("http://{}", server.address), &report_path)?;
+    drop(server);
+    judge(&report, options)
+}
+
+/// What the answers were recorded with (tests/conformance/loki.yaml), on ports and folders of ours.
+fn configuration(dir: &Path) -> String {
+    let recorded = include_str!("../../tests/conformance/loki.yaml");
+    recorded
+        .replace("http_listen_port: 33100", "http_listen_port: 0")
+        .replace("grpc_listen_port: 39095", "grpc_listen_port: 0")
+        .replace("/tmp/loki-conformance", &dir.join("data").display().to_string())
+}
+
+struct Case {
+    group: String,
+    name: String,
+    passed: bool,
+}
+
+fn cases(report: &Value) -> impl Iterator<Item = Case> + '_ {
+    let list = report.as_array().or_else(|| report.get("cases").and_then(Value::as_array));
+    list.into_iter().flatten().map(|case| Case {
+        group: case["group"].as_str().unwrap_or_default().to_owned(),
+        name: case["name"].as_str().unwrap_or_default().to_owned(),
+        passed: case["pass"].as_bool().unwrap_or(false),
+    })
+}
+
+/// Names in the committed list; a line is a case name, `#` begins a comment.
+pub fn not_yet() -> Result<BTreeSet<String>> {
+    let text = std::fs::read_to_string(NOT_YET).unwrap_or_default();
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or("").trim());
+    Ok(lines.filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
+fn judge(report: &Value, options: &Options) -> Result<()> {
+    let listed = not_yet()?;
+    let mut failed = BTreeSet::new();
+    let mut broken = Vec::new();
+    let mut now_passing = Vec::new();
+    let mut per_group: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for case in cases(report) {
+        let count = per_group.entry(case.group.clone()).or_default();
+        count.0 += usize::from(case.passed);
+        count.1 += 1;
+        match (case.passed, listed.contains(&case.name)) {
+            (false, false) => broken.push(case.name.clone()),
+            (true, true) => now_passing.push(case.name.clone()),
+            _ => {}
+        }
+        if !case.passed {
+            failed.insert(case.name);
+        }
+    }
+    if per_group.is_empty() {
+        bail!("no case was run");
+    }
+    if options.write {
+        return shrink(&listed, &failed, options.groups.is_empty());
+    }
+    let passed: usize = per_group.values().map(|count| count.0).sum();
+    let total: usize = per_group.values().map(|count| count.1).sum();
+    eprintln!("{passed} of {total} cases pass; {} are listed in {NOT_YET}", listed.len());
+    if !broken.is_empty() {
+        bail!("{} cases fail that must pass: {}", broken.len(), broken.join(" "));
+    }
+    if !now_passing.is_empty() {
+        bail!(
+            "{} listed cases pass now; take them off {NOT_YET}: {}",
+            now_passing.len(),
+            now_passing.join(" ")
+        );
+    }
+    Ok(())
+}
+
+/// Rewrites the list without the cases that pass. It never adds one, unless the list is empty.
+fn shrink(listed: &BTreeSet<String>, failed: &BTreeSet<String>, whole: bool) -> Result<()> {
+    if !whole {
+        bail!("--write needs the whole corpus");
+    }
+    let kept: Vec<&String> = match listed.is_empty() {
+        true => failed.iter().collect(),
+        false => listed.intersection(failed).collect(),
+    };
+    let mut text = String::from(
+        "# Recorded cases that may fail, one name a line. The list may only shrink:\n\
+         # `cargo xtask conformance --write` takes off what passes and never adds.\n",
+    );
+    for name in kept {
+        text.push_str(name);
+        text.push('\n');
+    }
+    std::fs::write(NOT_YET, text)?;
+    Ok(())
+}
