@@ -113,7 +113,7 @@ pub struct Stream {
     /// Stream labels, metadata and parsed labels together.
     pub labels: Labels,
     /// How `labels` divides by origin, each division that occurs among `entries` once. The labels
-    /// in neither part are stream labels.
+    /// in neither part are stream labels. Empty unless [`crate::plan::Params::categorize`].
     pub origins: Vec<Origins>,
     /// In the query's direction.
     pub entries: Vec<Entry>,
@@ -133,14 +133,10 @@ pub struct Origins {
 pub struct Entry {
     /// Nanoseconds since 1970.
     pub ts_ns: i64,
-    /// Index into [`Stream::origins`].
+    /// Index into [`Stream::origins`]; 0 unless [`crate::plan::Params::categorize`].
     pub origins: u32,
     /// The line after the pipeline.
     pub line: Vec<u8>,
-    /// Structured metadata; empty unless [`crate::plan::Params::categorize`].
-    pub structured_metadata: Labels,
-    /// Parsed labels and errors; empty unless [`crate::plan::Params::categorize`].
-    pub parsed: Labels,
 }
 
 /// Makes the ranges that a source's pages cover known to the querier.

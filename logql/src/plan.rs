@@ -37,8 +37,9 @@ pub struct Params {
     /// Most bytes that one worker or one partial may hold (series, samples, entries); 0 = no
     /// limit. Above it the query fails with [`QueryError::Limited`].
     pub max_memory_bytes: u64,
-    /// Log queries: group by stream labels only and give each entry its structured metadata and
-    /// its parsed labels apart (`categorize-labels`).
+    /// Log queries: say of each entry which of its labels are structured metadata and which the
+    /// pipeline made (`categorize-labels`), in [`crate::engine::Stream::origins`]. Streams are
+    /// grouped by all their labels with it too (recorded: categorize_labels/007).
     pub categorize: bool,
 }
 
