@@ -20,6 +20,7 @@
 //! batch; the ingester follows the log to V before it decides.
 //! **Invariant:** memory is bounded: unflushed bytes have a ceiling and a push above it is refused.
 
+mod admit;
 pub mod config;
 pub mod error;
 pub mod http;
