@@ -248,7 +248,7 @@ impl Rows {
 }
 
 /// Fills [`Rows`] row by row without an allocation per row once its buffers are warm.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RowsBuilder {
     rows: Rows,
     /// Per metadata column (same order as `rows.metadata`, which is insertion order until

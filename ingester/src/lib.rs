@@ -21,6 +21,7 @@
 //! **Invariant:** memory is bounded: unflushed bytes have a ceiling and a push above it is refused.
 
 mod admit;
+mod head;
 pub mod config;
 pub mod error;
 pub mod http;

@@ -5,6 +5,7 @@
 //! single rows with their 128-bit hash, and equals are dropped where they meet; everything else
 //! stays aggregated.
 
+use base::hash::hash128;
 use base::{HashMap, StreamKey};
 
 /// Rows of one stream in one source lie within `min_ns..=max_ns`.
@@ -40,34 +41,220 @@ impl Overlaps {
         self.streams.get(&stream).map_or(&[], Vec::as_slice)
     }
 
-    /// Instants of a stream that two or more of `sources` cover. Each element is one source.
-    pub fn between(_sources: &[&[StreamRange]]) -> Overlaps {
-        unimplemented!()
+    /// Instants of a stream that two or more of `sources` cover. Each element is one source; a
+    /// range with `min_ns > max_ns` covers nothing.
+    pub fn between(sources: &[&[StreamRange]]) -> Overlaps {
+        let mut ranges: HashMap<StreamKey, Vec<(i64, i64)>> = HashMap::default();
+        for range in sources.iter().flat_map(|ranges| ranges.iter()) {
+            if range.min_ns <= range.max_ns {
+                ranges.entry(range.stream).or_default().push((range.min_ns, range.max_ns));
+            }
+        }
+        let mut streams = HashMap::default();
+        for (stream, mut covers) in ranges {
+            covers.sort_unstable();
+            let mut doubled = Vec::new();
+            let mut covered_to: Option<i64> = None;
+            for (from, to) in covers {
+                if let Some(covered) = covered_to
+                    && from <= covered
+                {
+                    doubled.push((from, to.min(covered)));
+                }
+                covered_to = covered_to.max(Some(to));
+            }
+            if !doubled.is_empty() {
+                streams.insert(stream, joined(doubled));
+            }
+        }
+        Overlaps { streams }
     }
 
     /// Adds the instants of `other`.
-    pub fn union(&mut self, _other: &Overlaps) {
-        unimplemented!()
+    pub fn union(&mut self, other: &Overlaps) {
+        for (stream, intervals) in &other.streams {
+            let own = self.streams.entry(*stream).or_default();
+            own.extend_from_slice(intervals);
+            *own = joined(std::mem::take(own));
+        }
     }
 
     /// Whether every instant of `other` is in `self`: nothing is left that was not sent as rows.
-    pub fn contains_all(&self, _other: &Overlaps) -> bool {
-        unimplemented!()
+    pub fn contains_all(&self, other: &Overlaps) -> bool {
+        other.streams.iter().all(|(stream, intervals)| {
+            let own = self.of(*stream);
+            intervals.iter().all(|&(from, to)| {
+                let next = own.partition_point(|&(start, _)| start <= from);
+                next > 0 && to <= own[next - 1].1
+            })
+        })
     }
 
     /// Whether the instant is inside an overlap of the stream.
     pub fn contains(&self, stream: StreamKey, ts_ns: i64) -> bool {
-        let intervals = self.of(stream);
-        let next = intervals.partition_point(|&(from, _)| from <= ts_ns);
-        next > 0 && ts_ns <= intervals[next - 1].1
+        inside(self.of(stream), ts_ns)
     }
+}
+
+/// Whether sorted, disjoint, inclusive `intervals` contain `ts_ns`.
+pub(crate) fn inside(intervals: &[(i64, i64)], ts_ns: i64) -> bool {
+    let next = intervals.partition_point(|&(from, _)| from <= ts_ns);
+    next > 0 && ts_ns <= intervals[next - 1].1
+}
+
+/// Sorts intervals and joins those that touch.
+fn join(intervals: &mut Vec<(i64, i64)>) {
+    intervals.sort_unstable();
+    intervals.dedup_by(|next, kept| {
+        let touches = next.0 <= kept.1.saturating_add(1);
+        if touches {
+            kept.1 = kept.1.max(next.1);
+        }
+        touches
+    });
+}
+
+/// Makes the ranges of each source disjoint, so that a range that is listed twice counts once.
+fn join_within_sources(covered: &mut Vec<(i64, i64, usize)>) {
+    covered.sort_unstable_by_key(|&(from, to, source)| (source, from, to));
+    covered.dedup_by(|next, kept| {
+        let same = next.2 == kept.2 && next.0 <= kept.1.saturating_add(1);
+        if same {
+            kept.1 = kept.1.max(next.1);
+        }
+        same
+    });
+}
+
+/// The instants that at least two of the ranges contain: a sweep over their ends.
+fn covered_twice(covered: &[(i64, i64, usize)]) -> Vec<(i64, i64)> {
+    // At one instant all beginnings come before all ends: both are inclusive.
+    let mut edges: Vec<(i64, bool)> = Vec::with_capacity(covered.len() * 2);
+    for &(from, to, _) in covered {
+        edges.push((from, false));
+        edges.push((to, true));
+    }
+    edges.sort_unstable();
+    let mut shared = Vec::new();
+    let (mut depth, mut since) = (0, 0);
+    for (at, ends) in edges {
+        if ends {
+            depth -= 1;
+            if depth == 1 {
+                shared.push((since, at));
+            }
+        } else {
+            depth += 1;
+            if depth == 2 {
+                since = at;
+            }
+        }
+    }
+    join(&mut shared);
+    shared
+}
+
+/// Sorts intervals and joins those that touch.
+fn joined(mut intervals: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
+    intervals.sort_unstable();
+    let mut out: Vec<(i64, i64)> = Vec::with_capacity(intervals.len());
+    for (from, to) in intervals {
+        match out.last_mut() {
+            Some(last) if from <= last.1.saturating_add(1) => last.1 = last.1.max(to),
+            _ => out.push((from, to)),
+        }
+    }
+    out
 }
 
 /// Identifies a row among the rows of one stream and instant. `metadata` is in name order.
 pub fn row_hash<'a>(
-    _line: &[u8],
-    _metadata: impl Iterator<Item = (&'a str, &'a [u8])>,
-    _scratch: &mut Vec<u8>,
+    line: &[u8],
+    metadata: impl Iterator<Item = (&'a str, &'a [u8])>,
+    scratch: &mut Vec<u8>,
 ) -> u128 {
-    unimplemented!()
+    scratch.clear();
+    scratch.extend_from_slice(&base::hash::hash128(line).to_le_bytes());
+    for (name, value) in metadata {
+        // Lengths are hashed too, so that ("ab", "c") and ("a", "bc") differ.
+        scratch.extend_from_slice(&(name.len() as u32).to_le_bytes());
+        scratch.extend_from_slice(name.as_bytes());
+        scratch.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        scratch.extend_from_slice(value);
+    }
+    base::hash::hash128(scratch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn covered(overlaps: &Overlaps, stream: u64) -> Vec<i64> {
+        (-2..40).filter(|&ts_ns| overlaps.contains(StreamKey(stream), ts_ns)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn an_instant_is_an_overlap_exactly_if_two_sources_cover_it(
+            sources in prop::collection::vec(
+                prop::collection::vec((0u64..3, 0i64..30, -1i64..8), 0..4), 0..6),
+        ) {
+            // One source has one range per stream.
+            let sources: Vec<Vec<StreamRange>> = sources
+                .into_iter()
+                .map(|ranges| {
+                    let mut one: Vec<StreamRange> = Vec::new();
+                    for (stream, min_ns, width) in ranges {
+                        let stream = StreamKey(stream);
+                        if one.iter().all(|range| range.stream != stream) {
+                            one.push(StreamRange { stream, min_ns, max_ns: min_ns + width });
+                        }
+                    }
+                    one
+                })
+                .collect();
+            let slices: Vec<&[StreamRange]> = sources.iter().map(Vec::as_slice).collect();
+            let overlaps = Overlaps::between(&slices);
+            let mut whole = Overlaps::none();
+            for stream in 0..3 {
+                let want: Vec<i64> = (-2..40)
+                    .filter(|ts_ns| {
+                        let covers = |range: &&StreamRange| {
+                            range.stream.0 == stream
+                                && (range.min_ns..=range.max_ns).contains(ts_ns)
+                        };
+                        sources.iter().filter(|ranges| ranges.iter().any(|r| covers(&r))).count()
+                            > 1
+                    })
+                    .collect();
+                prop_assert_eq!(covered(&overlaps, stream), want);
+            }
+            prop_assert!(overlaps.contains_all(&whole));
+            whole.union(&overlaps);
+            prop_assert_eq!(&whole, &overlaps);
+            prop_assert!(whole.contains_all(&overlaps));
+            prop_assert!(overlaps.is_empty() || !Overlaps::none().contains_all(&overlaps));
+        }
+    }
+
+    #[test]
+    fn a_row_hash_tells_apart_what_only_joins_alike() {
+        let mut scratch = Vec::new();
+        let mut hash = |line: &[u8], metadata: &[(&'static str, &'static [u8])]| {
+            row_hash(line, metadata.iter().copied(), &mut scratch)
+        };
+        let plain = hash(b"line", &[]);
+        assert_eq!(plain, hash(b"line", &[]));
+        let others = [
+            hash(b"line", &[("a", b"bc")]),
+            hash(b"line", &[("ab", b"c")]),
+            hash(b"line", &[("a", b"b"), ("c", b"")]),
+            hash(b"linea", &[("b", b"c")]),
+        ];
+        for (index, other) in others.iter().enumerate() {
+            assert_ne!(plain, *other);
+            assert!(others[..index].iter().all(|earlier| earlier != other));
+        }
+    }
 }

@@ -1,0 +1,281 @@
+//! The head of one (tenant, day): mutable rows in memory, as pages in order of arrival.
+//!
+//! A page is closed at about 256 KiB of lines and never changes again; the open one is copied for a
+//! query that wants it. So appends and queries never wait for each other's work.
+//!
+//! **Invariant:** a head holds whole batches, and no two rows of it are equal in stream, timestamp,
+//! line and metadata. Only a row that is not newer than its stream needs a look-up.
+
+use std::sync::Arc;
+
+use base::{Batch, BatchId, DictView, HashMap, HashSet, Labels, PageView, Rows, RowsBuilder};
+use logql::engine::overlap::{StreamRange, row_hash};
+
+/// Lines of a page: what one search covers, and what a query copies of the open page.
+const PAGE_LINE_BYTES: usize = 256 << 10;
+/// Rows of a page, for very short lines.
+const PAGE_ROWS: usize = 16 << 10;
+
+/// Rows in order of arrival that do not change any more.
+#[derive(Debug)]
+pub struct Page {
+    /// Number of the first row among the head's rows.
+    pub first_row: u64,
+    /// The rows; `Run::stream` indexes the head's streams.
+    pub rows: Rows,
+}
+
+/// Mutable rows of one tenant and day.
+pub struct Head {
+    streams: Arc<Vec<Labels>>,
+    index: HashMap<Labels, u32>,
+    /// Oldest and newest row of each stream.
+    bounds: Vec<(i64, i64)>,
+    closed: Vec<Arc<Page>>,
+    closed_rows: u64,
+    closed_bytes: usize,
+    open: RowsBuilder,
+    /// The open page as queries got it, until the next append.
+    open_copy: Option<Arc<Page>>,
+    /// Hashes of all rows, once a row came that was not newer than its stream.
+    seen: Option<HashSet<u128>>,
+    batches: Vec<BatchId>,
+    scratch: Vec<u8>,
+}
+
+/// What an append did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Rows that are in the head now.
+    pub rows: u64,
+    /// Rows that were there already.
+    pub duplicates: u64,
+    /// Line bytes of the duplicates.
+    pub duplicate_bytes: u64,
+    /// First stream of the head that this batch brought; later ones follow it.
+    pub first_new_stream: usize,
+}
+
+/// All rows of a head at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Labels of the streams.
+    pub streams: Arc<Vec<Labels>>,
+    /// Range of each stream, same order.
+    pub ranges: Vec<StreamRange>,
+    /// The pages in order of arrival.
+    pub pages: Vec<Arc<Page>>,
+}
+
+impl Default for Head {
+    fn default() -> Head {
+        Head {
+            streams: Arc::default(),
+            index: HashMap::default(),
+            bounds: Vec::new(),
+            closed: Vec::new(),
+            closed_rows: 0,
+            closed_bytes: 0,
+            open: open_page(),
+            open_copy: None,
+            seen: None,
+            batches: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+}
+
+fn open_page() -> RowsBuilder {
+    // A quarter of a page: most heads of most tenants stay small.
+    RowsBuilder::with_capacity(256, PAGE_LINE_BYTES / 4)
+}
+
+impl Head {
+    /// Adds all rows of `batch` that are not here yet.
+    pub fn append(&mut self, batch: &Batch) -> Appended {
+        let mut appended = Appended { first_new_stream: self.streams.len(), ..Appended::default() };
+        let streams: Vec<u32> = batch.streams.iter().map(|labels| self.stream(labels)).collect();
+        let metadata = batch.rows.metadata_views();
+        let page = batch.rows.page(&metadata);
+        self.open_copy = None;
+        let mut from = 0;
+        for run in &batch.rows.runs {
+            let to = run.end as usize;
+            self.append_run(&page, from, to, streams[run.stream as usize], &mut appended);
+            from = to;
+        }
+        self.batches.push(batch.id);
+        appended
+    }
+
+    fn stream(&mut self, labels: &Labels) -> u32 {
+        if let Some(&stream) = self.index.get(labels) {
+            return stream;
+        }
+        let stream = self.streams.len() as u32;
+        Arc::make_mut(&mut self.streams).push(labels.clone());
+        self.index.insert(labels.clone(), stream);
+        self.bounds.push((i64::MAX, i64::MIN));
+        stream
+    }
+
+    /// Rows `from..to` of `page`, all of `stream`. Rows that are taken are copied in ranges.
+    fn append_run(
+        &mut self,
+        page: &PageView<'_>,
+        from: usize,
+        to: usize,
+        stream: u32,
+        appended: &mut Appended,
+    ) {
+        let mut pending = from;
+        for row in from..to {
+            let ts_ns = page.ts_ns[row];
+            let (oldest, newest) = self.bounds[stream as usize];
+            if self.seen.is_none() && ts_ns <= newest {
+                self.copy(page, pending, row, stream, appended);
+                pending = row;
+                self.index_rows();
+            }
+            if self.seen.is_some() && !self.is_new(page, row, stream) {
+                self.copy(page, pending, row, stream, appended);
+                pending = row + 1;
+                appended.duplicates += 1;
+                appended.duplicate_bytes += page.lines.length(row) as u64;
+                continue;
+            }
+            self.bounds[stream as usize] = (oldest.min(ts_ns), newest.max(ts_ns));
+        }
+        self.copy(page, pending, to, stream, appended);
+    }
+
+    fn copy(
+        &mut self,
+        page: &PageView<'_>,
+        mut from: usize,
+        to: usize,
+        stream: u32,
+        appended: &mut Appended,
+    ) {
+        appended.rows += (to - from) as u64;
+        while from < to {
+            let used = self.open.peek().lines.bytes.len();
+            let until = (page.lines.span(from).0 + PAGE_LINE_BYTES.saturating_sub(used)) as u32;
+            // At least one row, however long; else those that end within the page.
+            let fit = page.lines.ends[from..to].partition_point(|&end| end <= until).max(1);
+            let end = to.min(from + fit).min(from + PAGE_ROWS - self.open.len());
+            self.open.append(page, from, end, |_| stream);
+            from = end;
+            let is_full = self.open.peek().lines.bytes.len() >= PAGE_LINE_BYTES
+                || self.open.len() >= PAGE_ROWS
+                || from < to;
+            if is_full {
+                self.close_page();
+            }
+        }
+    }
+
+    fn close_page(&mut self) {
+        let rows = std::mem::replace(&mut self.open, open_page()).finish();
+        let first_row = self.closed_rows;
+        self.closed_rows += rows.len() as u64;
+        self.closed_bytes += rows.raw_bytes();
+        self.closed.push(Arc::new(Page { first_row, rows }));
+    }
+
+    /// Hashes every row that is here, so that later rows can be looked up.
+    fn index_rows(&mut self) {
+        let mut seen = HashSet::default();
+        let pages = self.closed.iter().map(|page| &page.rows).chain([self.open.peek()]);
+        for rows in pages {
+            let mut from = 0;
+            for run in &rows.runs {
+                for row in from..run.end as usize {
+                    let metadata = sorted_metadata(rows, row);
+                    let line = rows.lines.get(row);
+                    let hash = row_hash(line, metadata.into_iter(), &mut self.scratch);
+                    seen.insert(place(hash, run.stream, rows.ts_ns[row]));
+                }
+                from = run.end as usize;
+            }
+        }
+        self.seen = Some(seen);
+    }
+
+    /// Whether the row was not here yet; from now on it is.
+    fn is_new(&mut self, page: &PageView<'_>, row: usize, stream: u32) -> bool {
+        let Some(seen) = &mut self.seen else { return true };
+        let present = |column: &DictView<'_>| column.codes[row] != 0;
+        let metadata = page.metadata.iter().filter(|column| present(column));
+        let values = metadata.filter_map(|column| Some((column.name, column.get(row)?)));
+        let hash = row_hash(page.lines.get(row), values, &mut self.scratch);
+        seen.insert(place(hash, stream, page.ts_ns[row]))
+    }
+
+    /// Everything that is here now. Copies at most the open page.
+    pub fn snapshot(&mut self) -> Snapshot {
+        if !self.open.is_empty() && self.open_copy.is_none() {
+            let rows = self.open.clone().finish();
+            self.open_copy = Some(Arc::new(Page { first_row: self.closed_rows, rows }));
+        }
+        let pages = self.closed.iter().chain(&self.open_copy).cloned().collect();
+        let ranges = self.streams.iter().zip(&self.bounds);
+        let ranges = ranges.map(|(labels, &(min_ns, max_ns))| StreamRange {
+            stream: labels.key(),
+            min_ns,
+            max_ns,
+        });
+        Snapshot { streams: self.streams.clone(), ranges: ranges.collect(), pages }
+    }
+
+    /// Ids of the batches whose rows are here.
+    pub fn batches(&self) -> &[BatchId] {
+        &self.batches
+    }
+
+    /// Labels of the streams.
+    pub fn streams(&self) -> &[Labels] {
+        &self.streams
+    }
+
+    /// Newest row of the `index`th stream, nanoseconds.
+    pub fn newest_ns(&self, index: usize) -> i64 {
+        self.bounds[index].1
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> u64 {
+        self.closed_rows + self.open.len() as u64
+    }
+
+    /// Bytes of lines and distinct metadata values.
+    pub fn raw_bytes(&self) -> usize {
+        self.closed_bytes + self.open.raw_bytes()
+    }
+
+    /// Whether no batch was appended.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+}
+
+/// The hash of a row at its place: equal rows of one head have equal places.
+fn place(row_hash: u128, stream: u32, ts_ns: i64) -> u128 {
+    let mut bytes = [0u8; 28];
+    bytes[..16].copy_from_slice(&row_hash.to_le_bytes());
+    bytes[16..20].copy_from_slice(&stream.to_le_bytes());
+    bytes[20..].copy_from_slice(&ts_ns.to_le_bytes());
+    base::hash::hash128(&bytes)
+}
+
+/// Metadata of a row in name order; the columns of an open page are in order of appearance.
+fn sorted_metadata(rows: &Rows, row: usize) -> Vec<(&str, &[u8])> {
+    let columns = rows.metadata.iter().filter(|column| row < column.codes.len());
+    let values = columns.filter_map(|column| Some((&*column.name, column.get(row)?)));
+    let mut values: Vec<(&str, &[u8])> = values.collect();
+    values.sort_unstable_by_key(|&(name, _)| name);
+    values
+}
+
+#[cfg(test)]
+mod tests;
