@@ -16,6 +16,22 @@
 
 mod config;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
+#[cfg(test)]
+mod golden;
+mod index;
+mod log;
+pub mod metrics;
+mod reader;
+mod record;
+mod replay;
+mod segment;
+mod store_id;
+#[cfg(test)]
+mod sweep;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod wal;
 
 pub use config::Config;

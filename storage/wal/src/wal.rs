@@ -1,13 +1,21 @@
 //! The handle: open and replay, append, release.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 
-use base::disk::Disk;
+use base::disk::{Disk, DiskLock};
 use base::random::Random;
 use base::{Batch, BatchId, Clock, StoreId};
 
+use crate::log::{Append, Log, append_bytes};
+use crate::record::{self, MAX_PAYLOAD_BYTES};
+use crate::replay::{Opened, replay};
 use crate::{Config, Error};
+
+/// A group is not lengthened beyond this: the first of it would wait too long for its fsync.
+const MAX_GROUP_BYTES: u64 = 64 << 20;
 
 /// What the log needs from the process.
 #[derive(Clone)]
@@ -69,53 +77,175 @@ pub struct Replayed {
 
 /// An open log. Dropping it closes it without waiting; [`Wal::close`] waits.
 pub struct Wal {
-    _private: (),
+    store: StoreId,
+    commands: SyncSender<Command>,
+    shared: Arc<Shared>,
+    soft_limit: u64,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    _lock: Box<dyn DiskLock>,
+}
+
+#[derive(Default)]
+struct Shared {
+    size_bytes: AtomicU64,
+}
+
+enum Command {
+    Append(Append),
+    Release(Vec<BatchId>),
+    Oldest(SyncSender<Vec<BatchId>>),
+    Close,
 }
 
 impl Wal {
     /// Opens the directory, gives every recovered batch to `on_batch` (segment by segment, one
     /// record in memory at a time), then starts the writer thread.
+    ///
+    /// A recovered batch may be one that was never acked and that a power cut would still lose: a
+    /// sender that offers it again is acked only after it was appended again.
     pub fn open(
-        _config: Config,
-        _env: Env,
-        _on_batch: impl FnMut(Recovered) -> Verdict,
+        config: Config,
+        env: Env,
+        mut on_batch: impl FnMut(Recovered) -> Verdict,
     ) -> Result<(Wal, Replayed), Error> {
-        unimplemented!()
+        let dir = &config.dir;
+        env.disk.create_dir_all(dir).map_err(|error| Error::disk("create", dir, error))?;
+        let lock = env.disk.lock(&dir.join("lock")).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => Error::Locked { dir: dir.clone() },
+            _ => Error::disk("lock", dir, error),
+        })?;
+        let opened = replay(dir, &env, false, &mut on_batch)?;
+        let Opened { store, index, next_sequence, replayed } = opened;
+        let (commands, queue) = sync_channel(config.queue_length);
+        let soft_limit = config.soft_limit.0;
+        let shared = Arc::new(Shared::default());
+        let mut log = Log::new(config, env.disk, store, index, next_sequence);
+        log.delete_free();
+        let writer = Writer { log, queue, shared: Arc::clone(&shared) };
+        writer.report();
+        let thread = base::task::thread("wal-writer", move || writer.run())
+            .map_err(|error| Error::disk("start the writer of", Path::new("wal"), error))?;
+        let thread = Mutex::new(Some(thread));
+        Ok((Wal { store, commands, shared, soft_limit, thread, _lock: lock }, replayed))
     }
 
     /// The store that this directory is.
     pub fn store(&self) -> StoreId {
-        unimplemented!()
+        self.store
     }
 
-    /// Queues `batches` as one append: all of them or none are acked. Waits while the queue is full.
-    pub fn append(&self, _batches: Arc<Vec<Batch>>, _done: Done) {
-        unimplemented!()
+    /// Queues `batches` as one append: all of them or none are acked. Blocks while the queue of
+    /// [`Config::queue_length`] appends is full: an async caller takes a permit first.
+    ///
+    /// Panics if a batch is inconsistent (columns, day, members).
+    pub fn append(&self, batches: Arc<Vec<Batch>>, done: Done) {
+        for batch in batches.iter() {
+            record::assert_encodable(batch);
+            let bytes = record::encoded_bytes(batch);
+            if bytes > MAX_PAYLOAD_BYTES {
+                drop(batches);
+                return done(Err(Error::BatchTooLarge { bytes, limit_bytes: MAX_PAYLOAD_BYTES }));
+            }
+        }
+        let bytes = append_bytes(&batches);
+        let command = Command::Append(Append { batches, bytes, done });
+        if let Err(SendError(Command::Append(append))) = self.commands.send(command) {
+            (append.done)(Err(Error::Closed));
+        }
     }
 
     /// Lets go of batches that a commit claims (W2); segments without any other batch are deleted.
-    pub fn release(&self, _ids: Vec<BatchId>) {
-        unimplemented!()
+    /// Blocks as [`Wal::append`].
+    pub fn release(&self, ids: Vec<BatchId>) {
+        // A closed log finds the claims in the catalog at its next replay.
+        let _closed = self.commands.send(Command::Release(ids)).is_err();
     }
 
     /// Bytes of all segments.
     pub fn size_bytes(&self) -> u64 {
-        unimplemented!()
+        self.shared.size_bytes.load(Ordering::Relaxed)
     }
 
     /// Whether the log is past its soft limit: the batches of [`Wal::oldest_batches`] should be
     /// flushed (W4).
     pub fn over_soft_limit(&self) -> bool {
-        unimplemented!()
+        self.size_bytes() > self.soft_limit
     }
 
-    /// Unreleased batches of the oldest segment.
+    /// Unreleased batches of the oldest segment. Blocks until the writer answers.
     pub fn oldest_batches(&self) -> Vec<BatchId> {
-        unimplemented!()
+        let (reply, answer) = sync_channel(1);
+        match self.commands.send(Command::Oldest(reply)) {
+            Ok(()) => answer.recv().unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
     }
 
-    /// Writes out what is queued and ends the writer thread.
-    pub fn close(&self) -> Result<(), Error> {
-        unimplemented!()
+    /// Writes out what is queued and ends the writer thread. Blocks. Later appends fail with
+    /// [`Error::Closed`].
+    pub fn close(&self) {
+        let thread = self.thread.lock().expect("no holder of the lock panics").take();
+        if let Some(thread) = thread {
+            let _ended = self.commands.send(Command::Close).is_err();
+            if thread.join().is_err() {
+                tracing::error!("the writer of the write-ahead log had panicked");
+            }
+        }
     }
 }
+
+/// The one thread that writes.
+struct Writer {
+    log: Log,
+    queue: Receiver<Command>,
+    shared: Arc<Shared>,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut next = self.queue.recv().ok();
+        while let Some(command) = next.take() {
+            match command {
+                Command::Append(append) => next = self.commit_all_waiting(append),
+                Command::Release(ids) => self.log.release(&ids),
+                Command::Oldest(reply) => {
+                    let _gone = reply.send(self.log.index.oldest_batches()).is_err();
+                }
+                Command::Close => return,
+            }
+            self.report();
+            if next.is_none() {
+                next = self.queue.recv().ok();
+            }
+        }
+    }
+
+    /// Group commit. Returns the command that ended the group.
+    fn commit_all_waiting(&mut self, first: Append) -> Option<Command> {
+        let mut bytes = first.bytes;
+        let mut group = vec![first];
+        let mut next = None;
+        while bytes < MAX_GROUP_BYTES {
+            match self.queue.try_recv() {
+                Ok(Command::Append(append)) => {
+                    bytes += append.bytes;
+                    group.push(append);
+                }
+                Ok(other) => {
+                    next = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        self.log.commit(group);
+        next
+    }
+
+    fn report(&self) {
+        self.shared.size_bytes.store(self.log.index.bytes(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Which batches are in which segment: what decides when a segment may go (W2).
+
+use std::collections::BTreeMap;
+
+use base::{BatchId, HashMap};
+
+/// Segments on the disk and the unreleased batches in them.
+#[derive(Default)]
+pub(crate) struct Index {
+    segments: BTreeMap<u64, Segment>,
+    /// The first segment that holds a batch.
+    batches: HashMap<BatchId, u64>,
+    /// Further segments of the few batches that were written again with a higher attempt.
+    again: HashMap<BatchId, Vec<u64>>,
+    bytes: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Segment {
+    /// Up to where it holds acked records.
+    acked_end: u64,
+    /// Its size, as far as known.
+    bytes: u64,
+    /// Unreleased batches in it.
+    live: u64,
+}
+
+impl Index {
+    /// Adds a segment or tells its new end and size.
+    pub(crate) fn set_segment(&mut self, sequence: u64, acked_end: u64, bytes: u64) {
+        let segment = self.segments.entry(sequence).or_default();
+        self.bytes = self.bytes - segment.bytes + bytes;
+        segment.acked_end = acked_end;
+        segment.bytes = bytes;
+    }
+
+    /// Forgets a segment that was deleted. It must not hold unreleased batches.
+    pub(crate) fn remove_segment(&mut self, sequence: u64) {
+        if let Some(segment) = self.segments.remove(&sequence) {
+            assert_eq!(segment.live, 0, "segment {sequence} still holds unclaimed batches");
+            self.bytes -= segment.bytes;
+        }
+    }
+
+    /// Notes that `id` has a record in `sequence`. Returns whether the id is new.
+    pub(crate) fn insert(&mut self, id: BatchId, sequence: u64) -> bool {
+        let first = *self.batches.entry(id).or_insert(0);
+        if first == 0 {
+            self.batches.insert(id, sequence);
+        } else if first == sequence {
+            return false;
+        } else {
+            let again = self.again.entry(id).or_default();
+            if again.contains(&sequence) {
+                return false;
+            }
+            again.push(sequence);
+        }
+        let segment = self.segments.get_mut(&sequence).expect("a batch lies in a known segment");
+        segment.live += 1;
+        first == 0
+    }
+
+    /// Whether `id` has a record.
+    pub(crate) fn contains(&self, id: &BatchId) -> bool {
+        self.batches.contains_key(id)
+    }
+
+    /// Lets go of `id`; segments that hold nothing else appear in [`Index::free`].
+    pub(crate) fn release(&mut self, id: &BatchId) {
+        let Some(first) = self.batches.remove(id) else {
+            return;
+        };
+        let again = self.again.remove(id).unwrap_or_default();
+        for sequence in again.into_iter().chain([first]) {
+            let segment = self.segments.get_mut(&sequence).expect("its segment is known");
+            segment.live -= 1;
+        }
+    }
+
+    /// Segments without unreleased batches.
+    pub(crate) fn free(&self) -> Vec<u64> {
+        let free = self.segments.iter().filter(|(_, segment)| segment.live == 0);
+        free.map(|(&sequence, _)| sequence).collect()
+    }
+
+    /// Number and acked end of the newest segment; what a new header says about its predecessor.
+    pub(crate) fn newest(&self) -> Option<(u64, u64)> {
+        self.segments.last_key_value().map(|(&sequence, segment)| (sequence, segment.acked_end))
+    }
+
+    /// Whether a segment holds unreleased batches.
+    pub(crate) fn is_live(&self, sequence: u64) -> bool {
+        self.segments.get(&sequence).is_some_and(|segment| segment.live > 0)
+    }
+
+    /// Unreleased batches of the oldest segment that has any.
+    pub(crate) fn oldest_batches(&self) -> Vec<BatchId> {
+        let oldest = self.segments.iter().find(|(_, segment)| segment.live > 0);
+        let Some((&oldest, _)) = oldest else {
+            return Vec::new();
+        };
+        let first = self.batches.iter().filter(|&(_, &sequence)| sequence == oldest);
+        let again = self.again.iter().filter(|(_, more)| more.contains(&oldest));
+        let mut ids: Vec<BatchId> =
+            first.map(|(&id, _)| id).chain(again.map(|(&id, _)| id)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// Bytes of all segments.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::id;
+
+    #[test]
+    fn a_segment_is_free_when_every_batch_with_a_record_in_it_was_released() {
+        let mut index = Index::default();
+        index.set_segment(1, 100, 100);
+        index.set_segment(2, 50, 60);
+        assert!(index.insert(id(1), 1));
+        assert!(index.insert(id(2), 1));
+        assert!(!index.insert(id(2), 2), "a higher attempt in the next segment");
+        assert!(!index.insert(id(2), 2));
+        assert_eq!(index.bytes(), 160);
+        assert_eq!(index.oldest_batches(), [id(1), id(2)]);
+        index.release(&id(1));
+        index.release(&id(1));
+        assert!(index.free().is_empty());
+        index.release(&id(2));
+        assert_eq!(index.free(), [1, 2]);
+        index.remove_segment(1);
+        assert_eq!((index.bytes(), index.newest()), (60, Some((2, 50))));
+    }
+}

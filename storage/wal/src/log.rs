@@ -1,0 +1,283 @@
+//! The log itself, without a thread: one group of appends in, one fdatasync, acks out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base::disk::{Disk, DiskFile};
+use base::{Batch, BatchId, StoreId};
+
+use crate::index::Index;
+use crate::metrics::Metrics;
+use crate::record;
+use crate::segment::{self, FRAME_BYTES, Frame, Header};
+use crate::{Config, Done, Error};
+
+/// Encoded bytes are handed to the system in pieces of about this size, which stay in the cache.
+const WRITE_BYTES: usize = 1 << 20;
+/// A buffer that one huge batch has blown up is given back.
+const KEEP_BUFFER_BYTES: usize = 4 << 20;
+
+/// One call of [`crate::Wal::append`].
+pub(crate) struct Append {
+    pub batches: Arc<Vec<Batch>>,
+    /// Bytes its records take.
+    pub bytes: u64,
+    pub done: Done,
+}
+
+/// Steps that a test can leave out to see that it notices.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Knobs {
+    pub skip_fsync: bool,
+    pub skip_dir_sync: bool,
+    pub ack_before_sync: bool,
+    pub retry_failed_fsync: bool,
+}
+
+/// Segments, the open one, and what is in them. Owned by one thread.
+pub(crate) struct Log {
+    pub config: Config,
+    pub disk: Arc<dyn Disk>,
+    pub store: StoreId,
+    pub index: Index,
+    pub next_sequence: u64,
+    pub knobs: Knobs,
+    pub metrics: Metrics,
+    active: Option<Active>,
+    buffer: Vec<u8>,
+}
+
+struct Active {
+    file: Box<dyn DiskFile>,
+    path: PathBuf,
+    sequence: u64,
+    /// Bytes handed to the system.
+    written: u64,
+    /// Bytes that are durable, under a durable name.
+    acked: u64,
+}
+
+impl Log {
+    pub(crate) fn new(
+        config: Config,
+        disk: Arc<dyn Disk>,
+        store: StoreId,
+        index: Index,
+        next_sequence: u64,
+    ) -> Log {
+        let (active, buffer) = (None, Vec::new());
+        let (knobs, metrics) = (Knobs::default(), Metrics::new());
+        Log { config, disk, store, index, next_sequence, knobs, metrics, active, buffer }
+    }
+
+    /// Writes all appends, syncs once, then acks them; or acks none and ends the segment (W1).
+    pub(crate) fn commit(&mut self, group: Vec<Append>) {
+        let group = self.refuse_over_limit(group);
+        if group.is_empty() {
+            return;
+        }
+        let is_new = self.active.is_none();
+        let mut outcome = self.write_group(&group);
+        if outcome.is_ok() && !self.knobs.ack_before_sync {
+            outcome = self.sync(is_new);
+        }
+        if let Err(error) = outcome {
+            self.end_dead_segment(&error);
+            for append in group {
+                finish(append, Err(error.clone()));
+            }
+            return;
+        }
+        self.ack(group);
+        if self.knobs.ack_before_sync && self.sync(is_new).is_err() {
+            self.active = None;
+        }
+        if self.active.as_ref().is_some_and(|a| a.written >= self.config.segment_size.0) {
+            self.active = None;
+        }
+        self.report_size();
+    }
+
+    /// Everything written is durable now.
+    fn ack(&mut self, group: Vec<Append>) {
+        let active = self.active.as_mut().expect("a segment is open");
+        active.acked = active.written;
+        self.index.set_segment(active.sequence, active.acked, active.written);
+        let sequence = active.sequence;
+        let mut records = 0;
+        for append in &group {
+            records += append.batches.len() as u64;
+            for batch in append.batches.iter() {
+                self.index.insert(batch.id, sequence);
+            }
+        }
+        self.metrics.records.increment(records);
+        self.metrics.logged_bytes.increment(group.iter().map(|append| append.bytes).sum());
+        for append in group {
+            finish(append, Ok(()));
+        }
+    }
+
+    fn refuse_over_limit(&mut self, group: Vec<Append>) -> Vec<Append> {
+        let mut size_bytes = self.index.bytes();
+        let limit = self.config.hard_limit;
+        let mut kept = Vec::with_capacity(group.len());
+        for append in group {
+            size_bytes += append.bytes;
+            if size_bytes <= limit.0 {
+                kept.push(append);
+            } else {
+                size_bytes -= append.bytes;
+                finish(append, Err(Error::LimitReached { size_bytes, limit }));
+            }
+        }
+        kept
+    }
+
+    fn write_group(&mut self, group: &[Append]) -> Result<(), Error> {
+        self.buffer.clear();
+        if self.active.is_none() {
+            self.open_segment()?;
+        }
+        for append in group {
+            for batch in append.batches.iter() {
+                self.put_record(batch);
+                if self.buffer.len() >= WRITE_BYTES {
+                    self.write_buffer()?;
+                }
+            }
+        }
+        self.write_buffer()?;
+        self.metrics.bytes_in_use.set(self.buffer.capacity() as f64);
+        if self.buffer.capacity() > KEEP_BUFFER_BYTES {
+            self.buffer = Vec::new();
+        }
+        Ok(())
+    }
+
+    fn open_segment(&mut self) -> Result<(), Error> {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        let path = self.config.dir.join(segment::name(sequence));
+        let (previous, previous_end) = self.index.newest().unwrap_or((0, 0));
+        assert!(previous < sequence, "segment numbers ascend");
+        let file = self.disk.create(&path).map_err(|error| Error::disk("create", &path, error))?;
+        Header { store: self.store, sequence, previous, previous_end }.encode(&mut self.buffer);
+        self.active = Some(Active { file, path, sequence, written: 0, acked: 0 });
+        Ok(())
+    }
+
+    fn put_record(&mut self, batch: &Batch) {
+        let active = self.active.as_ref().expect("a segment is open");
+        let at = self.buffer.len();
+        let offset = active.written + at as u64;
+        self.buffer.resize(at + FRAME_BYTES, 0);
+        record::encode(batch, &mut self.buffer);
+        let (frame, payload) = self.buffer[at..].split_at_mut(FRAME_BYTES);
+        Frame::encode(payload, active.sequence, offset, frame);
+    }
+
+    fn write_buffer(&mut self) -> Result<(), Error> {
+        let active = self.active.as_mut().expect("a segment is open");
+        if !self.buffer.is_empty() {
+            let appended = active.file.append(&self.buffer);
+            active.written += self.buffer.len() as u64;
+            self.buffer.clear();
+            appended.map_err(|error| Error::disk("write", &active.path, error))?;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self, is_new: bool) -> Result<(), Error> {
+        let active = self.active.as_mut().expect("a segment is open");
+        if !self.knobs.skip_fsync {
+            let mut synced = active.file.sync_data();
+            if synced.is_err() && self.knobs.retry_failed_fsync {
+                synced = active.file.sync_data();
+            }
+            synced.map_err(|error| Error::disk("fdatasync", &active.path, error))?;
+            self.metrics.fsyncs.increment(1);
+        }
+        if is_new && !self.knobs.skip_dir_sync {
+            let dir = &self.config.dir;
+            self.disk.sync_dir(dir).map_err(|error| Error::disk("fsync", dir, error))?;
+        }
+        Ok(())
+    }
+
+    /// After a failed write or fsync: nothing more is acked in this segment, its end is unknown.
+    fn end_dead_segment(&mut self, error: &Error) {
+        self.buffer.clear();
+        if matches!(error, Error::DiskFull { .. }) {
+            self.metrics.disk_full.increment(1);
+        }
+        let Some(active) = self.active.take() else {
+            return;
+        };
+        tracing::error!(segment = %active.path.display(), %error, "the segment is given up");
+        self.metrics.dead_segments.increment(1);
+        drop(active.file);
+        if active.acked > 0 && self.index.is_live(active.sequence) {
+            let bytes = active.written;
+            self.index.set_segment(active.sequence, active.acked, bytes);
+        } else {
+            // Nothing in it was acked, or all of it was released: its space is worth more.
+            self.index.remove_segment(active.sequence);
+            self.delete(&active.path);
+        }
+        self.report_size();
+    }
+
+    /// Lets go of batches that a commit claims and deletes segments that hold no others (W2).
+    pub(crate) fn release(&mut self, ids: &[BatchId]) {
+        for id in ids {
+            self.index.release(id);
+        }
+        self.delete_free();
+    }
+
+    /// Deletes segments without unreleased batches.
+    pub(crate) fn delete_free(&mut self) {
+        let free = self.index.free();
+        if free.is_empty() {
+            return;
+        }
+        for sequence in free {
+            if self.active.as_ref().is_some_and(|active| active.sequence == sequence) {
+                self.active = None;
+            }
+            self.index.remove_segment(sequence);
+            self.delete(&self.config.dir.join(segment::name(sequence)));
+        }
+        if let Err(error) = self.disk.sync_dir(&self.config.dir) {
+            tracing::warn!(%error, "deleted segments may come back after a power cut");
+        }
+        self.report_size();
+    }
+
+    /// A segment that cannot be deleted is found again, and released again, by the next replay.
+    fn delete(&self, path: &std::path::Path) {
+        if let Err(error) = self.disk.remove(path) {
+            tracing::warn!(segment = %path.display(), %error, "a segment could not be deleted");
+        }
+    }
+
+    fn report_size(&self) {
+        self.metrics.size_bytes.set(self.index.bytes() as f64);
+        if let Ok(space) = self.disk.space(&self.config.dir) {
+            let used = space.total_bytes.saturating_sub(space.free_bytes);
+            self.metrics.disk_usage.set(used as f64 / space.total_bytes.max(1) as f64);
+        }
+    }
+}
+
+/// Bytes that `batches` take in a segment.
+pub(crate) fn append_bytes(batches: &[Batch]) -> u64 {
+    batches.iter().map(|batch| (FRAME_BYTES + record::encoded_bytes(batch)) as u64).sum()
+}
+
+/// The batches are let go first, so that whoever waits can own them again.
+fn finish(append: Append, result: Result<(), Error>) {
+    drop(append.batches);
+    (append.done)(result);
+}
