@@ -254,7 +254,23 @@ pub struct RowsBuilder {
     /// Per metadata column (same order as `rows.metadata`, which is insertion order until
     /// [`RowsBuilder::finish`]): value -> code.
     index: Vec<HashTable<u32>>,
+    /// Columns of the rows that [`RowsBuilder::take`] gave away, for the rows that follow.
+    spare: Vec<Spare>,
 }
+
+/// What of a column outlives its rows: the name, the emptied index, and how large it was.
+#[derive(Debug)]
+struct Spare {
+    name: Arc<str>,
+    index: HashTable<u32>,
+    values: usize,
+    value_bytes: usize,
+}
+
+/// More names than this are not kept for the next rows: they were somebody's mistake.
+const MAX_SPARE_COLUMNS: usize = 64;
+/// A larger index is freed instead of kept.
+const MAX_SPARE_INDEX: usize = 1 << 17;
 
 impl RowsBuilder {
     /// A builder with room for `rows` rows and `line_bytes` bytes of lines.
@@ -311,13 +327,28 @@ impl RowsBuilder {
         if let Some(slot) = columns.iter().position(|column| &*column.name == name) {
             return slot;
         }
-        columns.push(DictColumn {
-            name: name.into(),
-            codes: Vec::with_capacity(self.rows.ts_ns.capacity()),
-            values: Strings::default(),
-        });
-        self.index.push(HashTable::new());
+        let spare = self.spare.iter().position(|spare| &*spare.name == name);
+        let (name, index, values) = match spare.map(|at| self.spare.swap_remove(at)) {
+            Some(spare) => {
+                let values = Strings {
+                    ends: Vec::with_capacity(spare.values),
+                    bytes: Vec::with_capacity(spare.value_bytes),
+                };
+                (spare.name, spare.index, values)
+            }
+            None => (name.into(), HashTable::new(), Strings::default()),
+        };
+        let codes = Vec::with_capacity(self.rows.ts_ns.capacity());
+        columns.push(DictColumn { name, codes, values });
+        self.index.push(index);
         columns.len() - 1
+    }
+
+    /// Whether column `slot` of the row pushed last has a value.
+    #[inline]
+    pub fn is_set(&self, slot: usize) -> bool {
+        let codes = &self.rows.metadata[slot].codes;
+        codes.len() == self.rows.ts_ns.len() && codes.last().is_some_and(|&code| code != 0)
     }
 
     /// Sets column `slot` of the row pushed last.
@@ -326,6 +357,14 @@ impl RowsBuilder {
         let rows = self.rows.ts_ns.len();
         assert!(rows > 0, "metadata before the first row");
         let code = self.intern(slot, value);
+        self.set_code(slot, code);
+    }
+
+    /// Sets column `slot` of the row pushed last to the value whose code [`RowsBuilder::intern`]
+    /// gave.
+    #[inline]
+    pub fn set_code(&mut self, slot: usize, code: u32) {
+        let rows = self.rows.ts_ns.len();
         let codes = &mut self.rows.metadata[slot].codes;
         if codes.len() == rows {
             codes[rows - 1] = code;
@@ -335,7 +374,8 @@ impl RowsBuilder {
         }
     }
 
-    fn intern(&mut self, slot: usize, value: &[u8]) -> u32 {
+    /// The code of `value` in column `slot`, made if it is new. Valid until `finish` or `take`.
+    pub fn intern(&mut self, slot: usize, value: &[u8]) -> u32 {
         let values = &mut self.rows.metadata[slot].values;
         let index = &mut self.index[slot];
         let hash = hash64(value);
@@ -404,18 +444,47 @@ impl RowsBuilder {
         }
     }
 
+    /// Makes room for `rows` more rows and `line_bytes` more bytes of lines.
+    pub fn reserve(&mut self, rows: usize, line_bytes: usize) {
+        self.rows.ts_ns.reserve(rows);
+        self.rows.lines.ends.reserve(rows);
+        self.rows.lines.bytes.reserve(line_bytes);
+    }
+
+    /// As [`RowsBuilder::finish`], but the builder stays, empty and warm: columns of the same names
+    /// get their indexes back and start at the size they had.
+    pub fn take(&mut self) -> Rows {
+        for (column, mut index) in self.rows.metadata.iter().zip(self.index.drain(..)) {
+            if self.spare.len() >= MAX_SPARE_COLUMNS || index.capacity() > MAX_SPARE_INDEX {
+                continue;
+            }
+            index.clear();
+            self.spare.push(Spare {
+                name: column.name.clone(),
+                index,
+                values: column.values.ends.len(),
+                value_bytes: column.values.bytes.len(),
+            });
+        }
+        let rows = std::mem::take(&mut self.rows);
+        finish(rows)
+    }
+
     /// Pads and sorts the metadata columns and hands out the rows.
     pub fn finish(self) -> Rows {
-        let mut rows = self.rows;
-        let count = rows.len();
-        for column in &mut rows.metadata {
-            column.codes.resize(count, 0);
-        }
-        rows.metadata.retain(|column| !column.values.is_empty());
-        rows.metadata.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        rows.assert_consistent();
-        rows
+        finish(self.rows)
     }
+}
+
+fn finish(mut rows: Rows) -> Rows {
+    let count = rows.len();
+    for column in &mut rows.metadata {
+        column.codes.resize(count, 0);
+    }
+    rows.metadata.retain(|column| !column.values.is_empty());
+    rows.metadata.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    rows.assert_consistent();
+    rows
 }
 
 #[cfg(test)]
@@ -443,6 +512,25 @@ mod tests {
         assert_eq!(rows.metadata[0].codes, [0, 0, 1]);
         assert_eq!(rows.metadata[1].codes, [1, 0, 1]);
         assert_eq!(rows.metadata[1].values.len(), 1);
+    }
+
+    #[test]
+    fn a_taken_builder_starts_empty_and_gives_the_same_rows_again() {
+        let mut builder = RowsBuilder::default();
+        for _ in 0..3 {
+            builder.push(0, 10, b"first");
+            builder.metadata("trace", b"t1");
+            builder.push(0, 11, b"");
+            builder.push(3, 12, b"third");
+            let level = builder.column("level");
+            assert!(!builder.is_set(level));
+            let code = builder.intern(level, b"info");
+            builder.set_code(level, code);
+            assert!(builder.is_set(level));
+            builder.metadata("trace", b"t1");
+            assert_eq!(builder.take(), sample());
+            assert!(builder.is_empty());
+        }
     }
 
     #[test]
