@@ -259,7 +259,7 @@ pub struct RowsBuilder {
 }
 
 /// What of a column outlives its rows: the name, the emptied index, and how large it was.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Spare {
     name: Arc<str>,
     index: HashTable<u32>,
