@@ -1,1 +1,16 @@
-//! .
+//! The one binary: configuration, listeners, and the services in it.
+//!
+//! Owns: flags and YAML, the order in which things start and stop, the port, logs and metrics of
+//! the process, operational routes. Does not own: what any service does.
+//!
+//! **Invariant:** a dependency is a constructor argument; there are no globals but the recorders of
+//! the `metrics` and `tracing` facades.
+
+pub mod app;
+pub mod args;
+pub mod config;
+pub mod listen;
+pub mod operational;
+pub mod services;
+pub mod telemetry;
+pub mod version;

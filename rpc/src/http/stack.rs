@@ -45,10 +45,20 @@ impl Edge {
             .layer(middleware::from_fn_with_state(self.readiness.clone(), ready))
     }
 
-    /// Around everything that listens on the port, exactly once.
+    /// Around everything that listens on the port.
     pub fn wrap(&self, router: Router) -> Router {
+        self.outer(router.fallback(not_found))
+    }
+
+    /// Around the operational routes while the services start: anything else is answered as
+    /// `/ready` is.
+    pub fn starting(&self, router: Router) -> Router {
+        let readiness = self.readiness.clone();
+        self.outer(router.fallback(move || std::future::ready(readiness.answer())))
+    }
+
+    fn outer(&self, router: Router) -> Router {
         router
-            .fallback(not_found)
             // Tenant: the rule only; routes that need a tenant extract `Tenant` or `Tenants`.
             .layer(Extension(self.tenants.clone()))
             // Body cap: `body::collect` and `Form` draw on it.
