@@ -10,12 +10,28 @@
 //! [`goregex`] are the checkers the engine calls then.
 
 pub mod ast;
+mod build;
+mod check;
+pub mod display;
 pub mod goregex;
+mod grammar;
 pub mod json_path;
+mod lalr;
+mod lexer;
 pub mod logfmt_key;
+pub mod number;
 pub mod pattern;
+mod scanner;
+mod tokens;
+mod value;
 
 pub use ast::*;
+
+use grammar::{LANGUAGE, Language};
+use lalr::{Driver, Refusal};
+use lexer::{Carried, Lexer};
+use scanner::{Position, ScanError};
+use value::{Args, Value};
 
 /// Longest query, bytes, plus one: Loki refuses a text of this length.
 pub const MAX_QUERY_BYTES: usize = 131_072;
@@ -32,29 +48,111 @@ pub struct ParseError {
     pub text: String,
 }
 
+impl ParseError {
+    fn at(position: Position, text: &str) -> ParseError {
+        let Position { line, column } = position;
+        let text = if (line, column) == (0, 0) {
+            format!("parse error : {text}")
+        } else {
+            format!("parse error at line {line}, col {column}: {text}")
+        };
+        ParseError { text }
+    }
+
+    fn unplaced(text: &str) -> ParseError {
+        ParseError::at(Position::default(), text)
+    }
+}
+
 /// Parses a query and checks all that Loki checks without data.
-pub fn parse(_text: &str) -> Result<Expr, ParseError> {
-    unimplemented!()
+pub fn parse(text: &str) -> Result<Expr, ParseError> {
+    let expr = read(text)?;
+    if let Expr::Log(log) = &expr {
+        require_matcher(&log.matchers)?;
+    }
+    Ok(expr)
 }
 
 /// Parses a log query: a metric query fails with Loki's `only log selector is supported`.
-pub fn parse_log(_text: &str) -> Result<LogExpr, ParseError> {
-    unimplemented!()
+pub fn parse_log(text: &str) -> Result<LogExpr, ParseError> {
+    match parse(text)? {
+        Expr::Log(log) => Ok(log),
+        Expr::Metric(_) => Err(ParseError { text: "only log selector is supported".to_owned() }),
+    }
 }
 
 /// Parses a selector without pipeline. Every matcher may match the empty value and `{}` is
 /// allowed (volume endpoints); [`require_matcher`] is the check the other endpoints add.
 /// Anything but a selector fails with Loki's `only label matchers are supported`.
-pub fn parse_matchers(_text: &str) -> Result<Vec<Matcher>, ParseError> {
-    unimplemented!()
+pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, ParseError> {
+    match read(text)? {
+        Expr::Log(log) if log.stages.is_empty() => Ok(log.matchers),
+        _ => Err(ParseError { text: "only label matchers are supported".to_owned() }),
+    }
 }
 
 /// Fails unless one matcher does not match the empty value (Loki's text).
-pub fn require_matcher(_matchers: &[Matcher]) -> Result<(), ParseError> {
-    unimplemented!()
+pub fn require_matcher(matchers: &[Matcher]) -> Result<(), ParseError> {
+    check::empty_compatible(matchers).map_or(Ok(()), |text| Err(ParseError::unplaced(&text)))
+}
+
+/// Why reading stopped.
+enum Stop {
+    Scan(ScanError),
+    Check(String),
+}
+
+struct Reader<'a> {
+    language: &'static Language,
+    lexer: Lexer<'a>,
+}
+
+impl Driver for Reader<'_> {
+    type Value = Value;
+    type Error = Stop;
+
+    fn next(&mut self) -> Result<(u8, Value), Stop> {
+        let (token, carried) = self.lexer.next().map_err(Stop::Scan)?;
+        let value = match carried {
+            Carried::Nothing => Value::Token(token),
+            Carried::Word(word) => Value::Word(word),
+            Carried::Text(text) => Value::Text(text),
+            Carried::Nanos(ns) => Value::Nanos(ns),
+            Carried::Bytes(bytes) => Value::Bytes(bytes),
+        };
+        Ok((token as u8, value))
+    }
+
+    fn reduce(&mut self, rule: usize, values: &mut Vec<Value>, from: usize) -> Result<Value, Stop> {
+        self.language.actions[rule](&mut Args(&mut values[from..])).map_err(Stop::Check)
+    }
+}
+
+/// Everything but the check that a log query selects something.
+fn read(text: &str) -> Result<Expr, ParseError> {
+    if text.len() >= MAX_QUERY_BYTES {
+        let (length, most) = (text.len(), MAX_QUERY_BYTES);
+        return Err(ParseError::unplaced(&format!("input size too long ({length} > {most})")));
+    }
+    let language = &*LANGUAGE;
+    let mut reader = Reader { language, lexer: Lexer::new(text) };
+    let value = language.table.run(&mut reader).map_err(|refusal| match refusal {
+        Refusal::Syntax(text) => ParseError::at(reader.lexer.position(), &text),
+        Refusal::Action(Stop::Scan(error)) => ParseError::at(error.at, &error.text),
+        Refusal::Action(Stop::Check(text)) => ParseError::unplaced(&text),
+    })?;
+    let (expr, error) = match value {
+        Value::Log(log) => (Expr::Log(log.tree), log.error),
+        Value::Metric(metric) => (Expr::Metric(metric.tree), metric.error),
+        other => unreachable!("a query is an expression, not {other:?}"),
+    };
+    error.map_or(Ok(expr), |text| Err(ParseError::unplaced(&text)))
 }
 
 /// `expr` as `format_query` prints it: one line where that has at most 100 characters.
-pub fn pretty(_expr: &Expr) -> String {
-    unimplemented!()
+pub fn pretty(expr: &Expr) -> String {
+    expr.to_string()
 }
+
+#[cfg(test)]
+mod tests;
