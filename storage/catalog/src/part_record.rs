@@ -41,6 +41,9 @@ pub struct PartRecord {
     pub len_bytes: u64,
     /// Length of the footer at the part's end, in bytes: one read opens the part.
     pub footer_bytes: u32,
+    /// Length of footer and trigram tables at the part's end: one read serves most pruning. At
+    /// least `footer_bytes`.
+    pub tail_bytes: u32,
     /// Number of rows.
     pub rows: u64,
     /// Uncompressed bytes of lines and metadata: the cost of a query is known before it runs.
@@ -112,6 +115,7 @@ impl PartRecord {
         }
         body.uvarint(self.len_bytes);
         body.uvarint(u64::from(self.footer_bytes));
+        body.uvarint(u64::from(self.tail_bytes));
         body.uvarint(self.rows);
         body.uvarint(self.raw_bytes);
         body.uvarint(u64::from(self.streams));
@@ -144,6 +148,7 @@ impl PartRecord {
             place,
             len_bytes: body.uvarint("part length")?,
             footer_bytes: body.uvarint32("footer length")?,
+            tail_bytes: body.uvarint32("tail length")?,
             rows: body.uvarint("rows")?,
             raw_bytes: body.uvarint("raw bytes")?,
             streams: body.uvarint32("streams")?,
@@ -161,8 +166,10 @@ impl PartRecord {
 
     /// What must hold of every record, at commit and at read.
     pub(crate) fn check(&self) -> Result<(), String> {
-        if u64::from(self.footer_bytes) > self.len_bytes {
-            return Err(format!("footer of {} is longer than the part", self.footer_bytes));
+        let tail = u64::from(self.tail_bytes);
+        if u64::from(self.footer_bytes) > tail || tail > self.len_bytes {
+            let (footer, part) = (self.footer_bytes, self.len_bytes);
+            return Err(format!("footer of {footer} in a tail of {tail} in a part of {part}"));
         }
         if self.offset().checked_add(self.len_bytes).is_none() {
             return Err(format!("offset {} and length overflow", self.offset()));

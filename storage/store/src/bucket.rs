@@ -1,0 +1,360 @@
+//! The bucket: `object_store` behind our names, errors and metrics.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base::Clock;
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+
+use crate::config::{AzureConfig, BucketConfig, GcsConfig, S3Config};
+use crate::error::Error;
+use crate::metrics::{DURATION, FAILURES, FETCHED, OPERATIONS};
+
+/// All objects of one cluster. Cheap to clone.
+#[derive(Clone)]
+pub struct Bucket {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: String,
+    store: Arc<dyn ObjectStore>,
+    /// Parts of a local bucket are read with pread.
+    local: Option<Arc<LocalFileSystem>>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What [`Bucket::create`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// The object is there now, with these bytes.
+    Now,
+    /// An object of this name was there already; it is unchanged.
+    Exists,
+}
+
+/// An object in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub path: String,
+    /// Its length.
+    pub len_bytes: u64,
+}
+
+impl Bucket {
+    /// Connects to the bucket, or makes its directory. Sends no request.
+    pub fn open(config: &BucketConfig, clock: Arc<dyn Clock>) -> Result<Bucket, Error> {
+        match config {
+            BucketConfig::Filesystem { dir } => open_filesystem(dir, clock),
+            BucketConfig::S3(config) => {
+                let name = format!("s3://{}", config.bucket);
+                let store = build_s3(config).map_err(|source| rejected(&name, &source))?;
+                Ok(Bucket::new(name, with_prefix(store, config.prefix.as_deref()), clock))
+            }
+            BucketConfig::Azure(config) => {
+                let name = format!("azure://{}/{}", config.account, config.container);
+                let store = build_azure(config).map_err(|source| rejected(&name, &source))?;
+                Ok(Bucket::new(name, with_prefix(store, config.prefix.as_deref()), clock))
+            }
+            BucketConfig::Gcs(config) => {
+                let name = format!("gs://{}", config.bucket);
+                let store = build_gcs(config).map_err(|source| rejected(&name, &source))?;
+                Ok(Bucket::new(name, with_prefix(store, config.prefix.as_deref()), clock))
+            }
+            BucketConfig::InMemory => {
+                Ok(Bucket::new("memory://".to_owned(), Arc::new(InMemory::new()), clock))
+            }
+        }
+    }
+
+    /// A bucket over any store; tests hand in faulty ones.
+    pub fn new(name: String, store: Arc<dyn ObjectStore>, clock: Arc<dyn Clock>) -> Bucket {
+        Bucket { inner: Arc::new(Inner { name, store, local: None, clock }) }
+    }
+
+    /// What error texts call this bucket. Holds no secret.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// The whole object; [`Error::NotFound`] if there is none, [`Error::Damaged`] if it is longer
+    /// than `max_bytes`.
+    pub async fn get(&self, path: &str, max_bytes: u64) -> Result<Bytes, Error> {
+        let location = self.location(path)?;
+        let work = async {
+            let answer = self.inner.store.get(&location).await?;
+            let len = answer.meta.size;
+            if len > max_bytes {
+                return Ok(Err(len));
+            }
+            answer.bytes().await.map(Ok)
+        };
+        match self.timed("get", path, work).await? {
+            Ok(bytes) => {
+                metrics::counter!(FETCHED, "operation" => "get").increment(bytes.len() as u64);
+                Ok(bytes)
+            }
+            Err(len) => {
+                Err(self.damaged(path, format!("{len} bytes are over the limit of {max_bytes}")))
+            }
+        }
+    }
+
+    /// The whole object, or `None` if there is none.
+    pub async fn find(&self, path: &str, max_bytes: u64) -> Result<Option<Bytes>, Error> {
+        match self.get(path, max_bytes).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ranges of an object, each exactly as long as asked for. Close ones share a request.
+    pub async fn get_ranges(&self, path: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
+        let location = self.location(path)?;
+        let work = self.inner.store.get_ranges(&location, ranges);
+        let answer = self.timed("get_range", path, work).await?;
+        let mut total = 0;
+        for (bytes, range) in answer.iter().zip(ranges) {
+            total += bytes.len() as u64;
+            if bytes.len() as u64 != range.end - range.start {
+                return Err(self.damaged(path, format!("range {range:?} is cut short")));
+            }
+        }
+        metrics::counter!(FETCHED, "operation" => "get_range").increment(total);
+        Ok(answer)
+    }
+
+    /// Puts an object, whatever was there before. After an error it is unknown whether it was put.
+    pub async fn put(&self, path: &str, chunks: Vec<Bytes>) -> Result<(), Error> {
+        let location = self.location(path)?;
+        let len: usize = chunks.iter().map(Bytes::len).sum();
+        let payload = PutPayload::from_iter(chunks);
+        let work = self.inner.store.put(&location, payload);
+        self.timed("upload", path, work).await?;
+        metrics::counter!(FETCHED, "operation" => "upload").increment(len as u64);
+        Ok(())
+    }
+
+    /// Puts an object if there is none of this name. After an error it is unknown whether it was
+    /// put; after [`Created::Exists`] it may be our own earlier try.
+    pub async fn create(&self, path: &str, bytes: Bytes) -> Result<Created, Error> {
+        let location = self.location(path)?;
+        let len = bytes.len() as u64;
+        let options = PutOptions::from(PutMode::Create);
+        let work = async {
+            match self.inner.store.put_opts(&location, bytes.into(), options).await {
+                Ok(_) => Ok(Created::Now),
+                Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Exists),
+                Err(object_store::Error::Precondition { .. }) => Ok(Created::Exists),
+                Err(error) => Err(error),
+            }
+        };
+        let created = self.timed("upload", path, work).await?;
+        metrics::counter!(FETCHED, "operation" => "upload").increment(len);
+        Ok(created)
+    }
+
+    /// Objects under `prefix` with names after `after`, in name order.
+    pub async fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, Error> {
+        let (location, offset) = (self.location(prefix)?, self.location(after)?);
+        let work = self.inner.store.list_with_offset(Some(&location), &offset).try_collect();
+        let found: Vec<object_store::ObjectMeta> = self.timed("iter", prefix, work).await?;
+        let listed = |meta: object_store::ObjectMeta| Listed {
+            path: meta.location.to_string(),
+            len_bytes: meta.size,
+        };
+        let mut found: Vec<Listed> = found.into_iter().map(listed).collect();
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(found)
+    }
+
+    /// Deletes an object; one that does not exist is deleted.
+    pub async fn delete(&self, path: &str) -> Result<(), Error> {
+        let location = self.location(path)?;
+        match self.timed("delete", path, self.inner.store.delete(&location)).await {
+            Err(Error::NotFound { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The file that is this object, if the bucket is a directory.
+    pub(crate) fn local_path(&self, path: &str) -> Result<Option<PathBuf>, Error> {
+        let Some(local) = &self.inner.local else { return Ok(None) };
+        let location = self.location(path)?;
+        let found = local.path_to_filesystem(&location);
+        found.map(Some).map_err(|source| self.error("open", path, source))
+    }
+
+    /// An error that says that `path` is damaged, and the metric.
+    pub(crate) fn damaged(&self, path: &str, problem: String) -> Error {
+        Error::Damaged { store: self.inner.name.clone(), path: path.to_owned(), problem }
+    }
+
+    pub(crate) fn catalog_error(&self, path: &str, source: catalog::Error) -> Error {
+        Error::Catalog { store: self.inner.name.clone(), path: path.to_owned(), source }
+    }
+
+    pub(crate) fn not_found(&self, path: &str) -> Error {
+        Error::NotFound { store: self.inner.name.clone(), path: path.to_owned() }
+    }
+
+    fn location(&self, path: &str) -> Result<Path, Error> {
+        Path::parse(path).map_err(|source| self.error("name", path, source.into()))
+    }
+
+    fn error(&self, operation: &'static str, path: &str, source: object_store::Error) -> Error {
+        let (store, path) = (self.inner.name.clone(), path.to_owned());
+        match source {
+            object_store::Error::NotFound { .. } => Error::NotFound { store, path },
+            source => Error::Store { store, operation, path, source },
+        }
+    }
+
+    /// Counts and times one request.
+    async fn timed<T>(
+        &self,
+        operation: &'static str,
+        path: &str,
+        work: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, Error> {
+        let began_ns = self.inner.clock.monotonic_ns();
+        metrics::counter!(OPERATIONS, "operation" => operation).increment(1);
+        let answer = work.await;
+        let took_ns = self.inner.clock.monotonic_ns().saturating_sub(began_ns);
+        metrics::histogram!(DURATION, "operation" => operation).record(took_ns as f64 / 1e9);
+        answer.map_err(|source| {
+            if !matches!(source, object_store::Error::NotFound { .. }) {
+                metrics::counter!(FAILURES, "operation" => operation).increment(1);
+            }
+            self.error(operation, path, source)
+        })
+    }
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bucket({})", self.inner.name)
+    }
+}
+
+fn open_filesystem(dir: &std::path::Path, clock: Arc<dyn Clock>) -> Result<Bucket, Error> {
+    let name = dir.display().to_string();
+    let failed = |problem: String| Error::Config { store: name.clone(), problem };
+    std::fs::create_dir_all(dir).map_err(|error| failed(format!("make the directory: {error}")))?;
+    // A commit that is answered must survive power loss: fsync of file and directory.
+    let local = LocalFileSystem::new_with_prefix(dir).map_err(|error| failed(error.to_string()))?;
+    let local = Arc::new(local.with_fsync(true));
+    let store: Arc<dyn ObjectStore> = Arc::clone(&local) as Arc<dyn ObjectStore>;
+    Ok(Bucket { inner: Arc::new(Inner { name, store, local: Some(local), clock }) })
+}
+
+fn build_s3(config: &S3Config) -> object_store::Result<impl ObjectStore> {
+    install_tls();
+    let mut builder = AmazonS3Builder::from_env()
+        .with_bucket_name(&config.bucket)
+        .with_virtual_hosted_style_request(!config.path_style);
+    if let Some(region) = &config.region {
+        builder = builder.with_region(region);
+    }
+    let mut plain = config.insecure;
+    if let Some(endpoint) = &config.endpoint {
+        let url = with_scheme(endpoint, config.insecure);
+        plain = url.starts_with("http://");
+        // Virtual-hosted style wants the bucket in the endpoint's host.
+        let url = match config.path_style || url.contains(&format!("://{}.", config.bucket)) {
+            true => url,
+            false => url.replacen("://", &format!("://{}.", config.bucket), 1),
+        };
+        builder = builder.with_endpoint(url);
+    }
+    builder = builder.with_client_options(ClientOptions::new().with_allow_http(plain));
+    if let (Some(id), Some(secret)) = (&config.access_key_id, &config.secret_access_key) {
+        builder = builder.with_access_key_id(id).with_secret_access_key(secret);
+    }
+    if let Some(token) = &config.session_token {
+        builder = builder.with_token(token);
+    }
+    builder.build()
+}
+
+fn build_azure(config: &AzureConfig) -> object_store::Result<impl ObjectStore> {
+    install_tls();
+    let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(&config.container);
+    if config.emulator {
+        return builder.with_use_emulator(true).build();
+    }
+    builder = builder.with_account(&config.account);
+    let mut plain = config.insecure;
+    if let Some(endpoint) = &config.endpoint {
+        let url = with_scheme(endpoint, config.insecure);
+        plain = url.starts_with("http://");
+        builder = builder.with_endpoint(url);
+    }
+    builder = builder.with_client_options(ClientOptions::new().with_allow_http(plain));
+    if let Some(key) = &config.account_key {
+        builder = builder.with_access_key(key);
+    }
+    if let Some(id) = &config.client_id {
+        builder = builder.with_client_id(id);
+    }
+    if let Some(secret) = &config.client_secret {
+        builder = builder.with_client_secret(secret);
+    }
+    if let Some(tenant) = &config.tenant_id {
+        builder = builder.with_tenant_id(tenant);
+    }
+    builder.build()
+}
+
+fn build_gcs(config: &GcsConfig) -> object_store::Result<impl ObjectStore> {
+    install_tls();
+    let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(&config.bucket);
+    if let Some(account) = &config.service_account {
+        builder = builder.with_service_account_key(account);
+    }
+    if let Some(endpoint) = &config.endpoint {
+        // A stand-in asks for no signature.
+        let options = ClientOptions::new().with_allow_http(endpoint.starts_with("http://"));
+        builder = builder.with_base_url(endpoint).with_client_options(options);
+        builder = builder.with_skip_signature(config.service_account.is_none());
+    }
+    builder.build()
+}
+
+/// The HTTP client is built without a TLS provider of its own.
+fn install_tls() {
+    // An error means that one is installed already, which is what is wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+fn with_scheme(endpoint: &str, insecure: bool) -> String {
+    if endpoint.contains("://") {
+        return endpoint.to_owned();
+    }
+    let scheme = if insecure { "http" } else { "https" };
+    format!("{scheme}://{endpoint}")
+}
+
+fn with_prefix(store: impl ObjectStore, prefix: Option<&str>) -> Arc<dyn ObjectStore> {
+    match prefix.map(|prefix| prefix.trim_matches('/')).filter(|prefix| !prefix.is_empty()) {
+        Some(prefix) => Arc::new(PrefixStore::new(store, prefix)),
+        None => Arc::new(store),
+    }
+}
+
+fn rejected(name: &str, source: &object_store::Error) -> Error {
+    Error::Config { store: name.to_owned(), problem: source.to_string() }
+}

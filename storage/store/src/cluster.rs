@@ -1,0 +1,105 @@
+//! `cluster.json` (C6): whose bucket this is. Created once, never changed.
+
+use base::StoreId;
+use catalog::paths;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use crate::bucket::{Bucket, Created};
+use crate::error::Error;
+use crate::metrics::CORRUPT;
+
+const FORMAT: u32 = 1;
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// The cluster that a bucket belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its id; messages of another one are refused.
+    pub id: Ulid,
+    /// The stores that bootstrap the ring.
+    pub first_voters: Vec<StoreId>,
+}
+
+/// The object's text: readable by people, with a checksum like everything stored.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    format: u32,
+    cluster_id: String,
+    first_voters: Vec<String>,
+    /// crc32c of `cluster_id` and the voters, each followed by a newline.
+    crc32c: u32,
+}
+
+impl Cluster {
+    /// The cluster of `bucket`; if it has none yet, it becomes `founder`'s. `expected` is the
+    /// configured id: another one in the bucket is [`Error::ForeignCluster`].
+    pub async fn join(
+        bucket: &Bucket,
+        founder: &Cluster,
+        expected: Option<Ulid>,
+    ) -> Result<Cluster, Error> {
+        let founder = Cluster { id: expected.unwrap_or(founder.id), ..founder.clone() };
+        let cluster = match bucket.find(paths::CLUSTER, MAX_BYTES).await? {
+            Some(bytes) => Cluster::decode(bucket, &bytes)?,
+            // A lost answer shows as "exists" next time: the object decides either way.
+            None => match bucket.create(paths::CLUSTER, founder.encode().into()).await? {
+                Created::Now => founder,
+                Created::Exists => {
+                    Cluster::decode(bucket, &bucket.get(paths::CLUSTER, MAX_BYTES).await?)?
+                }
+            },
+        };
+        match expected {
+            Some(expected) if expected != cluster.id => Err(Error::ForeignCluster {
+                store: bucket.name().to_owned(),
+                found: cluster.id.to_string(),
+                expected: expected.to_string(),
+            }),
+            _ => Ok(cluster),
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let cluster_id = self.id.to_string();
+        let first_voters: Vec<String> = self.first_voters.iter().map(StoreId::to_string).collect();
+        let crc32c = checksum(&cluster_id, &first_voters);
+        let stored = Stored { format: FORMAT, cluster_id, first_voters, crc32c };
+        let mut text = serde_json::to_vec_pretty(&stored).expect("strings and numbers are JSON");
+        text.push(b'\n');
+        text
+    }
+
+    fn decode(bucket: &Bucket, bytes: &[u8]) -> Result<Cluster, Error> {
+        Cluster::parse(bytes).map_err(|problem| {
+            metrics::counter!(CORRUPT, "object" => "cluster").increment(1);
+            bucket.damaged(paths::CLUSTER, problem)
+        })
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Cluster, String> {
+        let stored: Stored = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if stored.format != FORMAT {
+            return Err(format!("format {} is not known to this program", stored.format));
+        }
+        let computed = checksum(&stored.cluster_id, &stored.first_voters);
+        if computed != stored.crc32c {
+            return Err(format!("checksum {} does not match {computed}", stored.crc32c));
+        }
+        let ulid = |text: &String| {
+            Ulid::from_string(text).map_err(|error| format!("{text} is no ULID: {error}"))
+        };
+        let id = ulid(&stored.cluster_id)?;
+        let voters: Result<Vec<Ulid>, String> = stored.first_voters.iter().map(ulid).collect();
+        Ok(Cluster { id, first_voters: voters?.into_iter().map(StoreId).collect() })
+    }
+}
+
+fn checksum(cluster_id: &str, voters: &[String]) -> u32 {
+    let mut sum = 0;
+    for line in std::iter::once(cluster_id).chain(voters.iter().map(String::as_str)) {
+        sum = crc32c::crc32c_append(sum, line.as_bytes());
+        sum = crc32c::crc32c_append(sum, b"\n");
+    }
+    sum
+}

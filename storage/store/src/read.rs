@@ -1,0 +1,146 @@
+//! Blocking reads of parts: pread from local files, a bridge to remote stores.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use catalog::{PartId, PartRecord};
+use part::{Footer, RangeRead};
+use tokio::runtime::Handle;
+
+use crate::bucket::Bucket;
+use crate::cache::Cache;
+use crate::error::Error;
+use crate::metrics::CORRUPT;
+use crate::scan::Scan;
+
+/// Opens parts for scanning; keeps footers. Share it as `Arc<Parts>`.
+pub struct Parts {
+    bucket: Bucket,
+    runtime: Handle,
+    footers: Cache<PartId, Footer>,
+}
+
+/// Reads one part. Blocking: use it from `base::task::blocking` threads only.
+pub struct PartReader {
+    bucket: Bucket,
+    path: String,
+    /// Where the part lies in its object.
+    section: Range<u64>,
+    source: Source,
+}
+
+enum Source {
+    File(File),
+    /// A remote store, or memory, whose futures run on this runtime.
+    Object(Handle),
+}
+
+impl Parts {
+    /// Footers take at most `footer_cache_bytes`. Call it within the runtime that remote reads
+    /// shall run on.
+    pub fn new(bucket: Bucket, footer_cache_bytes: u64) -> Parts {
+        let footers = Cache::new("part-footer", footer_cache_bytes);
+        Parts { bucket, runtime: Handle::current(), footers }
+    }
+
+    /// Opens a part: one read, none if its footer is held. Blocking.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]: it was merged or expired; read the catalog and repeat the split whole.
+    pub fn open(&self, record: &PartRecord) -> Result<Scan, Error> {
+        let reader = self.reader(record)?;
+        if let Some(footer) = self.footers.get(&record.id) {
+            return Ok(Scan::new(footer, Arc::new(reader)));
+        }
+        let footer = Arc::new(reader.read_footer(record)?);
+        self.footers.insert(record.id, Arc::clone(&footer), footer.memory_bytes() as u64);
+        Ok(Scan::new(footer, Arc::new(reader)))
+    }
+
+    /// A reader of the part's bytes, without opening its footer. Blocking.
+    pub fn reader(&self, record: &PartRecord) -> Result<PartReader, Error> {
+        PartReader::open(&self.bucket, &self.runtime, record)
+    }
+}
+
+impl PartReader {
+    /// Opens the part's file, if the bucket is a directory. Blocking.
+    pub fn open(
+        bucket: &Bucket,
+        runtime: &Handle,
+        record: &PartRecord,
+    ) -> Result<PartReader, Error> {
+        let path = record.path();
+        let source = match bucket.local_path(&path)? {
+            Some(file) => Source::File(File::open(file).map_err(|source| {
+                if source.kind() == std::io::ErrorKind::NotFound {
+                    return bucket.not_found(&path);
+                }
+                file_error(bucket, &path, source)
+            })?),
+            None => Source::Object(runtime.clone()),
+        };
+        let section = record.offset()..record.offset() + record.len_bytes;
+        Ok(PartReader { bucket: bucket.clone(), path, section, source })
+    }
+
+    /// The object that holds the part.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn read_footer(&self, record: &PartRecord) -> Result<Footer, Error> {
+        let len = record.len_bytes;
+        let tail = len - u64::from(record.footer_bytes)..len;
+        let read = self.read_ranges(std::slice::from_ref(&tail))?;
+        Footer::open(&read[0], len).map_err(|source| {
+            metrics::counter!(CORRUPT, "object" => "part").increment(1);
+            let (store, path) = (self.bucket.name().to_owned(), self.path.clone());
+            let error = Error::NamedPart { store, path, source };
+            tracing::error!(%error, part = %record.id, "a part cannot be opened");
+            error
+        })
+    }
+
+    fn read_file(&self, file: &File, range: &Range<u64>) -> Result<Bytes, Error> {
+        let mut buffer = vec![0; (range.end - range.start) as usize];
+        file.read_exact_at(&mut buffer, range.start).map_err(|source| {
+            if source.kind() == std::io::ErrorKind::UnexpectedEof {
+                return self.bucket.damaged(&self.path, format!("it ends before {}", range.end));
+            }
+            file_error(&self.bucket, &self.path, source)
+        })?;
+        Ok(buffer.into())
+    }
+}
+
+impl RangeRead for PartReader {
+    type Error = Error;
+
+    fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
+        let mut absolute = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            let (len, start) = (self.section.end - self.section.start, self.section.start);
+            if range.start > range.end || range.end > len {
+                let problem = format!("{range:?} is outside the part of {len} bytes");
+                return Err(self.bucket.damaged(&self.path, problem));
+            }
+            absolute.push(start + range.start..start + range.end);
+        }
+        match &self.source {
+            Source::File(file) => {
+                absolute.iter().map(|range| self.read_file(file, range)).collect()
+            }
+            Source::Object(runtime) => {
+                runtime.block_on(self.bucket.get_ranges(&self.path, &absolute))
+            }
+        }
+    }
+}
+
+fn file_error(bucket: &Bucket, path: &str, source: std::io::Error) -> Error {
+    Error::File { store: bucket.name().to_owned(), path: path.to_owned(), source }
+}

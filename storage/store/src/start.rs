@@ -1,0 +1,157 @@
+//! Starting from the newest checkpoint that can be read (P4, P8).
+
+use std::collections::BTreeSet;
+
+use catalog::{Catalog, Damage, DayCheckpoint, DayEntry, IdTable, Manifest, paths};
+use futures::StreamExt;
+
+use crate::error::Error;
+use crate::handle::{CatalogHandle, LastCheckpoint};
+use crate::metrics::{CORRUPT, RESTARTS};
+
+/// Day objects read at the same time.
+const CONCURRENT_READS: usize = 16;
+
+/// Bound on any object of a checkpoint.
+const MAX_CHECKPOINT_BYTES: u64 = 256 << 20;
+
+/// A checkpoint that was read; `damage` names the days that could not be.
+struct Loaded {
+    catalog: Catalog,
+    days: BTreeSet<DayEntry>,
+}
+
+impl CatalogHandle {
+    /// Loads the state at process start.
+    pub(crate) async fn start(&self) -> Result<(), Error> {
+        let _tail = self.inner.tail.lock().await;
+        let floor = self.read_floor().await?;
+        let loaded = self.load(floor, 0).await?;
+        self.install(loaded).await;
+        let version = self.version();
+        let listed = self.bucket().list(paths::LOG, &paths::commit(version)).await?;
+        let greatest = listed.iter().filter_map(|object| paths::number_of(&object.path)).max();
+        self.follow_round(greatest.unwrap_or(0)).await
+    }
+
+    /// Goes back to a checkpoint because the log's floor has passed us.
+    pub(crate) async fn start_over(&self) -> Result<(), Error> {
+        let _tail = self.inner.tail.lock().await;
+        self.restart().await
+    }
+
+    /// The caller holds `tail`.
+    pub(crate) async fn restart(&self) -> Result<(), Error> {
+        metrics::counter!(RESTARTS).increment(1);
+        let floor = self.read_floor().await?;
+        let version = self.version();
+        if version >= floor {
+            return Ok(()); // somebody else has done it
+        }
+        tracing::warn!(version, floor, "the log was cleaned past us; starting over");
+        let loaded = self.load(floor, version).await?;
+        self.install(loaded).await;
+        Ok(())
+    }
+
+    async fn install(&self, loaded: Loaded) {
+        let version = loaded.catalog.version();
+        let mut last = self.inner.checkpoint.lock().await;
+        *last = LastCheckpoint { version, days: loaded.days };
+        drop(last);
+        self.change(|catalog| *catalog = loaded.catalog);
+        let catalog = self.read(Catalog::clone);
+        let observers: Vec<_> = self.observers().clone();
+        for observer in observers {
+            observer.restarted(&catalog);
+        }
+        self.publish();
+    }
+
+    /// The newest checkpoint at or after `floor` that is whole; else the whole log, if it is all
+    /// there; else the newest checkpoint that lacks some days, which are named as damage.
+    async fn load(&self, floor: u64, at_least: u64) -> Result<Loaded, Error> {
+        // Numbers are at least 1, so that nothing at or after the floor is left out.
+        let after = floor.max(at_least).max(1) - 1;
+        let listed = self.bucket().list(paths::MANIFESTS, &paths::manifest(after)).await?;
+        let versions = listed.iter().filter_map(|object| paths::number_of(&object.path));
+        let mut versions: Vec<u64> = versions.collect();
+        versions.sort_unstable();
+        let mut partial = None;
+        for &version in versions.iter().rev() {
+            match self.load_checkpoint(version).await {
+                Ok(loaded) if !loaded.catalog.is_damaged() => return Ok(loaded),
+                Ok(loaded) => partial = partial.or(Some(loaded)),
+                Err(error) => self.report(&error)?,
+            }
+        }
+        if floor == 0 && at_least == 0 {
+            return Ok(Loaded { catalog: Catalog::new(), days: BTreeSet::new() });
+        }
+        partial.ok_or_else(|| {
+            let problem = format!("it is {floor}, and no checkpoint at or after it can be read");
+            self.bucket().damaged(paths::FLOOR, problem)
+        })
+    }
+
+    async fn load_checkpoint(&self, version: u64) -> Result<Loaded, Error> {
+        let manifest = self
+            .read_object(&paths::manifest(version), |bytes| Manifest::decode(version, bytes))
+            .await?;
+        let table = self
+            .read_object(&paths::id_table(version), |bytes| IdTable::decode(version, bytes))
+            .await?;
+        let reads = futures::stream::iter(&manifest.days).map(|entry| self.load_day(entry));
+        let mut reads = reads.buffered(CONCURRENT_READS);
+        let (mut days, mut known, mut damage) = (Vec::new(), BTreeSet::new(), Vec::new());
+        let mut entries = manifest.days.iter();
+        while let (Some(entry), Some(read)) = (entries.next(), reads.next().await) {
+            match read {
+                Ok(day) => {
+                    known.insert(entry.clone());
+                    days.push(day);
+                }
+                Err(error) => {
+                    self.report(&error)?;
+                    damage.push(Damage {
+                        object: paths::day_checkpoint(&entry.tenant, entry.day, entry.changed_at),
+                        problem: error.to_string(),
+                        scope: Some((entry.tenant.clone(), entry.day)),
+                    });
+                }
+            }
+        }
+        let catalog = Catalog::from_checkpoint(&manifest, table, days, damage);
+        Ok(Loaded { catalog, days: known })
+    }
+
+    async fn load_day(&self, entry: &DayEntry) -> Result<DayCheckpoint, Error> {
+        let path = paths::day_checkpoint(&entry.tenant, entry.day, entry.changed_at);
+        self.read_object(&path, |bytes| DayCheckpoint::decode(entry, bytes)).await
+    }
+
+    async fn read_object<T>(
+        &self,
+        path: &str,
+        decode: impl Fn(&[u8]) -> Result<T, catalog::Error>,
+    ) -> Result<T, Error> {
+        let bytes = self.bucket().get(path, MAX_CHECKPOINT_BYTES).await?;
+        decode(&bytes).map_err(|source| self.bucket().catalog_error(path, source))
+    }
+
+    /// A damaged or missing object of a checkpoint is news; anything else ends the start.
+    fn report(&self, error: &Error) -> Result<(), Error> {
+        match error {
+            Error::Catalog { .. } | Error::Damaged { .. } | Error::NotFound { .. } => {
+                tracing::error!(%error, "a checkpoint cannot be used");
+                metrics::counter!(CORRUPT, "object" => "checkpoint").increment(1);
+                Ok(())
+            }
+            Error::Store { store, operation, path, source } => Err(Error::Config {
+                store: store.clone(),
+                problem: format!("{operation} {path}: {source}"),
+            }),
+            other => Err(self.bucket().damaged(paths::MANIFESTS, other.to_string())),
+        }
+    }
+}
