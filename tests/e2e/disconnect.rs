@@ -1,0 +1,43 @@
+//! A client that goes away stops the work within a page or two per worker.
+
+use crate::harness::{END_NS, START_NS, Site, body_of};
+use crate::http::encode;
+
+#[test]
+fn a_disconnected_client_stops_the_query_within_a_few_pages() {
+    let site = Site::new();
+    let server = site.start();
+    // About 50 MB of lines that no literal helps with: some 200 pages.
+    for n in 0..50_i64 {
+        let filler = "abcdefghij ".repeat(90);
+        let lines = (0..1_000).map(|k| {
+            let number = n * 1_000 + k;
+            (START_NS + number * 1_000, format!("{number} {filler}"))
+        });
+        let response = server.push(&body_of("a", lines));
+        assert_eq!(response.status, 204, "{}", response.text());
+    }
+    server.flush();
+    let pages = || server.metric("runelog_querier_pages_read_total").unwrap_or(0.0);
+    // Backtracking cannot happen, but thousands of states per byte can: a slow scan per page.
+    let slow = r#"sum(count_over_time({app="a"} |~ "(a.{1,40}){20}zzz$" [3h]))"#;
+    let target = format!("/loki/api/v1/query?query={}&time={END_NS}", encode(slow));
+    let before = pages();
+    let mut client = server.connect();
+    client.send("GET", &target, &[], b"").expect("sent");
+    server.wait_for("the query reads pages", || pages() > before);
+    drop(client);
+    let at_disconnect = pages();
+    // Two equal readings in a row: the work has stopped.
+    let mut last = at_disconnect;
+    let mut still = 0;
+    server.wait_for("the query stopped", || {
+        let now = pages();
+        still = if now == last { still + 1 } else { 0 };
+        last = now;
+        still >= 40
+    });
+    let workers = std::thread::available_parallelism().map_or(2, usize::from) as f64;
+    assert!(last - at_disconnect <= 4.0 * workers, "{} pages after the end", last - at_disconnect);
+    assert!(last - before < 150.0, "it did not read everything: {}", last - before);
+}
