@@ -109,6 +109,17 @@ impl Index {
         ids
     }
 
+    /// For each segment with unreleased records of `ids`: its number and acked end.
+    pub(crate) fn locate(&self, ids: &[BatchId]) -> Vec<(u64, u64)> {
+        let mut found = BTreeMap::new();
+        for sequence in ids.iter().filter_map(|id| self.batches.get(id)) {
+            if let Some(segment) = self.segments.get(sequence) {
+                found.insert(*sequence, segment.acked_end);
+            }
+        }
+        found.into_iter().collect()
+    }
+
     /// Bytes of all segments.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes

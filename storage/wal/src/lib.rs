@@ -27,7 +27,7 @@ mod reader;
 mod record;
 mod replay;
 mod segment;
-mod store_id;
+mod store_file;
 #[cfg(test)]
 mod sweep;
 #[cfg(any(test, feature = "testing"))]
@@ -36,4 +36,4 @@ mod wal;
 
 pub use config::Config;
 pub use error::Error;
-pub use wal::{Corruption, Done, Env, Recovered, Replayed, Verdict, Wal};
+pub use wal::{Corruption, Done, Env, Recovered, Replayed, Verdict, Wal, store_id};

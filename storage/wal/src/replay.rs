@@ -11,7 +11,7 @@ use crate::metrics::{CORRUPTIONS, DUPLICATE_ENTRIES, RECOVERED_BYTES};
 use crate::reader::{Item, SegmentReader, read_full};
 use crate::record::Decoder;
 use crate::segment::{self, FRAME_BYTES, HEADER_BYTES, Header};
-use crate::{Corruption, Env, Error, Recovered, Replayed, Verdict, store_id};
+use crate::{Corruption, Env, Error, Recovered, Replayed, Verdict, store_file};
 
 /// Corruptions kept as text; all are counted and logged.
 const MAX_CORRUPTIONS: usize = 100;
@@ -42,7 +42,7 @@ pub(crate) fn replay(
     let disk = &*env.disk;
     let mut segments = find_segments(disk, dir)?;
     let of_segments = segments.iter().find_map(|found| Some(found.header.ok()?.store));
-    let store = store_id::open(dir, env, of_segments)?;
+    let store = store_file::open(dir, env, of_segments)?;
     check_stores(&segments, store)?;
     let next_sequence = segments.last().map_or(1, |found| found.sequence + 1);
     drop_stillborn(disk, &mut segments);
@@ -64,6 +64,13 @@ pub(crate) fn replay(
     }
     counter!(RECOVERED_BYTES).increment(replay.replayed.bytes);
     Ok(Opened { store, index: replay.index, next_sequence, replayed: replay.replayed })
+}
+
+/// The store of `dir`; see [`crate::store_id`].
+pub(crate) fn store_id(dir: &Path, env: &Env) -> Result<StoreId, Error> {
+    let segments = find_segments(&*env.disk, dir)?;
+    let of_segments = segments.iter().find_map(|found| Some(found.header.ok()?.store));
+    store_file::open(dir, env, of_segments)
 }
 
 fn find_segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<Found>, Error> {

@@ -10,8 +10,10 @@ use base::random::Random;
 use base::{Batch, BatchId, Clock, StoreId};
 
 use crate::log::{Append, Log, append_bytes};
-use crate::record::{self, MAX_PAYLOAD_BYTES};
-use crate::replay::{Opened, replay};
+use crate::reader::{Item, SegmentReader};
+use crate::record::{self, Decoder, MAX_PAYLOAD_BYTES};
+use crate::replay::{self, Opened, replay};
+use crate::segment;
 use crate::{Config, Error};
 
 /// A group is not lengthened beyond this: the first of it would wait too long for its fsync.
@@ -81,6 +83,8 @@ pub struct Wal {
     commands: SyncSender<Command>,
     shared: Arc<Shared>,
     soft_limit: u64,
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     _lock: Box<dyn DiskLock>,
 }
@@ -94,7 +98,16 @@ enum Command {
     Append(Append),
     Release(Vec<BatchId>),
     Oldest(SyncSender<Vec<BatchId>>),
+    Locate(Vec<BatchId>, SyncSender<Vec<(u64, u64)>>),
     Close,
+}
+
+/// The store that the directory of `config` is: made if it is new, without opening the log. What
+/// names the committer of the catalog, which replay asks about claims.
+pub fn store_id(config: &Config, env: &Env) -> Result<StoreId, Error> {
+    let dir = &config.dir;
+    env.disk.create_dir_all(dir).map_err(|error| Error::disk("create", dir, error))?;
+    replay::store_id(dir, env)
 }
 
 impl Wal {
@@ -118,6 +131,7 @@ impl Wal {
         let Opened { store, index, next_sequence, replayed } = opened;
         let (commands, queue) = sync_channel(config.queue_length);
         let soft_limit = config.soft_limit.0;
+        let (disk, dir) = (Arc::clone(&env.disk), config.dir.clone());
         let shared = Arc::new(Shared::default());
         let mut log = Log::new(config, env.disk, store, index, next_sequence);
         log.delete_free();
@@ -126,7 +140,8 @@ impl Wal {
         let thread = base::task::thread("wal-writer", move || writer.run())
             .map_err(|error| Error::disk("start the writer of", Path::new("wal"), error))?;
         let thread = Mutex::new(Some(thread));
-        Ok((Wal { store, commands, shared, soft_limit, thread, _lock: lock }, replayed))
+        let wal = Wal { store, commands, shared, soft_limit, disk, dir, thread, _lock: lock };
+        Ok((wal, replayed))
     }
 
     /// The store that this directory is.
@@ -181,6 +196,36 @@ impl Wal {
         }
     }
 
+    /// Reads unreleased batches back, each once, in order of the log, one record in memory at a
+    /// time. Blocks. The caller must not release them meanwhile. Damaged records are passed over:
+    /// who needs every batch compares what came.
+    pub fn read(&self, ids: &[BatchId], mut on_batch: impl FnMut(Batch)) -> Result<(), Error> {
+        let (reply, answer) = sync_channel(1);
+        let located = self.commands.send(Command::Locate(ids.to_vec(), reply));
+        let segments = match located {
+            Ok(()) => answer.recv().map_err(|_| Error::Closed)?,
+            Err(_) => return Err(Error::Closed),
+        };
+        let mut wanted: base::HashSet<BatchId> = ids.iter().copied().collect();
+        let mut decoder = Decoder::default();
+        for (sequence, acked_end) in segments {
+            let path = self.dir.join(segment::name(sequence));
+            let file = self.disk.open(&path).map_err(|error| Error::disk("open", &path, error))?;
+            let mut reader = SegmentReader::new(file, &path, sequence, Some(acked_end))?;
+            loop {
+                match reader.next()? {
+                    Item::Record { .. } => match decoder.decode(reader.payload()) {
+                        Ok(batch) if wanted.remove(&batch.id) => on_batch(batch),
+                        _ => {}
+                    },
+                    Item::Damage { .. } => {}
+                    Item::End { .. } => break,
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Writes out what is queued and ends the writer thread. Blocks. Later appends fail with
     /// [`Error::Closed`].
     pub fn close(&self) {
@@ -210,6 +255,9 @@ impl Writer {
                 Command::Release(ids) => self.log.release(&ids),
                 Command::Oldest(reply) => {
                     let _gone = reply.send(self.log.index.oldest_batches()).is_err();
+                }
+                Command::Locate(ids, reply) => {
+                    let _gone = reply.send(self.log.index.locate(&ids)).is_err();
                 }
                 Command::Close => return,
             }

@@ -209,3 +209,16 @@ fn segments_of_another_store_are_not_taken_in() {
     let opened = Wal::open(config, env(disk), |_| Verdict::Keep);
     assert!(matches!(opened, Err(Error::ForeignSegment { .. })));
 }
+
+#[test]
+fn unreleased_batches_can_be_read_back_by_id() {
+    let (config, env) = (config(Path::new("wal")), env(SimDisk::new()));
+    let (wal, ..) = open(&config, &env);
+    for sequence in 1..=30 {
+        append(&wal, vec![batch(sequence, 9)]).unwrap();
+    }
+    let mut read = Vec::new();
+    wal.read(&[id(25), id(3), id(99)], |batch| read.push(batch)).unwrap();
+    assert_eq!(read, [batch(3, 9), batch(25, 9)]);
+    assert_eq!(crate::store_id(&config, &env).unwrap(), wal.store());
+}
