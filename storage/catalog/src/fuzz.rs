@@ -70,3 +70,72 @@ pub fn fuzz_floor(data: &[u8]) {
         assert_eq!(Floor::decode(&floor.encode()), Ok(floor));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use base::random::{Random, SeededRandom};
+
+    /// Replays the corpus of `target` and the golden files, then seeded mutations of them all.
+    fn replay(target: &str, fuzz: fn(&[u8])) {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let mut inputs = vec![Vec::new()];
+        for dir in [root.join("fuzz/corpus").join(target), root.join("golden")] {
+            let mut paths: Vec<PathBuf> =
+                std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+            paths.sort();
+            inputs.extend(paths.iter().map(|path| std::fs::read(path).unwrap()));
+        }
+        assert!(inputs.len() > 5, "the golden files are there");
+        inputs.iter().for_each(|input| fuzz(input));
+        let random = SeededRandom::new(7);
+        for _ in 0..4000 {
+            let mut input = inputs[random.next_u64() as usize % inputs.len()].clone();
+            for _ in 0..=random.next_u64() % 4 {
+                mutate(&mut input, &random);
+            }
+            fuzz(&input);
+        }
+    }
+
+    fn mutate(input: &mut Vec<u8>, random: &SeededRandom) {
+        let at = random.next_u64() as usize % (input.len() + 1);
+        match random.next_u64() % 5 {
+            0 => input.truncate(at),
+            1 => input.insert(at, random.next_u64() as u8),
+            2 if at < input.len() => input[at] = [0, 0x7f, 0x80, 0xff][at % 4],
+            3 if at < input.len() => input[at] ^= 1 << (random.next_u64() % 8),
+            _ => {
+                let end = (at + 8).min(input.len());
+                let copied = input[at..end].to_vec();
+                input.extend(copied);
+            }
+        }
+    }
+
+    #[test]
+    fn no_commit_object_breaks_the_reader() {
+        replay("fuzz_commit", super::fuzz_commit);
+    }
+
+    #[test]
+    fn no_day_checkpoint_object_breaks_the_reader() {
+        replay("fuzz_day_checkpoint", super::fuzz_day_checkpoint);
+    }
+
+    #[test]
+    fn no_id_table_object_breaks_the_reader() {
+        replay("fuzz_id_table", super::fuzz_id_table);
+    }
+
+    #[test]
+    fn no_manifest_object_breaks_the_reader() {
+        replay("fuzz_manifest", super::fuzz_manifest);
+    }
+
+    #[test]
+    fn no_floor_object_breaks_the_reader() {
+        replay("fuzz_floor", super::fuzz_floor);
+    }
+}

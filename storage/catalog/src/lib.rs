@@ -25,6 +25,8 @@ mod error;
 mod floor;
 #[doc(hidden)]
 pub mod fuzz;
+#[cfg(test)]
+mod golden;
 mod ids;
 mod part_record;
 pub mod paths;

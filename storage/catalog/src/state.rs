@@ -266,3 +266,6 @@ impl Tail {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
