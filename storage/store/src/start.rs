@@ -71,27 +71,51 @@ impl CatalogHandle {
     /// The newest checkpoint at or after `floor` that is whole; else the whole log, if it is all
     /// there; else the newest checkpoint that lacks some days, which are named as damage.
     async fn load(&self, floor: u64, at_least: u64) -> Result<Loaded, Error> {
-        // Numbers are at least 1, so that nothing at or after the floor is left out.
-        let after = floor.max(at_least).max(1) - 1;
-        let listed = self.bucket().list(paths::MANIFESTS, &paths::manifest(after)).await?;
+        let newest = self.newest_checkpoint(floor.max(at_least)).await?;
+        match newest {
+            Some(loaded) if !loaded.catalog.is_damaged() => Ok(loaded),
+            _ if floor == 0 && at_least == 0 => {
+                Ok(Loaded { catalog: Catalog::new(), days: BTreeSet::new() })
+            }
+            Some(partial) => Ok(partial),
+            None => {
+                let problem = format!("it is {floor}, and no checkpoint from there on can be read");
+                Err(self.bucket().damaged(paths::FLOOR, problem))
+            }
+        }
+    }
+
+    /// Goes over a commit that cannot be read if a whole checkpoint covers it. The caller holds
+    /// `tail`.
+    pub(crate) async fn jump_over(&self, number: u64) -> Result<bool, Error> {
+        match self.newest_checkpoint(number).await? {
+            Some(loaded) if !loaded.catalog.is_damaged() => {
+                self.install(loaded).await;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// The newest whole checkpoint at or after `version`, else the newest that lacks some days.
+    async fn newest_checkpoint(&self, version: u64) -> Result<Option<Loaded>, Error> {
+        // Listings begin after a name; numbers are at least 1.
+        let before = paths::manifest(version.max(1) - 1);
+        let listed = self.bucket().list(paths::MANIFESTS, &before).await?;
         let versions = listed.iter().filter_map(|object| paths::number_of(&object.path));
         let mut versions: Vec<u64> = versions.collect();
         versions.sort_unstable();
         let mut partial = None;
         for &version in versions.iter().rev() {
             match self.load_checkpoint(version).await {
-                Ok(loaded) if !loaded.catalog.is_damaged() => return Ok(loaded),
+                Ok(loaded) if !loaded.catalog.is_damaged() => return Ok(Some(loaded)),
                 Ok(loaded) => partial = partial.or(Some(loaded)),
-                Err(error) => self.report(&error)?,
+                Err(error) => {
+                    self.report(error)?;
+                }
             }
         }
-        if floor == 0 && at_least == 0 {
-            return Ok(Loaded { catalog: Catalog::new(), days: BTreeSet::new() });
-        }
-        partial.ok_or_else(|| {
-            let problem = format!("it is {floor}, and no checkpoint at or after it can be read");
-            self.bucket().damaged(paths::FLOOR, problem)
-        })
+        Ok(partial)
     }
 
     async fn load_checkpoint(&self, version: u64) -> Result<Loaded, Error> {
@@ -101,7 +125,9 @@ impl CatalogHandle {
         let table = self
             .read_object(&paths::id_table(version), |bytes| IdTable::decode(version, bytes))
             .await?;
-        let reads = futures::stream::iter(&manifest.days).map(|entry| self.load_day(entry));
+        // Owned entries: with borrowed ones the compiler cannot show that this future is `Send`.
+        let reads = futures::stream::iter(manifest.days.clone())
+            .map(|entry| async move { self.load_day(&entry).await });
         let mut reads = reads.buffered(CONCURRENT_READS);
         let (mut days, mut known, mut damage) = (Vec::new(), BTreeSet::new(), Vec::new());
         let mut entries = manifest.days.iter();
@@ -111,14 +137,11 @@ impl CatalogHandle {
                     known.insert(entry.clone());
                     days.push(day);
                 }
-                Err(error) => {
-                    self.report(&error)?;
-                    damage.push(Damage {
-                        object: paths::day_checkpoint(&entry.tenant, entry.day, entry.changed_at),
-                        problem: error.to_string(),
-                        scope: Some((entry.tenant.clone(), entry.day)),
-                    });
-                }
+                Err(error) => damage.push(Damage {
+                    object: paths::day_checkpoint(&entry.tenant, entry.day, entry.changed_at),
+                    problem: self.report(error)?,
+                    scope: Some((entry.tenant.clone(), entry.day)),
+                }),
             }
         }
         let catalog = Catalog::from_checkpoint(&manifest, table, days, damage);
@@ -139,19 +162,16 @@ impl CatalogHandle {
         decode(&bytes).map_err(|source| self.bucket().catalog_error(path, source))
     }
 
-    /// A damaged or missing object of a checkpoint is news; anything else ends the start.
-    fn report(&self, error: &Error) -> Result<(), Error> {
+    /// A damaged or missing object of a checkpoint is news, and goes on as a text; that the store
+    /// does not answer is an error.
+    fn report(&self, error: Error) -> Result<String, Error> {
         match error {
             Error::Catalog { .. } | Error::Damaged { .. } | Error::NotFound { .. } => {
-                tracing::error!(%error, "a checkpoint cannot be used");
+                tracing::error!(%error, "an object of a checkpoint cannot be used");
                 metrics::counter!(CORRUPT, "object" => "checkpoint").increment(1);
-                Ok(())
+                Ok(error.to_string())
             }
-            Error::Store { store, operation, path, source } => Err(Error::Config {
-                store: store.clone(),
-                problem: format!("{operation} {path}: {source}"),
-            }),
-            other => Err(self.bucket().damaged(paths::MANIFESTS, other.to_string())),
+            other => Err(other),
         }
     }
 }
