@@ -1,0 +1,123 @@
+//! The query routes. Each file is one resource: parameters in, Loki's JSON out.
+//!
+//! Handlers take [`rpc::http::Form`] and [`rpc::http::Tenants`]; errors are plain text as Loki
+//! writes them. A handler that is dropped (the client is gone) cancels its query.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use axum::routing::get;
+use http::{HeaderValue, header};
+use logql::plan::QueryError;
+use logql::syntax::ParseError;
+use rpc::http::{HttpError, Tenants};
+use rpc::ingester::IngesterError;
+
+use crate::checks::Refusal;
+use crate::error::Error;
+use crate::querier::Querier;
+use params::ParamError;
+
+pub mod encode;
+pub mod json;
+mod labels;
+mod legacy;
+pub mod numbers;
+pub mod params;
+mod query;
+mod query_range;
+mod series;
+mod telemetry;
+
+/// The query routes, GET and POST.
+pub fn router(querier: Arc<Querier>) -> Router {
+    let labels = || get(labels::names).post(labels::names);
+    let values = || get(labels::values).post(labels::values);
+    let series = || get(series::series).post(series::series);
+    Router::new()
+        .route("/loki/api/v1/query", get(query::query).post(query::query))
+        .route("/loki/api/v1/query_range", get(query_range::query).post(query_range::query))
+        .route("/loki/api/v1/labels", labels())
+        .route("/loki/api/v1/label", labels())
+        .route("/loki/api/v1/label/{name}/values", values())
+        .route("/loki/api/v1/series", series())
+        .route("/api/prom/query", get(legacy::query).post(legacy::query))
+        .route("/api/prom/label", labels())
+        .route("/api/prom/label/{name}/values", values())
+        .route("/api/prom/series", series())
+        .with_state(querier)
+}
+
+/// A JSON answer.
+fn ok(body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    let json = HeaderValue::from_static(encode::CONTENT_TYPE);
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// The one tenant of a query. Several are not served yet.
+fn one_tenant(tenants: Tenants) -> Result<base::TenantId, HttpError> {
+    let mut ids = tenants.ids;
+    match (tenants.multi, ids.len()) {
+        (false, 1) => Ok(ids.remove(0)),
+        _ => Err(refuse(QueryError::Unsupported("queries over several tenants".to_owned()))),
+    }
+}
+
+fn refuse(error: impl Into<EdgeError>) -> HttpError {
+    let EdgeError(error) = error.into();
+    error
+}
+
+/// Anything that ends a request, as it leaves the process.
+struct EdgeError(HttpError);
+
+impl From<ParamError> for EdgeError {
+    fn from(error: ParamError) -> EdgeError {
+        EdgeError(HttpError::query_with(400, error.0))
+    }
+}
+
+impl From<ParseError> for EdgeError {
+    fn from(error: ParseError) -> EdgeError {
+        EdgeError(HttpError::query_with(400, error.text))
+    }
+}
+
+impl From<Refusal> for EdgeError {
+    fn from(error: Refusal) -> EdgeError {
+        EdgeError(HttpError::query_with(400, error.0))
+    }
+}
+
+impl From<QueryError> for EdgeError {
+    fn from(error: QueryError) -> EdgeError {
+        let status = match &error {
+            QueryError::Invalid(_) | QueryError::Limited(_) => 400,
+            QueryError::Unsupported(_) => 501,
+            QueryError::Internal(_) => 500,
+        };
+        EdgeError(HttpError::query_with(status, error.to_string()))
+    }
+}
+
+impl From<Error> for EdgeError {
+    fn from(error: Error) -> EdgeError {
+        match error {
+            Error::Query(error) | Error::Ingester(IngesterError::Query(error)) => error.into(),
+            Error::Timeout => EdgeError(HttpError::query_timeout()),
+            Error::Cancelled => EdgeError(HttpError::query_cancelled()),
+            // A part that stays gone is our fault, not the client's.
+            Error::Store(error) if error.kind() == base::ErrorKind::NotFound => {
+                EdgeError(HttpError::query(base::ErrorKind::Internal, error.to_string()))
+            }
+            other => EdgeError(HttpError::query(other.kind(), other.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

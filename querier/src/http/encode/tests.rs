@@ -1,0 +1,167 @@
+use logql::engine::Entry;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn labels(pairs: &[(&str, &str)]) -> Labels {
+    Labels::from_pairs(pairs.iter().copied())
+}
+
+fn entry(ts_ns: i64, line: &str, origins: u32) -> Entry {
+    Entry { ts_ns, line: line.as_bytes().to_vec(), origins }
+}
+
+fn checkout() -> Vec<Stream> {
+    let of = |metadata: &[(&str, &str)], parsed: &[(&str, &str)]| Origins {
+        metadata: labels(metadata),
+        parsed: labels(parsed),
+    };
+    vec![Stream {
+        labels: labels(&[("app", "x"), ("level", "<b>")]),
+        origins: vec![of(&[("level", "<b>")], &[]), of(&[], &[("level", "<b>")]), of(&[], &[])],
+        entries: vec![entry(20, "two & more", 0), entry(10, "one", 1), entry(-1, "", 2)],
+    }]
+}
+
+fn body(bytes: Vec<u8>) -> Value {
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+fn without_stats(bytes: &[u8]) -> String {
+    let text = std::str::from_utf8(bytes).unwrap();
+    let from = text.find(",\"stats\":").unwrap();
+    text[..from].to_owned()
+}
+
+#[test]
+fn streams_list_their_entries_in_the_order_given() {
+    let bytes =
+        answer(&Answer::Streams(checkout()), &EncodingFlags::default(), &QueryStats::default());
+    assert_eq!(
+        without_stats(&bytes),
+        concat!(
+            r#"{"status":"success","data":{"resultType":"streams","result":[{"stream":"#,
+            r#"{"app":"x","level":"\u003cb\u003e"},"values":[["20","two \u0026 more"],"#,
+            r#"["10","one"],["-1",""]]}]"#
+        )
+    );
+}
+
+#[test]
+fn categorised_entries_say_where_their_labels_come_from() {
+    let flags = EncodingFlags::parse("categorize-labels");
+    let bytes = answer(&Answer::Streams(checkout()), &flags, &QueryStats::default());
+    assert_eq!(
+        without_stats(&bytes),
+        concat!(
+            r#"{"status":"success","data":{"resultType":"streams","#,
+            r#""encodingFlags":["categorize-labels"],"result":[{"stream":"#,
+            r#"{"app":"x","level":"\u003cb\u003e"},"values":["#,
+            r#"["20","two \u0026 more",{"structuredMetadata":{"level":"\u003cb\u003e"}}],"#,
+            r#"["10","one",{"parsed":{"level":"\u003cb\u003e"}}],["-1","",{}]]}]"#
+        )
+    );
+}
+
+#[test]
+fn both_categories_of_one_entry_are_separated() {
+    let both = Origins { metadata: labels(&[("a", "1")]), parsed: labels(&[("b", "2")]) };
+    let text = String::from_utf8(origins(&both)).unwrap();
+    assert_eq!(text, r#",{"structuredMetadata":{"a":"1"},"parsed":{"b":"2"}}"#);
+}
+
+#[test]
+fn unknown_flags_are_echoed_and_do_nothing() {
+    for (header, echoed, categorize) in [
+        ("", vec![], false),
+        ("categorize-labels", vec!["categorize-labels"], true),
+        ("categorize-labels,", vec!["", "categorize-labels"], true),
+        ("CATEGORIZE-LABELS", vec!["CATEGORIZE-LABELS"], false),
+        ("bogus,categorize-labels,bogus", vec!["bogus", "categorize-labels"], true),
+    ] {
+        let flags = EncodingFlags::parse(header);
+        assert_eq!(flags.0, echoed, "{header}");
+        assert_eq!(flags.categorize(), categorize, "{header}");
+    }
+}
+
+#[test]
+fn metric_answers_have_their_shapes() {
+    let sample = |ts_ms, value| Sample { ts_ms, value };
+    let flags = EncodingFlags::parse("categorize-labels");
+    let data = |given: Answer| {
+        let mut data = body(answer(&given, &flags, &QueryStats::default()))["data"].take();
+        data.as_object_mut().unwrap().remove("stats");
+        data
+    };
+    let series = labels(&[("job", "a")]);
+    assert_eq!(
+        data(Answer::Vector(vec![(series.clone(), sample(1_500, 0.5))])),
+        json!({"resultType": "vector", "result": [{"metric": {"job": "a"}, "value": [1.5, "0.5"]}]})
+    );
+    let points = vec![sample(1_000, 1.0), sample(2_001, f64::NAN)];
+    assert_eq!(
+        data(Answer::Matrix(vec![(series, points)])),
+        json!({"resultType": "matrix", "result": [
+            {"metric": {"job": "a"}, "values": [[1, "1"], [2.001, "NaN"]]}]})
+    );
+    assert_eq!(
+        data(Answer::Scalar(sample(1_714_564_800_000, 2.0))),
+        json!({"resultType": "scalar", "result": [1_714_564_800_000i64, "2"]})
+    );
+    for empty in [Answer::Streams(vec![]), Answer::Vector(vec![]), Answer::Matrix(vec![])] {
+        assert_eq!(data(empty)["result"], json!([]));
+    }
+}
+
+#[test]
+fn stats_have_every_key_and_true_sums() {
+    let mut stats = QueryStats { exec_ns: 500_000_000, entries_returned: 3, ..Default::default() };
+    stats.parts.read.rows = 10;
+    stats.parts.read.line_bytes = 100;
+    stats.parts.read.metadata_bytes = 7;
+    stats.ingester.read.rows = 5;
+    stats.ingester.read.line_bytes = 50;
+    stats.ingester.reached = 1;
+    let all = body(answer(&Answer::Streams(vec![]), &EncodingFlags::default(), &stats));
+    let all = &all["data"]["stats"];
+    let summary = &all["summary"];
+    assert_eq!(summary["totalLinesProcessed"], 15);
+    assert_eq!(summary["totalBytesProcessed"], 157);
+    assert_eq!(summary["bytesProcessedPerSecond"], 314);
+    assert_eq!(summary["execTime"], 0.5);
+    assert_eq!(summary["totalEntriesReturned"], 3);
+    assert_eq!(summary.as_object().unwrap().len(), 12);
+    assert_eq!(all["ingester"]["totalReached"], 1);
+    assert_eq!(all["ingester"]["store"]["chunk"]["headChunkLines"], 5);
+    assert_eq!(all["querier"]["store"]["chunk"]["decompressedLines"], 10);
+    assert_eq!(all["querier"]["store"]["dataobj"].as_object().unwrap().len(), 14);
+    assert_eq!(all["cache"].as_object().unwrap().len(), 10);
+    assert_eq!(all["cache"]["chunk"].as_object().unwrap().len(), 8);
+    assert_eq!(all["index"].as_object().unwrap().len(), 7);
+}
+
+#[test]
+fn legacy_answers_carry_label_text_and_rfc3339() {
+    let text = String::from_utf8(legacy_streams(&checkout(), &QueryStats::default())).unwrap();
+    let parsed: Value = serde_json::from_str(&text).unwrap();
+    let stream = &parsed["streams"][0];
+    assert_eq!(stream["labels"], "{app=\"x\", level=\"<b>\"}");
+    assert_eq!(
+        stream["entries"][0],
+        json!({"ts": "1970-01-01T00:00:00.00000002Z", "line": "two & more"})
+    );
+    assert!(parsed["stats"]["summary"].is_object());
+    assert_eq!(rfc3339(1_714_557_600_000_000_000), "2024-05-01T10:00:00Z");
+    assert_eq!(rfc3339(1_714_557_600_500_000_000), "2024-05-01T10:00:00.5Z");
+    assert_eq!(rfc3339(1_714_557_600_000_000_001), "2024-05-01T10:00:00.000000001Z");
+}
+
+#[test]
+fn an_empty_label_list_has_no_data_but_empty_series_do() {
+    assert_eq!(body(label_list::<String>(&[])), json!({"status": "success"}));
+    assert_eq!(body(label_list(&["a", "b"])), json!({"status": "success", "data": ["a", "b"]}));
+    assert_eq!(body(series(&[])), json!({"status": "success", "data": []}));
+    let one = labels(&[("app", "x\"y")]);
+    assert_eq!(body(series(&[one])), json!({"status": "success", "data": [{"app": "x\"y"}]}));
+}

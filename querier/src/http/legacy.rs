@@ -1,0 +1,57 @@
+//! `/api/prom/query`: log queries as Loki's first version answered them.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use base::TenantId;
+use http::HeaderMap;
+use logql::engine::Answer;
+use logql::syntax::{Expr, LineFilter, LineOp, LineOperand, Stage, parse};
+use rpc::http::{Form, HttpError, Tenants};
+
+use super::params::RangeQuery;
+use super::telemetry::Watch;
+use super::{encode, ok, one_tenant, query_range, refuse};
+use crate::querier::{Evaluated, Querier};
+
+/// Loki wraps this error once more than others; clients match the text.
+const ONLY_STREAMS: &str =
+    "rpc error: code = Code(400) desc = legacy endpoints only support streams result type";
+
+pub(super) async fn query(
+    State(querier): State<Arc<Querier>>,
+    tenants: Tenants,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, HttpError> {
+    let tenant = one_tenant(tenants)?;
+    let mut watch = Watch::new(&querier, &tenant, &headers, "limited");
+    let result = evaluate(&querier, &tenant, &form, &mut watch).await;
+    let evaluated = watch.finish(result)?;
+    let Answer::Streams(streams) = &evaluated.answer else {
+        return Err(HttpError::query_with(400, ONLY_STREAMS));
+    };
+    Ok(ok(encode::legacy_streams(streams, &evaluated.stats)))
+}
+
+async fn evaluate(
+    querier: &Querier,
+    tenant: &TenantId,
+    form: &Form,
+    watch: &mut Watch,
+) -> Result<Evaluated, HttpError> {
+    watch.text(form.value("query"));
+    let asked = RangeQuery::parse(form, querier.clock().now()).map_err(refuse)?;
+    let mut expr = parse(&asked.query).map_err(refuse)?;
+    let Expr::Log(log) = &mut expr else {
+        return Err(HttpError::query_with(400, ONLY_STREAMS));
+    };
+    let regexp = form.value("regexp");
+    if !regexp.is_empty() {
+        let operands = vec![LineOperand::Text(regexp.as_bytes().to_vec())];
+        log.stages.push(Stage::LineFilter(LineFilter { op: LineOp::Regex, operands }));
+    }
+    watch.range(&expr, &asked);
+    query_range::run(querier, tenant, &expr, asked, false).await
+}

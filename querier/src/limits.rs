@@ -1,0 +1,105 @@
+//! The tenant limits that queries obey.
+
+use std::time::Duration;
+
+use base::TenantId;
+
+/// Limits of tenants, read once per query. A zero duration or count means no limit.
+pub trait Limits: Send + Sync + 'static {
+    /// Most entries a log query may ask for (`max_entries_limit_per_query`).
+    fn max_entries_limit_per_query(&self, tenant: &TenantId) -> usize;
+    /// Longest time range (`max_query_length`).
+    fn max_query_length(&self, tenant: &TenantId) -> Duration;
+    /// How far back a query may look (`max_query_lookback`).
+    fn max_query_lookback(&self, tenant: &TenantId) -> Duration;
+    /// Longest range of a range function (`max_query_range`).
+    fn max_query_range(&self, tenant: &TenantId) -> Duration;
+    /// Most series in a metric answer (`max_query_series`).
+    fn max_query_series(&self, tenant: &TenantId) -> usize;
+    /// Most matchers of one selector (`max_streams_matchers_per_query`).
+    fn max_streams_matchers_per_query(&self, tenant: &TenantId) -> usize;
+    /// How long a query may run (`query_timeout`).
+    fn query_timeout(&self, tenant: &TenantId) -> Duration;
+    /// Length of the pieces a range query is cut into (`split_queries_by_interval`). The length of
+    /// a piece plus its lookback is what [`Limits::max_query_length`] limits a second time.
+    fn split_queries_by_interval(&self, tenant: &TenantId) -> Duration;
+    /// Labels every selector must name (`required_labels`).
+    fn required_labels(&self, tenant: &TenantId) -> Vec<String>;
+    /// Fewest matchers of a selector (`minimum_labels_number`).
+    fn minimum_labels_number(&self, tenant: &TenantId) -> usize;
+}
+
+/// Loki's defaults for everybody, each changeable. For tests and for tools without a config file.
+#[derive(Clone, Debug)]
+pub struct StaticLimits {
+    /// See [`Limits::max_entries_limit_per_query`].
+    pub max_entries_limit_per_query: usize,
+    /// See [`Limits::max_query_length`].
+    pub max_query_length: Duration,
+    /// See [`Limits::max_query_lookback`].
+    pub max_query_lookback: Duration,
+    /// See [`Limits::max_query_range`].
+    pub max_query_range: Duration,
+    /// See [`Limits::max_query_series`].
+    pub max_query_series: usize,
+    /// See [`Limits::max_streams_matchers_per_query`].
+    pub max_streams_matchers_per_query: usize,
+    /// See [`Limits::query_timeout`].
+    pub query_timeout: Duration,
+    /// See [`Limits::split_queries_by_interval`].
+    pub split_queries_by_interval: Duration,
+    /// See [`Limits::required_labels`].
+    pub required_labels: Vec<String>,
+    /// See [`Limits::minimum_labels_number`].
+    pub minimum_labels_number: usize,
+}
+
+impl Default for StaticLimits {
+    fn default() -> StaticLimits {
+        StaticLimits {
+            max_entries_limit_per_query: 5000,
+            max_query_length: Duration::from_secs(721 * 3600),
+            max_query_lookback: Duration::ZERO,
+            max_query_range: Duration::ZERO,
+            max_query_series: 500,
+            max_streams_matchers_per_query: 1000,
+            query_timeout: Duration::from_secs(60),
+            split_queries_by_interval: Duration::from_secs(3600),
+            required_labels: Vec::new(),
+            minimum_labels_number: 0,
+        }
+    }
+}
+
+impl Limits for StaticLimits {
+    fn max_entries_limit_per_query(&self, _: &TenantId) -> usize {
+        self.max_entries_limit_per_query
+    }
+    fn max_query_length(&self, _: &TenantId) -> Duration {
+        self.max_query_length
+    }
+    fn max_query_lookback(&self, _: &TenantId) -> Duration {
+        self.max_query_lookback
+    }
+    fn max_query_range(&self, _: &TenantId) -> Duration {
+        self.max_query_range
+    }
+    fn max_query_series(&self, _: &TenantId) -> usize {
+        self.max_query_series
+    }
+    fn max_streams_matchers_per_query(&self, _: &TenantId) -> usize {
+        self.max_streams_matchers_per_query
+    }
+    fn query_timeout(&self, _: &TenantId) -> Duration {
+        self.query_timeout
+    }
+    fn split_queries_by_interval(&self, _: &TenantId) -> Duration {
+        self.split_queries_by_interval
+    }
+    fn required_labels(&self, _: &TenantId) -> Vec<String> {
+        self.required_labels.clone()
+    }
+    fn minimum_labels_number(&self, _: &TenantId) -> usize {
+        self.minimum_labels_number
+    }
+}

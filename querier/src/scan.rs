@@ -1,0 +1,263 @@
+//! The parts of one leaf: opened, pruned, and scanned by a few threads that pull row groups from a
+//! queue.
+//!
+//! Threads are lent in slices of a few row groups, first come first served over all queries, so
+//! that a short query waits for a slice of a long one and not for its end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+use base::shutdown::Shutdown;
+use base::task;
+use futures::future::try_join_all;
+use logql::engine::overlap::{Overlaps, StreamRange};
+use logql::engine::{Partial, Worker};
+use logql::plan::{Direction, Leaf as PlanLeaf};
+use store::PartRecord;
+use store::scan::{Scan, ScanStats, Scratch, Unit, scan_unit, sort_for};
+
+use crate::error::Error;
+use crate::querier::Querier;
+use crate::select::Leaf;
+use crate::stats::PartStats;
+
+/// Row groups a thread scans before it lets another query have its turn. About 64 MiB of raw
+/// lines, some tens of milliseconds.
+const SLICE_UNITS: usize = 4;
+
+/// Opened parts of a leaf.
+#[derive(Default)]
+pub struct Opened {
+    /// Row groups that may matter.
+    pub units: Vec<Unit>,
+    /// Per part, the selected streams and the instants of the leaf's range they cover. Empty for
+    /// log queries.
+    pub ranges: Vec<Vec<StreamRange>>,
+    /// Selected streams, one count per part.
+    pub streams: u64,
+}
+
+/// Row groups that threads pull, and how far log queries still have to look.
+struct Queue {
+    units: Vec<Unit>,
+    next: AtomicUsize,
+    direction: Direction,
+    /// The best threshold of any worker so far: rows at it or beyond it cannot be in the answer.
+    bound: AtomicI64,
+}
+
+impl Queue {
+    fn new(units: Vec<Unit>, direction: Direction) -> Queue {
+        let none = match direction {
+            Direction::Backward => i64::MIN,
+            Direction::Forward => i64::MAX,
+        };
+        Queue { units, next: AtomicUsize::new(0), direction, bound: AtomicI64::new(none) }
+    }
+
+    /// The next row group that can still matter.
+    fn pull(&self) -> Option<&Unit> {
+        loop {
+            let unit = self.units.get(self.next.fetch_add(1, Ordering::Relaxed))?;
+            let bound = self.bound.load(Ordering::Relaxed);
+            let beyond = match self.direction {
+                Direction::Backward => bound != i64::MIN && unit.max_ns <= bound,
+                Direction::Forward => bound != i64::MAX && unit.min_ns >= bound,
+            };
+            if !beyond {
+                return Some(unit);
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.next.load(Ordering::Relaxed) >= self.units.len()
+    }
+
+    /// A worker with enough rows better than `threshold` is enough for all of them.
+    fn learn(&self, threshold: Option<i64>) {
+        let Some(threshold) = threshold else { return };
+        match self.direction {
+            Direction::Backward => self.bound.fetch_max(threshold, Ordering::Relaxed),
+            Direction::Forward => self.bound.fetch_min(threshold, Ordering::Relaxed),
+        };
+    }
+}
+
+/// One worker between its slices.
+struct Slot {
+    leaf: Arc<PlanLeaf>,
+    worker: Worker,
+    scratch: Scratch,
+    stats: ScanStats,
+    busy_ns: u64,
+}
+
+impl Slot {
+    fn run(&mut self, queue: &Queue, cancel: &Shutdown) -> Result<(), Error> {
+        for _ in 0..SLICE_UNITS {
+            let Some(unit) = queue.pull() else { return Ok(()) };
+            scan_unit(
+                &self.leaf,
+                &mut self.worker,
+                unit,
+                &mut self.scratch,
+                cancel,
+                &mut self.stats,
+            )?;
+            queue.learn(self.worker.threshold());
+        }
+        Ok(())
+    }
+}
+
+impl Querier {
+    /// Opens the parts and lists their row groups that may hold rows of the leaf.
+    pub(crate) async fn open_parts(
+        &self,
+        leaf: Leaf<'_>,
+        records: Vec<Arc<PartRecord>>,
+        cancel: &Shutdown,
+    ) -> Result<Opened, Error> {
+        let jobs = self.config.scan_threads.min(records.len()).max(1);
+        let each = records.len().div_ceil(jobs).max(1);
+        let mut opens = Vec::with_capacity(jobs);
+        for records in records.chunks(each) {
+            let (records, parts) = (records.to_vec(), self.deps.parts.clone());
+            let (leaf, cancel) = (leaf.leaf.clone(), cancel.clone());
+            opens.push(self.blocking(move || {
+                let mut opened = Opened::default();
+                for record in records {
+                    if cancel.is_cancelled() {
+                        return Err(Error::Cancelled);
+                    }
+                    opened.add(&leaf, Arc::new(parts.open(&record)?));
+                }
+                Ok(opened)
+            }));
+        }
+        let mut all = Opened::default();
+        for opened in try_join_all(opens).await? {
+            all.units.extend(opened.units);
+            all.ranges.extend(opened.ranges);
+            all.streams += opened.streams;
+        }
+        Ok(all)
+    }
+
+    /// Scans the opened parts; one partial per worker.
+    pub(crate) async fn scan_parts(
+        &self,
+        leaf: Leaf<'_>,
+        opened: Opened,
+        overlaps: Arc<Overlaps>,
+        cancel: &Shutdown,
+    ) -> Result<(Vec<Partial>, PartStats), Error> {
+        let mut stats = PartStats {
+            groups: opened.units.len() as u64,
+            streams: opened.streams,
+            ..PartStats::default()
+        };
+        if opened.units.is_empty() {
+            return Ok((Vec::new(), stats));
+        }
+        let mut units = opened.units;
+        if leaf.leaf.is_log() {
+            sort_for(&mut units, leaf.direction);
+        }
+        let workers = self.config.scan_threads.min(units.len());
+        let queue = Arc::new(Queue::new(units, leaf.direction));
+        // One that fails stops the others; the query's own token stops all of them.
+        let stop = cancel.child_token();
+        let _stop_when_done = stop.clone().drop_guard();
+        let runs = (0..workers).map(|_| {
+            let slot = Slot {
+                leaf: leaf.leaf.clone(),
+                worker: leaf.leaf.worker(overlaps.clone()),
+                scratch: Scratch::default(),
+                stats: ScanStats::default(),
+                busy_ns: 0,
+            };
+            self.drive(slot, queue.clone(), stop.clone())
+        });
+        let mut partials = Vec::with_capacity(workers);
+        for slot in try_join_all(runs).await? {
+            stats.count(&slot.stats, slot.busy_ns);
+            let partial = slot.worker.finish();
+            stats.read.rows_selected += partial.stats().selected_rows;
+            stats.read.metadata_bytes += partial.stats().metadata_bytes;
+            partials.push(partial);
+        }
+        Ok((partials, stats))
+    }
+
+    /// Runs one worker in slices until the queue is empty.
+    async fn drive(&self, slot: Slot, queue: Arc<Queue>, stop: Shutdown) -> Result<Slot, Error> {
+        let mut slot = slot;
+        while !queue.is_empty() {
+            let (queue, stop, clock) = (queue.clone(), stop.clone(), self.deps.clock.clone());
+            slot = self
+                .blocking(move || {
+                    let began = clock.monotonic_ns();
+                    slot.run(&queue, &stop)?;
+                    slot.busy_ns += clock.monotonic_ns().saturating_sub(began);
+                    Ok(slot)
+                })
+                .await?;
+        }
+        Ok(slot)
+    }
+
+    /// Runs `work` on a thread once one is free. The permit is held until the work is really over,
+    /// also when nobody waits for it any more.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let permit = self.scans.clone().acquire_owned().await;
+        let permit = permit.map_err(|closed| Error::Internal(closed.to_string()))?;
+        let job = task::blocking("querier.scan", move || {
+            let result = work();
+            drop(permit);
+            result
+        });
+        job.await.unwrap_or_else(|died| Err(Error::Internal(format!("a scan died: {died}"))))
+    }
+}
+
+impl Opened {
+    fn add(&mut self, leaf: &PlanLeaf, scan: Arc<Scan>) {
+        let units = scan.units(leaf);
+        let Some(first) = units.first() else { return };
+        let selected = first.streams.clone();
+        self.streams += selected.count() as u64;
+        if !leaf.is_log() {
+            let range = leaf.range();
+            let footer = scan.footer();
+            let mut ranges = Vec::with_capacity(selected.count());
+            for index in selected.iter() {
+                let stream = &footer.streams()[index];
+                let (min_ns, max_ns) =
+                    (stream.min_ns.max(range.from_ns), stream.max_ns.min(range.to_ns - 1));
+                if min_ns <= max_ns {
+                    let stream = footer.labels()[index].key();
+                    ranges.push(StreamRange { stream, min_ns, max_ns });
+                }
+            }
+            self.ranges.push(ranges);
+        }
+        self.units.extend(units);
+    }
+}
+
+impl PartStats {
+    fn count(&mut self, scan: &ScanStats, busy_ns: u64) {
+        self.groups_read += scan.groups;
+        self.read.rows += scan.rows;
+        self.read.line_bytes += scan.line_bytes;
+        self.read.stored_bytes += scan.read_bytes;
+        self.read.pages += scan.pages_scanned;
+        self.read.pages_pruned += scan.pages_considered.saturating_sub(scan.pages_scanned);
+        self.scan_ns += busy_ns;
+    }
+}

@@ -1,0 +1,220 @@
+//! One leaf over all its sources at one view: the handshake (R1) and the overlaps (R2).
+
+use std::sync::Arc;
+
+use base::shutdown::Shutdown;
+use base::{ErrorKind, TenantId, UnixNanos};
+use futures::future::try_join_all;
+use logql::engine::Partial;
+use logql::engine::overlap::{Overlaps, StreamRange};
+use logql::plan::{Direction, Leaf as PlanLeaf};
+use metrics::counter;
+use rpc::ingester::{ReadStats, SelectAnswer, SelectRequest};
+use store::{PartRecord, Snapshot};
+
+use crate::error::Error;
+use crate::metrics::{CORRUPT, REPEATS};
+use crate::querier::Querier;
+use crate::scan::Opened;
+use crate::stats::{self, QueryStats};
+
+/// Times a query starts over before it gives up. Each needs a flush or a removal between reading
+/// the catalog and asking; parts are removed hours after the commit that says so, and ingesters
+/// keep flushed rows for a minute, so that more than two in a row mean something is broken.
+pub(crate) const MAX_ATTEMPTS: u32 = 8;
+/// Rounds of asking ingesters at one view. A second is normal, a third needs rows that arrived out
+/// of order in between; a push in every round cannot hold a query up for ever.
+const MAX_ROUNDS: u32 = 16;
+
+/// A leaf of a plan and for whom it is evaluated.
+#[derive(Clone, Copy)]
+pub struct Leaf<'a> {
+    /// The leaf.
+    pub leaf: &'a Arc<PlanLeaf>,
+    /// Whose rows.
+    pub tenant: &'a TenantId,
+    /// The end of time a log query starts from.
+    pub direction: Direction,
+}
+
+/// A leaf's merged result.
+pub struct Selection {
+    /// The result.
+    pub partial: Partial,
+    /// What it cost, repeats included.
+    pub stats: QueryStats,
+}
+
+/// Why an attempt does not count.
+enum Again {
+    /// An ingester dropped rows of a later commit.
+    Behind,
+    /// A part was removed and deleted.
+    PartGone,
+}
+
+impl Querier {
+    /// Evaluates one leaf, first at `view`, then at newer ones until its sources fit together.
+    pub(crate) async fn select(&self, leaf: Leaf<'_>, view: Snapshot) -> Result<Selection, Error> {
+        let cancel = Shutdown::new();
+        let _stop_when_dropped = cancel.clone().drop_guard();
+        let mut stats = QueryStats::default();
+        let mut view = view;
+        for _ in 0..MAX_ATTEMPTS {
+            match self.attempt(leaf, &view, &cancel, &mut stats).await? {
+                Ok(partial) => return Ok(Selection { partial, stats }),
+                Err(Again::Behind) => counter!(REPEATS, "reason" => "behind").increment(1),
+                Err(Again::PartGone) => counter!(REPEATS, "reason" => "part_gone").increment(1),
+            }
+            view = self.deps.catalog.follow().await?;
+        }
+        Err(Error::Unstable { attempts: MAX_ATTEMPTS })
+    }
+
+    async fn attempt(
+        &self,
+        leaf: Leaf<'_>,
+        view: &Snapshot,
+        cancel: &Shutdown,
+        stats: &mut QueryStats,
+    ) -> Result<Result<Partial, Again>, Error> {
+        let records = parts_in_range(leaf, view)?;
+        stats.parts.parts += records.len() as u64;
+        let opened = match self.open_parts(leaf, records, cancel).await {
+            Ok(opened) => opened,
+            Err(error) => return again_or_fail(error),
+        };
+        let (overlaps, answers) = match self.ask_ingesters(leaf, view, &opened, cancel).await? {
+            Ok(asked) => asked,
+            Err(again) => return Ok(Err(again)),
+        };
+        let mut merged = leaf.leaf.empty();
+        stats.ingester.reached = stats.ingester.reached.max(answers.answers.len() as u64);
+        stats.ingester.calls += answers.calls;
+        stats::add(&mut stats.ingester.read, &answers.read);
+        for answer in answers.answers {
+            stats.ingester.streams += answer.ranges.len() as u64;
+            merged.merge(answer.partial)?;
+        }
+        let scanned = self.scan_parts(leaf, opened, overlaps, cancel).await;
+        let (partials, read) = match scanned {
+            Ok(scanned) => scanned,
+            Err(error) => return again_or_fail(error),
+        };
+        stats.parts.take_in(&read);
+        for partial in partials {
+            merged.merge(partial)?;
+        }
+        Ok(Ok(merged))
+    }
+
+    /// Asks all ingesters until they sent every overlap as rows. Overlaps between parts are known
+    /// from the start.
+    async fn ask_ingesters(
+        &self,
+        leaf: Leaf<'_>,
+        view: &Snapshot,
+        opened: &Opened,
+        cancel: &Shutdown,
+    ) -> Result<Result<(Arc<Overlaps>, Answers), Again>, Error> {
+        let part_ranges: Vec<&[StreamRange]> = opened.ranges.iter().map(Vec::as_slice).collect();
+        // Every row of a log query carries its hash: there is nothing to send apart.
+        let whole = leaf.leaf.is_log();
+        let mut overlaps = match whole {
+            true => Overlaps::none(),
+            false => Overlaps::between(&part_ranges),
+        };
+        let mut calls = 0;
+        let mut read = ReadStats::default();
+        for _ in 0..MAX_ROUNDS {
+            let sent = Arc::new(overlaps.clone());
+            let requests = self.deps.ingesters.iter().map(|ingester| {
+                ingester.select(SelectRequest {
+                    tenant: leaf.tenant.clone(),
+                    leaf: leaf.leaf.clone(),
+                    view: view.version(),
+                    gone: Vec::new(),
+                    overlaps: sent.clone(),
+                    cancel: cancel.clone(),
+                })
+            });
+            let mut answers = Vec::with_capacity(self.deps.ingesters.len());
+            for answer in try_join_all(requests).await? {
+                calls += 1;
+                match answer {
+                    SelectAnswer::Behind { .. } => return Ok(Err(Again::Behind)),
+                    SelectAnswer::Rows { ranges, partial, stats: more } => {
+                        stats::add(&mut read, &more);
+                        answers.push(HeadAnswer { ranges, partial });
+                    }
+                }
+            }
+            if !whole {
+                let mut sources = part_ranges.clone();
+                sources.extend(answers.iter().map(|answer| answer.ranges.as_slice()));
+                let now = Overlaps::between(&sources);
+                if !overlaps.contains_all(&now) {
+                    overlaps.union(&now);
+                    continue;
+                }
+            }
+            return Ok(Ok((sent, Answers { answers, calls, read })));
+        }
+        Ok(Err(Again::Behind))
+    }
+}
+
+/// What one ingester answered last.
+struct HeadAnswer {
+    ranges: Vec<StreamRange>,
+    partial: Partial,
+}
+
+/// What all ingesters answered last, and what all rounds cost.
+struct Answers {
+    answers: Vec<HeadAnswer>,
+    calls: u64,
+    read: ReadStats,
+}
+
+/// The parts of `view` that may hold rows of the leaf. Fails if the catalog is known to miss some.
+fn parts_in_range(leaf: Leaf<'_>, view: &Snapshot) -> Result<Vec<Arc<PartRecord>>, Error> {
+    let range = leaf.leaf.range();
+    if range.from_ns >= range.to_ns {
+        return Ok(Vec::new());
+    }
+    let (first, last) = (UnixNanos(range.from_ns), UnixNanos(range.to_ns - 1));
+    check_damage(view, leaf.tenant, first, last)?;
+    Ok(view.parts(leaf.tenant, first, last))
+}
+
+/// A short answer is never given silently: what the catalog lost in this range fails the query.
+/// Damage whose tenant and day are unknown is alarmed where it is found and fails nobody: it would
+/// take every tenant down.
+pub(crate) fn check_damage(
+    view: &Snapshot,
+    tenant: &TenantId,
+    first: UnixNanos,
+    last: UnixNanos,
+) -> Result<(), Error> {
+    for damage in view.damage(tenant, first, last) {
+        if damage.scope.is_some() {
+            counter!(CORRUPT).increment(1);
+            let (object, problem) = (damage.object.clone(), damage.problem.clone());
+            return Err(Error::Damaged { object, problem });
+        }
+    }
+    Ok(())
+}
+
+/// A part that is gone means that the catalog has moved on (C4).
+fn again_or_fail<T>(error: Error) -> Result<Result<T, Again>, Error> {
+    match error.kind() {
+        ErrorKind::NotFound => Ok(Err(Again::PartGone)),
+        ErrorKind::Corrupt => {
+            counter!(CORRUPT).increment(1);
+            Err(error)
+        }
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,179 @@
+//! Which streams have rows: what the label and series endpoints answer from. Only stream tables
+//! are read, never rows.
+
+use std::sync::Arc;
+
+use base::shutdown::Shutdown;
+use base::{ErrorKind, HashSet, Labels, TenantId, UnixNanos};
+use futures::future::try_join_all;
+use logql::plan::{Direction, Leaf, Params, Plan};
+use logql::syntax::{Expr, LogExpr, Matcher};
+use metrics::counter;
+use rpc::ingester::{StreamsAnswer, StreamsRequest};
+use store::{PartRecord, Snapshot};
+
+use crate::error::Error;
+use crate::metrics::{CORRUPT, REPEATS};
+use crate::querier::{Querier, within};
+use crate::select::{MAX_ATTEMPTS, check_damage};
+
+/// Which streams.
+#[derive(Clone, Debug)]
+pub struct StreamsQuery {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Any of these matcher lists must match; empty = all streams.
+    pub selectors: Vec<Vec<Matcher>>,
+    /// First instant.
+    pub start: UnixNanos,
+    /// Last instant, inclusive: a stream counts by the range of its rows.
+    pub end: UnixNanos,
+}
+
+impl Querier {
+    /// Streams with rows around the range, each once, sorted.
+    pub async fn streams(&self, query: &StreamsQuery) -> Result<Vec<Labels>, Error> {
+        let timeout = self.deps.limits.query_timeout(&query.tenant);
+        within(timeout, self.find_streams(query)).await
+    }
+
+    async fn find_streams(&self, query: &StreamsQuery) -> Result<Vec<Labels>, Error> {
+        let cancel = Shutdown::new();
+        let _stop_when_dropped = cancel.clone().drop_guard();
+        if query.start > query.end {
+            return Ok(Vec::new());
+        }
+        let filter = Arc::new(Filter::new(query)?);
+        for _ in 0..MAX_ATTEMPTS {
+            let view = self.deps.catalog.follow().await?;
+            check_damage(&view, &query.tenant, query.start, query.end)?;
+            let Some(recent) = self.recent_streams(query, &view).await? else {
+                counter!(REPEATS, "reason" => "behind").increment(1);
+                continue;
+            };
+            let records = view.parts(&query.tenant, query.start, query.end);
+            match self.stored_streams(&filter, records, &cancel).await {
+                Ok(stored) => {
+                    let mut all: HashSet<Labels> = recent.into_iter().collect();
+                    all.extend(stored);
+                    let mut all: Vec<Labels> = all.into_iter().collect();
+                    all.sort_unstable();
+                    return Ok(all);
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    counter!(REPEATS, "reason" => "part_gone").increment(1);
+                }
+                Err(error) => {
+                    if error.kind() == ErrorKind::Corrupt {
+                        counter!(CORRUPT).increment(1);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Err(Error::Unstable { attempts: MAX_ATTEMPTS })
+    }
+
+    /// Streams held by ingesters; `None` when one of them dropped rows of a later commit.
+    async fn recent_streams(
+        &self,
+        query: &StreamsQuery,
+        view: &Snapshot,
+    ) -> Result<Option<Vec<Labels>>, Error> {
+        let requests = self.deps.ingesters.iter().map(|ingester| {
+            ingester.streams(StreamsRequest {
+                tenant: query.tenant.clone(),
+                selectors: query.selectors.clone(),
+                from_ns: query.start.0,
+                to_ns: query.end.0.saturating_add(1),
+                view: view.version(),
+                gone: Vec::new(),
+            })
+        });
+        let mut found = Vec::new();
+        for answer in try_join_all(requests).await? {
+            match answer {
+                StreamsAnswer::Behind { .. } => return Ok(None),
+                StreamsAnswer::Streams(streams) => found.extend(streams),
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// Streams of the parts.
+    async fn stored_streams(
+        &self,
+        filter: &Arc<Filter>,
+        records: Vec<Arc<PartRecord>>,
+        cancel: &Shutdown,
+    ) -> Result<HashSet<Labels>, Error> {
+        let jobs = self.config.scan_threads.min(records.len()).max(1);
+        let each = records.len().div_ceil(jobs).max(1);
+        let mut opens = Vec::with_capacity(jobs);
+        for records in records.chunks(each) {
+            let (records, parts) = (records.to_vec(), self.deps.parts.clone());
+            let (filter, cancel) = (filter.clone(), cancel.clone());
+            opens.push(self.blocking(move || {
+                let mut found = HashSet::default();
+                for record in records {
+                    if cancel.is_cancelled() {
+                        return Err(Error::Cancelled);
+                    }
+                    let scan = parts.open(&record)?;
+                    let footer = scan.footer();
+                    for (labels, stream) in footer.labels().iter().zip(footer.streams()) {
+                        if filter.covers(stream.min_ns, stream.max_ns)
+                            && !found.contains(labels)
+                            && filter.selects(labels)
+                        {
+                            found.insert(labels.clone());
+                        }
+                    }
+                }
+                Ok(found)
+            }));
+        }
+        let mut all = HashSet::default();
+        for found in try_join_all(opens).await? {
+            all.extend(found);
+        }
+        Ok(all)
+    }
+}
+
+/// Compiled selectors and the time range.
+struct Filter {
+    leaves: Vec<Arc<Leaf>>,
+    start_ns: i64,
+    end_ns: i64,
+}
+
+impl Filter {
+    fn new(query: &StreamsQuery) -> Result<Filter, Error> {
+        let params = Params {
+            start: query.start,
+            end: query.end,
+            step_ns: 0,
+            interval_ns: 0,
+            limit: 1,
+            direction: Direction::Backward,
+            max_series: 0,
+            max_memory_bytes: 0,
+            categorize: false,
+        };
+        let mut leaves = Vec::with_capacity(query.selectors.len());
+        for matchers in &query.selectors {
+            let selector = LogExpr { matchers: matchers.clone(), stages: Vec::new() };
+            leaves.extend_from_slice(Plan::new(&Expr::Log(selector), &params)?.leaves());
+        }
+        Ok(Filter { leaves, start_ns: query.start.0, end_ns: query.end.0 })
+    }
+
+    fn covers(&self, min_ns: i64, max_ns: i64) -> bool {
+        min_ns <= self.end_ns && max_ns >= self.start_ns
+    }
+
+    fn selects(&self, labels: &Labels) -> bool {
+        self.leaves.is_empty() || self.leaves.iter().any(|leaf| leaf.selects(labels))
+    }
+}
