@@ -18,20 +18,27 @@
 //! that contains the needle; offsets are relative to the part, so that a part may lie anywhere in a
 //! bundle object.
 
-pub mod codec;
-pub mod error;
-pub mod footer;
-pub mod merge;
-pub mod options;
-pub mod read;
-pub mod seal;
-pub mod sketch;
+mod codec;
+mod columns;
+mod error;
+mod footer;
+#[doc(hidden)]
+pub mod fuzz;
+mod merge;
+mod options;
+mod pack;
+mod read;
+mod rowhash;
+mod seal;
+mod sketch;
+mod wire;
+mod write;
 
 pub use codec::Codec;
 pub use error::Error;
-pub use footer::{Footer, Group, Page, Run, Stream};
+pub use footer::{Footer, Group, Page, Run, Stream, TRAILER_BYTES, VERSION};
 pub use merge::{Input, merge};
-pub use options::Options;
+pub use options::{MAX_GROUP_PAGES, MAX_GROUP_ROWS, Options, PAGE_BYTES};
 pub use read::{Columns, DecodedPage, Fetched, GroupReader, RangeRead};
 pub use seal::{Image, Source, seal};
 pub use sketch::Needle;

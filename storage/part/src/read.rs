@@ -2,9 +2,14 @@
 
 use std::ops::Range;
 
-use base::{DictView, PageView, Run};
+use base::{DictView, PageView, Run, StrView};
 use bytes::Bytes;
 
+use crate::codec::Decompressor;
+use crate::columns::{self, Chunks, kind};
+use crate::footer::Column;
+use crate::wire::Cursor;
+use crate::write::page_runs;
 use crate::{Error, Footer};
 
 /// Where a part's bytes come from. Blocking; offsets are relative to the part.
@@ -39,9 +44,13 @@ pub struct Columns<'a> {
     pub metadata: Option<&'a [String]>,
 }
 
+/// Two ranges closer than this are read as one: a request costs more than these bytes.
+const COALESCE_BYTES: u64 = 32 * 1024;
+
 /// Ranges of a part and their bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Fetched {
+    /// Ascending, apart from each other.
     ranges: Vec<Range<u64>>,
     bytes: Vec<Bytes>,
 }
@@ -49,43 +58,117 @@ pub struct Fetched {
 impl Fetched {
     /// Reads `ranges` (any order, may touch or overlap) with as few requests as reasonable.
     pub fn read<E: From<Error>>(
-        _reader: &dyn RangeRead<Error = E>,
-        _ranges: Vec<Range<u64>>,
+        reader: &dyn RangeRead<Error = E>,
+        mut ranges: Vec<Range<u64>>,
     ) -> Result<Fetched, E> {
-        let _ = Fetched { ranges: Vec::new(), bytes: Vec::new() };
-        unimplemented!()
+        ranges.retain(|range| range.start < range.end);
+        ranges.sort_unstable_by_key(|range| range.start);
+        ranges.dedup_by(|next, last| {
+            let near = next.start <= last.end.saturating_add(COALESCE_BYTES);
+            if near {
+                last.end = last.end.max(next.end);
+            }
+            near
+        });
+        if ranges.is_empty() {
+            return Ok(Fetched::default());
+        }
+        let bytes = reader.read_ranges(&ranges)?;
+        let fits = bytes.len() == ranges.len()
+            && ranges.iter().zip(&bytes).all(|(r, b)| r.end - r.start == b.len() as u64);
+        if !fits {
+            return Err(Error::corrupt("part cut off", ranges[0].start).into());
+        }
+        Ok(Fetched { ranges, bytes })
+    }
+
+    /// The bytes of `range`, which must lie within one that was read.
+    pub(crate) fn get(&self, range: Range<u64>) -> Result<&[u8], Error> {
+        if range.start == range.end {
+            return Ok(&[]);
+        }
+        let at = self.ranges.partition_point(|held| held.end <= range.start);
+        match self.ranges.get(at) {
+            Some(held) if held.start <= range.start && range.end <= held.end => {
+                let from = (range.start - held.start) as usize;
+                Ok(&self.bytes[at][from..from + (range.end - range.start) as usize])
+            }
+            _ => Err(Error::corrupt("range was not read", range.start)),
+        }
     }
 
     /// Bytes held.
     pub fn byte_count(&self) -> u64 {
-        let _ = &self.ranges;
         self.bytes.iter().map(|bytes| bytes.len() as u64).sum()
     }
 }
 
 impl Footer {
     /// Adds the ranges of the small columns of row group `group`.
-    pub fn column_ranges(&self, _group: usize, _columns: &Columns<'_>, _out: &mut Vec<Range<u64>>) {
-        unimplemented!()
+    pub fn column_ranges(&self, group: usize, columns: &Columns<'_>, out: &mut Vec<Range<u64>>) {
+        let wanted = self.columns(group).iter().filter(|column| self.wants(columns, column));
+        out.extend(wanted.map(|column| column.frame.range()));
     }
 
     /// Adds the ranges of the line pages in `pages` (bit `i` = page `i` of the group).
-    pub fn line_ranges(&self, _group: usize, _pages: u64, _out: &mut Vec<Range<u64>>) {
-        unimplemented!()
+    pub fn line_ranges(&self, group: usize, pages: u64, out: &mut Vec<Range<u64>>) {
+        for (page, frame) in self.frames(group).iter().enumerate() {
+            if pages >> page & 1 == 1 {
+                out.push(frame.range());
+            }
+        }
+    }
+
+    fn wants(&self, columns: &Columns<'_>, column: &Column) -> bool {
+        if column.kind != kind::METADATA {
+            return true;
+        }
+        let name = self.symbol(column.name);
+        columns.metadata.is_none_or(|names| names.iter().any(|wanted| wanted == name))
     }
 }
 
 /// Decodes row groups into buffers that are reused. One per thread.
 #[derive(Default)]
 pub struct GroupReader {
-    _private: (),
+    decompressor: Decompressor,
+    group: usize,
+    times: RawColumn,
+    lengths: RawColumn,
+    /// The first `metadata_count` are of this group.
+    metadata: Vec<MetaColumn>,
+    metadata_count: usize,
+    runs: Vec<Run>,
+    ts_ns: Vec<i64>,
+    ends: Vec<u32>,
+    lines: Vec<u8>,
+    jumps: Vec<i64>,
+}
+
+/// A decompressed small column.
+#[derive(Default)]
+struct RawColumn {
+    raw: Vec<u8>,
+    chunks: Chunks,
+}
+
+#[derive(Default)]
+struct MetaColumn {
+    column: RawColumn,
+    /// Symbol of the key.
+    name: u32,
+    /// Where the distinct values lie in `column.raw`.
+    start: u32,
+    ends: Vec<u32>,
+    /// Codes of the page decoded last.
+    codes: Vec<u32>,
 }
 
 /// One decoded page; its buffers belong to the [`GroupReader`].
 pub struct DecodedPage<'a> {
     runs: &'a [Run],
     ts_ns: &'a [i64],
-    lines: base::StrView<'a>,
+    lines: StrView<'a>,
     metadata: Vec<DictView<'a>>,
 }
 
@@ -100,22 +183,110 @@ impl GroupReader {
     /// Enters row group `group`: checks and decompresses the small columns from `fetched`.
     pub fn group(
         &mut self,
-        _footer: &Footer,
-        _group: usize,
-        _columns: &Columns<'_>,
-        _fetched: &Fetched,
+        footer: &Footer,
+        group: usize,
+        columns: &Columns<'_>,
+        fetched: &Fetched,
     ) -> Result<(), Error> {
-        unimplemented!()
+        self.group = group;
+        self.metadata_count = 0;
+        let pages = footer.pages(group).len();
+        for column in footer.columns(group) {
+            if !footer.wants(columns, column) {
+                continue;
+            }
+            let stored = fetched.get(column.frame.range())?;
+            let offset = column.frame.offset;
+            let target = match column.kind {
+                kind::TIMES => &mut self.times,
+                kind::LENGTHS => &mut self.lengths,
+                _ => {
+                    if self.metadata.len() == self.metadata_count {
+                        self.metadata.push(MetaColumn::default());
+                    }
+                    self.metadata_count += 1;
+                    &mut self.metadata[self.metadata_count - 1].column
+                }
+            };
+            self.decompressor.frame(&column.frame, stored, &mut target.raw)?;
+            let mut cursor = Cursor::new(&target.raw, "column", offset);
+            if column.kind == kind::METADATA {
+                let meta = &mut self.metadata[self.metadata_count - 1];
+                let mut cursor = Cursor::new(&meta.column.raw, "metadata column", offset);
+                meta.name = column.name;
+                meta.start = columns::get_values(&mut cursor, &mut meta.ends)?;
+                meta.column.chunks.read(&mut cursor, pages, offset)?;
+            } else {
+                target.chunks.read(&mut cursor, pages, offset)?;
+            }
+        }
+        Ok(())
     }
 
     /// Decodes page `page` of the group entered last. Line bytes come from `fetched`; without it
     /// only lengths are known.
-    pub fn page(
+    pub fn page<'a>(
+        &'a mut self,
+        footer: &'a Footer,
+        page: usize,
+        fetched: Option<&Fetched>,
+    ) -> Result<DecodedPage<'a>, Error> {
+        self.decode(footer, page, fetched)?;
+        Ok(self.current(footer))
+    }
+
+    /// Decodes page `page` of the group entered last into the buffers.
+    pub(crate) fn decode(
         &mut self,
-        _footer: &Footer,
-        _page: usize,
-        _fetched: Option<&Fetched>,
-    ) -> Result<DecodedPage<'_>, Error> {
-        unimplemented!()
+        footer: &Footer,
+        page: usize,
+        fetched: Option<&Fetched>,
+    ) -> Result<(), Error> {
+        let pages = footer.pages(self.group);
+        let entry = pages[page];
+        let from = if page == 0 { 0 } else { pages[page - 1].end };
+        let rows = (entry.end - from) as usize;
+        page_runs(footer.runs(self.group), from..entry.end, &mut self.runs);
+
+        let chunk = self.times.chunks.get(&self.times.raw, page, "timestamps");
+        columns::get_times(chunk, rows, &self.runs, &mut self.jumps, &mut self.ts_ns)?;
+        let chunk = self.lengths.chunks.get(&self.lengths.raw, page, "line lengths");
+        columns::get_ends(chunk, rows, entry.line_bytes, &mut self.ends)?;
+        for meta in &mut self.metadata[..self.metadata_count] {
+            let chunk = meta.column.chunks.get(&meta.column.raw, page, "metadata codes");
+            columns::get_codes(chunk, rows, meta.ends.len() as u32, &mut meta.codes)?;
+        }
+        self.lines.clear();
+        if let Some(fetched) = fetched {
+            let frame = footer.frames(self.group)[page];
+            let stored = fetched.get(frame.range())?;
+            self.decompressor.frame(&frame, stored, &mut self.lines)?;
+        }
+        Ok(())
+    }
+
+    /// Runs of the page decoded last.
+    pub(crate) fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// Timestamps of the page decoded last.
+    pub(crate) fn ts_ns(&self) -> &[i64] {
+        &self.ts_ns
+    }
+
+    /// The page decoded last.
+    pub(crate) fn current<'a>(&'a self, footer: &'a Footer) -> DecodedPage<'a> {
+        let view = |meta: &'a MetaColumn| DictView {
+            name: footer.symbol(meta.name),
+            codes: &meta.codes,
+            values: StrView { start: meta.start, ends: &meta.ends, bytes: &meta.column.raw },
+        };
+        DecodedPage {
+            runs: &self.runs,
+            ts_ns: &self.ts_ns,
+            lines: StrView { start: 0, ends: &self.ends, bytes: &self.lines },
+            metadata: self.metadata[..self.metadata_count].iter().map(view).collect(),
+        }
     }
 }

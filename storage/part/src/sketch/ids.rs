@@ -1,0 +1,292 @@
+//! S2: which pages hold an id (request ids, trace ids, UUIDs, long numbers).
+//!
+//! Of every line the maximal runs of ASCII alphanumerics (A), and the maximal runs of
+//! alphanumerics and hyphens that have a hyphen (H), are entries if they have a digit and at least
+//! twelve characters; lower-cased, hashed, and put into a split-block filter per page. All filters
+//! of a row group have the same number of blocks, and block `i` of all pages lies together with a
+//! checksum: one small read answers for the whole row group.
+//!
+//! A page also keeps the length of its longest A and H entry. A run at the edge of a needle may go
+//! on in the line; then the line's run is longer than the needle's. So the needle is absent if its
+//! hash is and no entry of the page is longer than it. A run with another character on both sides
+//! within the needle must be there as it is.
+
+use base::hash::hash64;
+
+use crate::Error;
+use crate::sketch::Needle;
+
+/// Shorter runs are common words and small numbers.
+const MIN_RUN: usize = 12;
+/// Longer runs are blobs; they are not entries, but count for the longest.
+const MAX_RUN: usize = 256;
+/// Filter bits per entry of the fullest page: 0.3 % false positives.
+const BITS_PER_ENTRY: usize = 12;
+/// A filter block: eight words, one bit of each per entry.
+const BLOCK_BYTES: usize = 32;
+/// Odd multipliers that pick the bit of each word of a block (those of Parquet's filters).
+const SALT: [u32; 8] = [
+    0x47b6_137b,
+    0x4497_4d91,
+    0x8824_ad5b,
+    0xa2b7_289d,
+    0x7054_95c7,
+    0x2df1_424b,
+    0x9efc_4947,
+    0x5c6b_fb31,
+];
+
+/// The longest entries of a page; saturates, above any run that is probed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Longest {
+    pub(crate) plain: u16,
+    pub(crate) hyphened: u16,
+}
+
+fn in_run(byte: u8) -> bool {
+    RUN[usize::from(byte)]
+}
+
+static RUN: [bool; 256] = {
+    let mut run = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        run[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'-';
+        byte += 1;
+    }
+    run
+};
+
+/// Calls `found(run)` for every maximal run of alphanumerics and hyphens of at least twelve bytes.
+fn long_runs(line: &[u8], mut found: impl FnMut(usize, usize)) {
+    let mut start = 0;
+    // A long run that begins at or after `start` covers the byte eleven further on, or begins
+    // after it: most bytes are never looked at.
+    while start + MIN_RUN <= line.len() {
+        let probe = start + MIN_RUN - 1;
+        if !in_run(line[probe]) {
+            start = probe + 1;
+            continue;
+        }
+        let before = line[start..probe].iter().rposition(|&byte| !in_run(byte));
+        let from = before.map_or(start, |at| start + at + 1);
+        let after = line[probe..].iter().position(|&byte| !in_run(byte));
+        let to = after.map_or(line.len(), |at| probe + at);
+        if to - from >= MIN_RUN {
+            found(from, to);
+        }
+        start = to + 1;
+    }
+}
+
+fn has_digit(run: &[u8]) -> bool {
+    run.iter().any(u8::is_ascii_digit)
+}
+
+/// The A runs inside an H run, or the run itself.
+fn plain_runs(run: &[u8], offset: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+    let mut at = 0;
+    run.split(|&byte| byte == b'-').filter_map(move |piece| {
+        let from = at;
+        at += piece.len() + 1;
+        (piece.len() >= MIN_RUN).then_some((offset + from, offset + from + piece.len()))
+    })
+}
+
+fn hash_run(run: &[u8]) -> u64 {
+    let mut lower = [0u8; MAX_RUN];
+    let lower = &mut lower[..run.len()];
+    lower.copy_from_slice(run);
+    lower.make_ascii_lowercase();
+    hash64(lower)
+}
+
+fn block_of(hash: u64, blocks: u32) -> u32 {
+    ((hash >> 32) * u64::from(blocks) >> 32) as u32
+}
+
+fn bit_of(hash: u64, word: usize) -> u32 {
+    1 << ((hash as u32).wrapping_mul(SALT[word]) >> 27)
+}
+
+/// Collects the ids of a row group.
+#[derive(Default)]
+pub(crate) struct Builder {
+    /// Entries of the pages so far, distinct per page.
+    hashes: Vec<u64>,
+    /// End of each page in `hashes`.
+    ends: Vec<usize>,
+    longest: Vec<Longest>,
+}
+
+impl Builder {
+    /// Adds the next page.
+    pub(crate) fn page(&mut self, lines: base::StrView<'_>) {
+        let from = self.hashes.len();
+        let mut longest = Longest::default();
+        for index in 0..lines.len() {
+            self.line(lines.get(index), &mut longest);
+        }
+        let page = &mut self.hashes[from..];
+        page.sort_unstable();
+        let mut kept = from;
+        for index in from..self.hashes.len() {
+            if kept == from || self.hashes[kept - 1] != self.hashes[index] {
+                self.hashes[kept] = self.hashes[index];
+                kept += 1;
+            }
+        }
+        self.hashes.truncate(kept);
+        self.ends.push(kept);
+        self.longest.push(longest);
+    }
+
+    fn line(&mut self, line: &[u8], longest: &mut Longest) {
+        long_runs(line, |from, to| {
+            let run = &line[from..to];
+            if !has_digit(run) {
+                return;
+            }
+            if run.contains(&b'-') {
+                longest.hyphened = longest.hyphened.max(run.len().min(u16::MAX.into()) as u16);
+                if run.len() <= MAX_RUN {
+                    self.hashes.push(hash_run(run));
+                }
+            }
+            for (from, to) in plain_runs(run, from) {
+                let run = &line[from..to];
+                if has_digit(run) {
+                    longest.plain = longest.plain.max(run.len().min(u16::MAX.into()) as u16);
+                    if run.len() <= MAX_RUN {
+                        self.hashes.push(hash_run(run));
+                    }
+                }
+            }
+        });
+    }
+
+    /// Appends the filters to `out` and starts over. `line_bytes` of the row group bound their
+    /// size to one percent. Gives the number of blocks per page and the longest entries.
+    pub(crate) fn finish(&mut self, line_bytes: u64, out: &mut Vec<u8>) -> (u32, Vec<Longest>) {
+        let pages = self.ends.len();
+        let sizes = self.ends.iter().scan(0, |from, &end| Some(end - std::mem::replace(from, end)));
+        let fullest = sizes.max().unwrap_or(0);
+        let wanted = (fullest * BITS_PER_ENTRY).div_ceil(BLOCK_BYTES * 8);
+        let allowed = (line_bytes / 100) as usize / (BLOCK_BYTES * pages.max(1));
+        let blocks = wanted.min(allowed.max(1));
+        let row_bytes = row_bytes(pages);
+        let start = out.len();
+        out.resize(start + blocks * row_bytes, 0);
+        let mut from = 0;
+        for (page, &end) in self.ends.iter().enumerate() {
+            for &hash in &self.hashes[from..end] {
+                let block = block_of(hash, blocks as u32) as usize;
+                let at = start + block * row_bytes + page * BLOCK_BYTES;
+                for word in 0..8 {
+                    let bit = bit_of(hash, word).to_le_bytes();
+                    let bytes = &mut out[at + word * 4..at + word * 4 + 4];
+                    bytes.iter_mut().zip(bit).for_each(|(byte, bit)| *byte |= bit);
+                }
+            }
+            from = end;
+        }
+        for row in out[start..].chunks_exact_mut(row_bytes) {
+            let (filter, crc) = row.split_at_mut(row_bytes - 4);
+            crc.copy_from_slice(&crc32c::crc32c(filter).to_le_bytes());
+        }
+        self.hashes.clear();
+        self.ends.clear();
+        (blocks as u32, std::mem::take(&mut self.longest))
+    }
+}
+
+/// Bytes of one block of all pages with its checksum.
+pub(crate) fn row_bytes(pages: usize) -> usize {
+    pages * BLOCK_BYTES + 4
+}
+
+/// A run of a needle that decides about pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Probe {
+    hash: u64,
+    length: usize,
+    /// The run ends inside the needle on both sides.
+    bounded: bool,
+    hyphened: bool,
+}
+
+impl Probe {
+    /// Which block of `blocks` to read.
+    pub(crate) fn block(&self, blocks: u32) -> u32 {
+        block_of(self.hash, blocks)
+    }
+
+    /// Which pages may hold the run, by block [`Probe::block`] of all pages (`None` when the row
+    /// group has no entries at all, so no filter).
+    pub(crate) fn pages(
+        &self,
+        row: Option<&[u8]>,
+        longest: &[Longest],
+        offset: u64,
+    ) -> Result<u64, Error> {
+        let filter = match row {
+            Some(row) => Some(checked(row, longest.len(), offset)?),
+            None => None,
+        };
+        let mut pages = 0u64;
+        for (page, longest) in longest.iter().enumerate() {
+            let longest = if self.hyphened { longest.hyphened } else { longest.plain };
+            let longer = usize::from(longest) > self.length;
+            let maybe = filter.is_some_and(|filter| {
+                let block = &filter[page * BLOCK_BYTES..(page + 1) * BLOCK_BYTES];
+                self.in_block(block)
+            });
+            if maybe || (longer && !self.bounded) {
+                pages |= 1 << page;
+            }
+        }
+        Ok(pages)
+    }
+
+    fn in_block(&self, block: &[u8]) -> bool {
+        block.chunks_exact(4).enumerate().all(|(word, bytes)| {
+            let bits = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+            bits & bit_of(self.hash, word) != 0
+        })
+    }
+}
+
+fn checked(row: &[u8], pages: usize, offset: u64) -> Result<&[u8], Error> {
+    if row.len() != row_bytes(pages) {
+        return Err(Error::corrupt("id filter cut off", offset));
+    }
+    let (filter, crc) = row.split_at(row.len() - 4);
+    if crc32c::crc32c(filter).to_le_bytes() != crc {
+        return Err(Error::corrupt("id filter checksum", offset));
+    }
+    Ok(filter)
+}
+
+/// The runs of `needle` that filters can be asked about; each must be there.
+pub(crate) fn probes(needle: &Needle<'_>, out: &mut Vec<Probe>) {
+    let bytes = needle.bytes;
+    // Only an ASCII neighbour is what it seems: others may fold to a letter and lengthen the run.
+    let bounded = |from: usize, to: usize| {
+        from > 0 && to < bytes.len() && bytes[from - 1].is_ascii() && bytes[to].is_ascii()
+    };
+    let usable = |run: &[u8]| has_digit(run) && run.len() <= MAX_RUN;
+    long_runs(bytes, |from, to| {
+        let run = &bytes[from..to];
+        if run.contains(&b'-') && usable(run) {
+            let (hash, length) = (hash_run(run), run.len());
+            out.push(Probe { hash, length, bounded: bounded(from, to), hyphened: true });
+        }
+        for (from, to) in plain_runs(run, from) {
+            let run = &bytes[from..to];
+            if usable(run) {
+                let (hash, length) = (hash_run(run), run.len());
+                out.push(Probe { hash, length, bounded: bounded(from, to), hyphened: false });
+            }
+        }
+    });
+}

@@ -1,0 +1,213 @@
+//! Writing a part: sorted rows in, bytes out. Seal and merge both end here.
+
+mod group;
+
+use base::{Day, Labels, PageView, TenantId};
+use bytes::Bytes;
+
+use crate::codec::{Compressor, Frame};
+use crate::footer::{self, Draft, DraftGroup, Run, Stream};
+use crate::options::{MAX_GROUP_PAGES, MAX_GROUP_ROWS};
+use crate::sketch::{Folds, ids, trigrams};
+use crate::{Error, Image, Options};
+
+use group::GroupBuilder;
+pub(crate) use group::{Mapping, page_runs};
+
+/// Takes rows in order and cuts them into pages and row groups.
+pub(crate) struct Writer<'a> {
+    options: Options,
+    out: Vec<u8>,
+    compressor: Compressor,
+    draft: Draft<'a>,
+    group: GroupBuilder,
+    /// Counts row groups, so that a [`Mapping`] knows when it is stale.
+    epoch: u64,
+    trigrams: trigrams::Builder,
+    ids: ids::Builder,
+    folds: Folds,
+    /// Pages of the group with a folding letter.
+    fold_mask: u64,
+    /// Trigram frames and id filters of all groups, which follow the last group; offsets in the
+    /// draft are relative to these until then.
+    trigram_bytes: Vec<u8>,
+    id_bytes: Vec<u8>,
+    /// Reused for the raw bytes of a column.
+    raw: Vec<u8>,
+    numbers: Vec<u64>,
+}
+
+/// Rows `from..to` of a page, all of stream `stream`.
+pub(crate) struct Piece<'a, 'v> {
+    pub(crate) page: &'a PageView<'v>,
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) stream: u32,
+}
+
+impl<'a> Writer<'a> {
+    /// `labels` ascend, and every stream gets a row.
+    pub(crate) fn new(
+        tenant: &'a TenantId,
+        day: Day,
+        labels: &'a [Labels],
+        options: &Options,
+    ) -> Result<Writer<'a>, Error> {
+        assert!(options.group_rows > 0 && options.group_rows <= MAX_GROUP_ROWS);
+        assert!(options.group_pages > 0 && options.group_pages <= MAX_GROUP_PAGES);
+        assert!(labels.windows(2).all(|pair| pair[0] < pair[1]), "streams ascend");
+        let none = Stream { rows: 0, line_bytes: 0, min_ns: i64::MAX, max_ns: i64::MIN };
+        let streams = vec![none; labels.len()];
+        Ok(Writer {
+            options: *options,
+            out: Vec::new(),
+            compressor: Compressor::new(options.codec)?,
+            draft: Draft { tenant, day, labels, streams, groups: Vec::new() },
+            group: GroupBuilder::default(),
+            epoch: 1,
+            trigrams: trigrams::Builder::new(),
+            ids: ids::Builder::default(),
+            folds: Folds::new(),
+            fold_mask: 0,
+            trigram_bytes: Vec::new(),
+            id_bytes: Vec::new(),
+            raw: Vec::new(),
+            numbers: Vec::new(),
+        })
+    }
+
+    /// Appends rows that sort at or after all before. `mapping` belongs to the dictionaries of the
+    /// piece's page and remembers how their codes translate.
+    pub(crate) fn append(
+        &mut self,
+        piece: &Piece<'_, '_>,
+        mapping: &mut Mapping,
+    ) -> Result<(), Error> {
+        let mut from = piece.from;
+        while from < piece.to {
+            mapping.enter(self.epoch, piece.page);
+            let to = self.group.room(piece, from, &self.options);
+            if to == from {
+                self.close_page()?;
+                if self.group.is_full(piece.page, &self.options) {
+                    self.close_group()?;
+                }
+                continue;
+            }
+            self.group.push(piece, from, to, mapping);
+            from = to;
+        }
+        Ok(())
+    }
+
+    fn close_page(&mut self) -> Result<(), Error> {
+        let lines = self.group.open_lines();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let page = self.group.page_count();
+        self.trigrams.page(page, lines.joined());
+        self.ids.page(lines);
+        if self.folds.found_in(lines.joined()) {
+            self.fold_mask |= 1 << page;
+        }
+        let frame = self.compressor.frame(lines.joined(), &mut self.out)?;
+        self.group.close_page(frame);
+        Ok(())
+    }
+
+    fn close_group(&mut self) -> Result<(), Error> {
+        self.close_page()?;
+        if self.group.is_empty() {
+            return Ok(());
+        }
+        let mut columns = Vec::new();
+        for column in [crate::columns::kind::TIMES, crate::columns::kind::LENGTHS] {
+            self.raw.clear();
+            self.group.put_column(column, &mut self.raw, &mut self.numbers);
+            let frame = self.compressor.frame(&self.raw, &mut self.out)?;
+            columns.push((column, crate::columns::REQUIRED, None, frame));
+        }
+        for column in self.group.take_metadata() {
+            self.raw.clear();
+            self.group.put_metadata(&column, &mut self.raw, &mut self.numbers);
+            let frame = self.compressor.frame(&self.raw, &mut self.out)?;
+            let name = Some(column.name.to_string());
+            let (kind, flags) = (crate::columns::kind::METADATA, crate::columns::REQUIRED);
+            columns.push((kind, flags, name, frame));
+        }
+        self.draft_group(columns)?;
+        self.group.clear();
+        self.fold_mask = 0;
+        self.epoch += 1;
+        Ok(())
+    }
+
+    fn draft_group(&mut self, columns: Vec<(u8, u8, Option<String>, Frame)>) -> Result<(), Error> {
+        let pages = self.group.take_pages();
+        let runs = self.group.take_runs();
+        self.trigrams.finish(pages.len(), &mut self.raw);
+        let trigrams = self.compressor.frame(&self.raw, &mut self.trigram_bytes)?;
+        let ids_offset = self.id_bytes.len() as u64;
+        let line_bytes = pages.iter().map(|(page, _)| u64::from(page.line_bytes)).sum();
+        let (ids_blocks, longest) = self.ids.finish(line_bytes, &mut self.id_bytes);
+        for (run, rows) in with_rows(&runs) {
+            let stream = &mut self.draft.streams[run.stream as usize];
+            assert!(stream.rows == 0 || stream.max_ns <= run.min_ns, "rows sorted by time");
+            stream.rows += rows;
+            stream.line_bytes += run.line_bytes;
+            stream.min_ns = stream.min_ns.min(run.min_ns);
+            stream.max_ns = stream.max_ns.max(run.max_ns);
+        }
+        let last = self.draft.groups.last().and_then(|group| group.runs.last());
+        assert!(last.is_none_or(|last| last.stream <= runs[0].stream), "rows sorted by stream");
+        self.draft.groups.push(DraftGroup {
+            rows: pages.last().map_or(0, |(page, _)| page.end),
+            min_ns: runs.iter().map(|run| run.min_ns).min().unwrap_or(0),
+            pages,
+            runs,
+            columns,
+            trigrams,
+            folds: self.fold_mask,
+            ids_offset,
+            ids_blocks,
+            longest,
+        });
+        Ok(())
+    }
+
+    /// Writes what is left, the sketches and the footer. `None` when there were no rows.
+    pub(crate) fn finish(mut self) -> Result<Option<Image>, Error> {
+        self.close_group()?;
+        if self.draft.groups.is_empty() {
+            return Ok(None);
+        }
+        let ids_start = self.out.len() as u64;
+        self.out.extend_from_slice(&self.id_bytes);
+        let tail_start = self.out.len() as u64;
+        self.out.extend_from_slice(&self.trigram_bytes);
+        for group in &mut self.draft.groups {
+            group.ids_offset += ids_start;
+            group.trigrams.offset += tail_start;
+        }
+        let codec = self.options.codec;
+        let footer_bytes = footer::encode(&self.draft, codec, tail_start, &mut self.out)?;
+        let totals = self.draft.totals();
+        Ok(Some(Image {
+            tail_bytes: (self.out.len() as u64 - tail_start) as u32,
+            bytes: Bytes::from(self.out),
+            footer_bytes,
+            rows: totals.rows,
+            line_bytes: totals.line_bytes,
+            min_ns: totals.min_ns,
+            max_ns: totals.max_ns,
+            streams: self.draft.streams.len() as u32,
+        }))
+    }
+}
+
+/// Runs with their row counts.
+fn with_rows(runs: &[Run]) -> impl Iterator<Item = (&Run, u64)> {
+    let mut from = 0;
+    runs.iter().map(move |run| (run, u64::from(run.end - std::mem::replace(&mut from, run.end))))
+}

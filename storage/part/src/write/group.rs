@@ -1,0 +1,307 @@
+//! The row group that is being filled: columns that grow, the open page's lines.
+
+use std::sync::Arc;
+
+use base::hash::hash64;
+use base::rows::Strings;
+use base::{PageView, StrView};
+use hashbrown::HashTable;
+
+use crate::Options;
+use crate::codec::Frame;
+use crate::columns::{self, put_chunks, put_numbers, put_times, put_values};
+use crate::footer::{Page, Run};
+use crate::options::{GROUP_CELLS, GROUP_METADATA_BYTES};
+use crate::write::Piece;
+
+/// How the dictionary codes of one source page translate into those of the open row group.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mapping {
+    /// The row group this holds for.
+    epoch: u64,
+    columns: Vec<MappedColumn>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct MappedColumn {
+    /// Index in `GroupBuilder::metadata`, once a row has a value.
+    slot: Option<usize>,
+    /// Code in the group of each source code; 0 = not asked yet.
+    codes: Vec<u32>,
+}
+
+impl Mapping {
+    /// Forgets everything: the source's dictionaries are others now.
+    pub(crate) fn reset(&mut self) {
+        self.epoch = 0;
+    }
+
+    pub(super) fn enter(&mut self, epoch: u64, page: &PageView<'_>) {
+        if self.epoch == epoch {
+            debug_assert_eq!(self.columns.len(), page.metadata.len());
+            return;
+        }
+        self.epoch = epoch;
+        self.columns.resize_with(page.metadata.len(), MappedColumn::default);
+        for (column, view) in self.columns.iter_mut().zip(page.metadata) {
+            column.slot = None;
+            column.codes.clear();
+            column.codes.resize(view.values.len() + 1, 0);
+        }
+    }
+}
+
+/// A metadata column of the open group.
+#[derive(Debug)]
+pub(crate) struct MetaColumn {
+    pub(crate) name: Arc<str>,
+    /// May be shorter than the group: rows at its end have no value.
+    codes: Vec<u32>,
+    values: Strings,
+    index: HashTable<u32>,
+}
+
+impl MetaColumn {
+    fn intern(&mut self, value: &[u8]) -> u32 {
+        let values = &mut self.values;
+        let hash = hash64(value);
+        if let Some(&code) = self.index.find(hash, |&code| values.get(code as usize - 1) == value) {
+            return code;
+        }
+        values.push(value);
+        let code = values.len() as u32;
+        self.index.insert_unique(hash, code, |&code| hash64(values.get(code as usize - 1)));
+        code
+    }
+}
+
+/// The open row group.
+#[derive(Debug, Default)]
+pub(crate) struct GroupBuilder {
+    ts_ns: Vec<i64>,
+    lengths: Vec<u32>,
+    runs: Vec<Run>,
+    pages: Vec<(Page, Frame)>,
+    /// Lines of the open page.
+    lines: Strings,
+    metadata: Vec<MetaColumn>,
+    metadata_bytes: usize,
+}
+
+impl GroupBuilder {
+    pub(super) fn is_empty(&self) -> bool {
+        self.ts_ns.is_empty()
+    }
+
+    pub(super) fn page_count(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// First row of the open page.
+    fn page_start(&self) -> usize {
+        self.pages.last().map_or(0, |(page, _)| page.end as usize)
+    }
+
+    /// Lines of the open page.
+    pub(super) fn open_lines(&self) -> StrView<'_> {
+        self.lines.view()
+    }
+
+    /// Whether rows of `page` need a new row group.
+    pub(super) fn is_full(&self, page: &PageView<'_>, options: &Options) -> bool {
+        self.pages.len() >= options.group_pages || self.free_rows(page, options) == 0
+    }
+
+    /// How many rows with the columns of `page` still go into this group.
+    fn free_rows(&self, page: &PageView<'_>, options: &Options) -> usize {
+        let rows = self.ts_ns.len();
+        if rows > 0 && self.metadata_bytes >= GROUP_METADATA_BYTES {
+            return 0;
+        }
+        let columns = (self.metadata.len() + page.metadata.len()).max(1);
+        // A group takes at least one row, whatever it brings.
+        let cells = (GROUP_CELLS / columns).max(1);
+        options.group_rows.min(cells).saturating_sub(rows)
+    }
+
+    /// One past the last row of `piece` from row `from` that fits into the open page.
+    pub(super) fn room(&self, piece: &Piece<'_, '_>, from: usize, options: &Options) -> usize {
+        if self.pages.len() >= options.group_pages {
+            return from;
+        }
+        let free = self.free_rows(piece.page, options);
+        let last = piece.to.min(from.saturating_add(free));
+        let lines = piece.page.lines;
+        let (start, _) = lines.span(from);
+        let open = self.lines.bytes.len();
+        let budget = start as u64 + options.page_bytes.saturating_sub(open) as u64;
+        let fits = lines.ends[from..last].partition_point(|&end| u64::from(end) <= budget);
+        if fits == 0 && self.lines.is_empty() && last > from {
+            return from + 1; // longer than a page: a page of its own
+        }
+        from + fits
+    }
+
+    /// Takes rows `from..to` of `piece`, which [`GroupBuilder::room`] allowed.
+    pub(super) fn push(
+        &mut self,
+        piece: &Piece<'_, '_>,
+        from: usize,
+        to: usize,
+        mapping: &mut Mapping,
+    ) {
+        let before = self.ts_ns.len();
+        let ts_ns = &piece.page.ts_ns[from..to];
+        self.ts_ns.extend_from_slice(ts_ns);
+        let lines = piece.page.lines.slice(from, to);
+        let joined = lines.joined();
+        let shift = self.lines.bytes.len() as u32;
+        self.lines.bytes.extend_from_slice(joined);
+        self.lines.ends.extend(lines.ends.iter().map(|&end| end - lines.start + shift));
+        self.lengths.extend((0..lines.len()).map(|index| lines.length(index) as u32));
+        self.push_run(piece.stream, ts_ns, joined.len() as u64);
+        for (view, map) in piece.page.metadata.iter().zip(&mut mapping.columns) {
+            self.push_codes(&view.codes[from..to], view, map, before);
+        }
+    }
+
+    fn push_run(&mut self, stream: u32, ts_ns: &[i64], line_bytes: u64) {
+        let end = self.ts_ns.len() as u32;
+        let (min_ns, max_ns) = (ts_ns[0], ts_ns[ts_ns.len() - 1]);
+        match self.runs.last_mut() {
+            Some(run) if run.stream == stream => {
+                run.end = end;
+                run.line_bytes += line_bytes;
+                run.max_ns = max_ns;
+            }
+            _ => self.runs.push(Run { stream, end, line_bytes, min_ns, max_ns }),
+        }
+    }
+
+    fn push_codes(
+        &mut self,
+        codes: &[u32],
+        view: &base::DictView<'_>,
+        map: &mut MappedColumn,
+        before: usize,
+    ) {
+        let slot = match map.slot {
+            Some(slot) => slot,
+            None if codes.iter().all(|&code| code == 0) => return,
+            None => {
+                let slot = self.slot(view.name);
+                map.slot = Some(slot);
+                slot
+            }
+        };
+        let column = &mut self.metadata[slot];
+        let known = column.values.bytes.len();
+        column.codes.resize(before, 0);
+        for &code in codes {
+            let mut mapped = map.codes[code as usize];
+            if mapped == 0 && code != 0 {
+                mapped = column.intern(view.values.get(code as usize - 1));
+                map.codes[code as usize] = mapped;
+            }
+            column.codes.push(mapped);
+        }
+        self.metadata_bytes += column.values.bytes.len() - known;
+    }
+
+    fn slot(&mut self, name: &str) -> usize {
+        if let Some(slot) = self.metadata.iter().position(|column| &*column.name == name) {
+            return slot;
+        }
+        self.metadata.push(MetaColumn {
+            name: name.into(),
+            codes: Vec::new(),
+            values: Strings::default(),
+            index: HashTable::new(),
+        });
+        self.metadata.len() - 1
+    }
+
+    /// The open page's lines are in `frame`.
+    pub(super) fn close_page(&mut self, frame: Frame) {
+        let times = &self.ts_ns[self.page_start()..];
+        let page = Page {
+            end: self.ts_ns.len() as u32,
+            line_bytes: frame.raw,
+            min_ns: times.iter().copied().min().expect("a page has rows"),
+            max_ns: times.iter().copied().max().expect("a page has rows"),
+        };
+        self.pages.push((page, frame));
+        self.lines.clear();
+    }
+
+    /// Appends the raw bytes of the timestamp or length column.
+    pub(super) fn put_column(&self, kind: u8, out: &mut Vec<u8>, scratch: &mut Vec<u64>) {
+        let mut runs = Vec::new();
+        let mut from = 0;
+        put_chunks(out, self.pages.len(), |page, out| {
+            let to = self.pages[page].0.end as usize;
+            if kind == columns::kind::LENGTHS {
+                put_numbers(out, &self.lengths[from..to], scratch);
+            } else {
+                page_runs(&self.runs, from as u32..to as u32, &mut runs);
+                put_times(out, &self.ts_ns[from..to], &runs, scratch);
+            }
+            from = to;
+        });
+    }
+
+    /// The metadata columns by name.
+    pub(super) fn take_metadata(&mut self) -> Vec<MetaColumn> {
+        let rows = self.ts_ns.len();
+        let mut columns = std::mem::take(&mut self.metadata);
+        columns.iter_mut().for_each(|column| column.codes.resize(rows, 0));
+        columns.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        columns
+    }
+
+    /// Appends the raw bytes of a metadata column.
+    pub(super) fn put_metadata(
+        &self,
+        column: &MetaColumn,
+        out: &mut Vec<u8>,
+        scratch: &mut Vec<u64>,
+    ) {
+        put_values(out, &column.values, scratch);
+        let mut from = 0;
+        put_chunks(out, self.pages.len(), |page, out| {
+            let to = self.pages[page].0.end as usize;
+            put_numbers(out, &column.codes[from..to], scratch);
+            from = to;
+        });
+    }
+
+    pub(super) fn take_pages(&mut self) -> Vec<(Page, Frame)> {
+        std::mem::take(&mut self.pages)
+    }
+
+    pub(super) fn take_runs(&mut self) -> Vec<Run> {
+        std::mem::take(&mut self.runs)
+    }
+
+    /// Starts an empty group, keeps the allocations.
+    pub(super) fn clear(&mut self) {
+        self.ts_ns.clear();
+        self.lengths.clear();
+        self.lines.clear();
+        self.metadata_bytes = 0;
+        assert!(self.pages.is_empty() && self.runs.is_empty() && self.metadata.is_empty());
+    }
+}
+
+/// The runs of rows `rows` of a group, with ends relative to the first of them.
+pub(crate) fn page_runs(runs: &[Run], rows: std::ops::Range<u32>, out: &mut Vec<base::Run>) {
+    out.clear();
+    let first = runs.partition_point(|run| run.end <= rows.start);
+    for run in &runs[first..] {
+        let end = run.end.min(rows.end) - rows.start;
+        out.push(base::Run { stream: run.stream, end });
+        if run.end >= rows.end {
+            break;
+        }
+    }
+}
