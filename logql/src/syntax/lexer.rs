@@ -66,7 +66,7 @@ impl<'a> Lexer<'a> {
             if self.scanner.peek() == Some('-') {
                 for flag in ["-strict", "-keep-empty"] {
                     if flag_follows(self.scanner.rest(), flag) {
-                        flag.chars().for_each(|_| drop(self.scanner.take()));
+                        self.scanner.take_all(flag.len());
                         return (Token::Flag, Carried::Word(format!("-{flag}")));
                     }
                 }
@@ -124,7 +124,7 @@ impl<'a> Lexer<'a> {
         }
         let unit = &rest[..length];
         let value = read(&format!("{start}{unit}"))?;
-        unit.chars().for_each(|_| drop(self.scanner.take()));
+        self.scanner.take_all(unit.chars().count());
         Some(value)
     }
 

@@ -161,6 +161,13 @@ impl<'a> Scanner<'a> {
         taken
     }
 
+    /// Takes `count` characters.
+    pub fn take_all(&mut self, count: usize) {
+        for _ in 0..count {
+            self.take();
+        }
+    }
+
     pub fn fail(&mut self, text: impl Into<String>) {
         if self.error.is_none() {
             self.error = Some(ScanError { at: self.position, text: text.into() });

@@ -92,7 +92,6 @@ impl Args<'_> {
         formats Formats Vec<LabelFormat>;
         names Names Vec<NamedMatcher>;
         filter Filter Node<LabelFilter>;
-        log Log Node<LogExpr>;
         unwrap Unwrap Node<Unwrap>;
         log_range LogRange Box<Node<LogRange>>;
         grouping Grouping Grouping;
