@@ -174,7 +174,7 @@ impl Querier {
             let slot = Slot {
                 leaf: leaf.leaf.clone(),
                 worker: leaf.leaf.worker(overlaps.clone()),
-                scratch: Scratch::default(),
+                scratch: Scratch::new(overlaps.clone()),
                 stats: ScanStats::default(),
                 busy_ns: 0,
             };

@@ -52,12 +52,18 @@ impl Parts {
     /// [`Error::NotFound`]: it was merged or expired; read the catalog and repeat the split whole.
     pub fn open(&self, record: &PartRecord) -> Result<Scan, Error> {
         let reader = self.reader(record)?;
-        if let Some(footer) = self.footers.get(&record.id) {
-            return Ok(Scan::new(footer, Arc::new(reader)));
-        }
-        let footer = Arc::new(reader.read_footer(record)?);
-        self.footers.insert(record.id, Arc::clone(&footer), footer.memory_bytes() as u64);
-        Ok(Scan::new(footer, Arc::new(reader)))
+        let footer = match self.footers.get(&record.id) {
+            Some(footer) => footer,
+            None => {
+                let footer = Arc::new(reader.read_footer(record)?);
+                self.footers.insert(record.id, Arc::clone(&footer), footer.memory_bytes() as u64);
+                footer
+            }
+        };
+        let (store, path) = (self.bucket.name().to_owned(), reader.path.clone());
+        let scan = Scan::new(footer, Arc::new(reader));
+        // Parts arrived when their ids were drawn, near enough for the order of equal instants.
+        Ok(scan.with_name(&store, &path).with_order(record.id.0.timestamp_ms()))
     }
 
     /// A reader of the part's bytes, without opening its footer. Blocking.

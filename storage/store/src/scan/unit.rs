@@ -1,0 +1,203 @@
+//! One row group: from its directory entry to pages at the worker.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use base::shutdown::Shutdown;
+use bytes::Bytes;
+use logql::engine::{Flow, Worker};
+use logql::plan::{Direction, Leaf, Needs};
+use part::{Columns, Fetched, Footer, Needle, RangeRead};
+
+use crate::Error;
+use crate::scan::{Reader, ScanError, ScanStats, Scratch, Unit};
+
+/// Line pages that a log query reads at first; doubled with every read, because it may have enough
+/// after the first of them.
+const FIRST_READ_PAGES: usize = 1;
+
+/// Feeds the pages of `unit` that can matter to `worker`. Checks `cancel` before every page.
+pub fn scan_unit(
+    leaf: &Leaf,
+    worker: &mut Worker,
+    unit: &Unit,
+    scratch: &mut Scratch,
+    cancel: &Shutdown,
+    stats: &mut ScanStats,
+) -> Result<Flow, ScanError> {
+    if cancel.is_cancelled() {
+        return Err(ScanError::Cancelled);
+    }
+    let reader = Counting { reader: &*unit.scan.reader, read_bytes: Default::default() };
+    let pass = Pass { leaf, unit, reader: &reader, cancel };
+    let flow = pass.run(worker, scratch, stats);
+    stats.read_bytes += reader.read_bytes.into_inner();
+    flow.map_err(|error| match error {
+        ScanError::Store(error) => ScanError::Store(unit.scan.named(error)),
+        other => other,
+    })
+}
+
+/// Everything that stays the same over the pages of a unit.
+struct Pass<'a> {
+    leaf: &'a Leaf,
+    unit: &'a Unit,
+    reader: &'a Counting<'a>,
+    cancel: &'a Shutdown,
+}
+
+impl Pass<'_> {
+    fn run(
+        &self,
+        worker: &mut Worker,
+        scratch: &mut Scratch,
+        stats: &mut ScanStats,
+    ) -> Result<Flow, ScanError> {
+        let (scan, group) = (&self.unit.scan, self.unit.group);
+        let range = self.leaf.range();
+        if self.is_beyond(worker, self.unit.min_ns, self.unit.max_ns) {
+            return Ok(Flow::Continue);
+        }
+        let footer = &*scan.footer;
+        let streams = &self.unit.streams;
+        let candidates = footer.candidates(group, streams, range.from_ns..range.to_ns);
+        stats.pages_considered += u64::from(candidates.count_ones());
+        let pages = self.prune(candidates)?;
+        if pages == 0 {
+            return Ok(Flow::Continue);
+        }
+        stats.groups += 1;
+        self.enter_source(worker, scratch)?;
+        let needs = match scan.overlaps(group, streams, &scratch.overlaps) {
+            true => self.leaf.needs_with(&scratch.overlaps),
+            false => self.leaf.needs(),
+        };
+        self.order_pages(pages, &mut scratch.order);
+        self.feed(&needs, worker, scratch, stats)
+    }
+
+    /// Whether rows within `min_ns..=max_ns` cannot be in the answer any more.
+    fn is_beyond(&self, worker: &Worker, min_ns: i64, max_ns: i64) -> bool {
+        match (self.unit.direction, worker.threshold()) {
+            (Some(Direction::Backward), Some(threshold)) => max_ns <= threshold,
+            (Some(Direction::Forward), Some(threshold)) => min_ns >= threshold,
+            _ => false,
+        }
+    }
+
+    fn prune(&self, candidates: u64) -> Result<u64, Error> {
+        let needles: Vec<Vec<Needle<'_>>> =
+            self.leaf.needles().iter().map(|any| any.iter().map(needle_of).collect()).collect();
+        self.unit.scan.footer.page_mask(self.unit.group, candidates, &needles, self.reader)
+    }
+
+    fn enter_source(&self, worker: &mut Worker, scratch: &mut Scratch) -> Result<(), ScanError> {
+        let scan = &self.unit.scan;
+        if scratch.source.as_ref().is_none_or(|last| !Arc::ptr_eq(last, scan)) {
+            worker.source(&scan.source)?;
+            scratch.source = Some(Arc::clone(scan));
+        }
+        Ok(())
+    }
+
+    /// Storage order, or for log queries from the end of time they start from.
+    fn order_pages(&self, pages: u64, order: &mut Vec<usize>) {
+        order.clear();
+        order.extend((0..64).filter(|page| pages >> page & 1 == 1));
+        let entries = self.unit.scan.footer.pages(self.unit.group);
+        match self.unit.direction {
+            None => {}
+            Some(Direction::Backward) => {
+                order.sort_by_key(|&page| std::cmp::Reverse(entries[page].max_ns));
+            }
+            Some(Direction::Forward) => order.sort_by_key(|&page| entries[page].min_ns),
+        }
+    }
+
+    fn feed(
+        &self,
+        needs: &Needs,
+        worker: &mut Worker,
+        scratch: &mut Scratch,
+        stats: &mut ScanStats,
+    ) -> Result<Flow, ScanError> {
+        let (footer, group) = (&*self.unit.scan.footer, self.unit.group);
+        let metadata = needs.metadata.as_deref();
+        let columns = Columns { line_bytes: needs.line_bytes, metadata };
+        let mut batch = match self.unit.direction {
+            Some(_) => FIRST_READ_PAGES,
+            None => scratch.order.len(),
+        };
+        let mut at = 0;
+        while at < scratch.order.len() {
+            let mut ranges = Vec::new();
+            if at == 0 {
+                footer.column_ranges(group, &columns, &mut ranges);
+            }
+            let pages = &scratch.order[at..scratch.order.len().min(at + batch)];
+            if needs.line_bytes {
+                let mask = pages.iter().fold(0, |mask, page| mask | 1u64 << page);
+                footer.line_ranges(group, mask, &mut ranges);
+            }
+            let fetched = Fetched::read(self.reader, ranges)?;
+            if at == 0 {
+                scratch.group.group(footer, group, &columns, &fetched).map_err(Error::Part)?;
+            }
+            let lines = needs.line_bytes.then_some(&fetched);
+            for &page in pages {
+                if self.page(page, lines, worker, &mut scratch.group, stats)? == Flow::Enough {
+                    return Ok(Flow::Enough);
+                }
+            }
+            at += pages.len();
+            batch *= 2;
+        }
+        Ok(Flow::Continue)
+    }
+
+    fn page(
+        &self,
+        page: usize,
+        lines: Option<&Fetched>,
+        worker: &mut Worker,
+        group: &mut part::GroupReader,
+        stats: &mut ScanStats,
+    ) -> Result<Flow, ScanError> {
+        if self.cancel.is_cancelled() {
+            return Err(ScanError::Cancelled);
+        }
+        let footer: &Footer = &self.unit.scan.footer;
+        let entries = footer.pages(self.unit.group);
+        if self.is_beyond(worker, entries[page].min_ns, entries[page].max_ns) {
+            return Ok(Flow::Continue);
+        }
+        let decoded = group.page(footer, page, lines).map_err(Error::Part)?;
+        let view = decoded.view();
+        stats.pages_scanned += 1;
+        stats.rows += view.len() as u64;
+        stats.line_bytes += u64::from(entries[page].line_bytes);
+        let before = if page == 0 { 0 } else { entries[page - 1].end };
+        let first_row = self.unit.first_row + u64::from(before);
+        Ok(worker.page_at(first_row, &view)?)
+    }
+}
+
+fn needle_of(needle: &logql::plan::Needle) -> Needle<'_> {
+    Needle { bytes: &needle.bytes, ignore_case: needle.ignore_case }
+}
+
+/// Counts what is read.
+struct Counting<'a> {
+    reader: &'a Reader,
+    read_bytes: std::sync::atomic::AtomicU64,
+}
+
+impl RangeRead for Counting<'_> {
+    type Error = Error;
+
+    fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
+        let bytes: u64 = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
+        self.read_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+        self.reader.read_ranges(ranges)
+    }
+}
