@@ -47,11 +47,10 @@ impl CatalogHandle {
     ) -> Result<LastCheckpoint, Error> {
         let manifest = catalog.manifest(self.inner.deps.clock.now());
         let changed = manifest.days.iter().filter(|entry| !last.days.contains(entry));
-        let writes = changed.map(|entry| self.write_day(catalog, entry));
-        futures::stream::iter(writes)
-            .buffer_unordered(CONCURRENT_WRITES)
-            .try_collect::<()>()
-            .await?;
+        let changed: Vec<DayEntry> = changed.cloned().collect();
+        let writes = futures::stream::iter(changed)
+            .map(|entry| async move { self.write_day(catalog, &entry).await });
+        writes.buffer_unordered(CONCURRENT_WRITES).try_collect::<()>().await?;
         let version = manifest.version;
         let table = Bytes::from(catalog.table().encode(version));
         self.bucket().put(&paths::id_table(version), vec![table]).await?;

@@ -140,3 +140,6 @@ impl CatalogHandle {
         Ok(self.read_floor().await? >= number)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,9 +73,16 @@ impl CatalogHandle {
                 continue;
             }
             let next = first + found.len() as u64;
+            let damaged = found.iter().position(|found| matches!(found, Found::Damaged(_)));
+            if let Some(damaged) = damaged
+                && self.jump_over(first + damaged as u64).await?
+            {
+                continue;
+            }
             for (number, found) in (first..).zip(found) {
                 self.apply_found(number, found);
             }
+            self.publish();
             if at_head && listed >= next {
                 self.fill_hole(next).await?;
             } else if at_head {
@@ -143,7 +150,7 @@ impl CatalogHandle {
         }
     }
 
-    /// Applies what was read, and tells everybody. The caller holds `tail` and has checked the
+    /// Applies what was read, and tells observers; the caller publishes. The caller holds `tail` and has checked the
     /// floor.
     fn apply_found(&self, number: u64, found: Found) {
         match found {
@@ -154,12 +161,12 @@ impl CatalogHandle {
                 tracing::error!(store, object, problem, "a commit is damaged; going on after it");
                 metrics::counter!(CORRUPT, "object" => "commit").increment(1);
                 self.change(|catalog| catalog.skip(number, damage));
-                self.publish();
             }
             Found::Nothing => unreachable!("a chunk ends before what is not there"),
         }
     }
 
+    /// The caller holds `tail`, and publishes.
     fn apply(&self, commit: &Commit) {
         let applied = self.change(|catalog| catalog.apply(commit));
         if applied != catalog::Applied::default() {
@@ -171,7 +178,6 @@ impl CatalogHandle {
         for observer in observers {
             observer.committed(commit.number, commit);
         }
-        self.publish();
     }
 
     /// Applies a commit of our own whose PUT was answered and whose floor was checked. Somebody
@@ -181,6 +187,7 @@ impl CatalogHandle {
         let version = self.version();
         if version + 1 == commit.number {
             self.apply(commit);
+            self.publish();
         }
         assert!(self.version() >= commit.number, "commits before {} are applied", commit.number);
     }

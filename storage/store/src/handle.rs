@@ -168,3 +168,6 @@ impl CatalogHandle {
         *self.inner.visible.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
     }
 }
+
+#[cfg(test)]
+mod tests;
