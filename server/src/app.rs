@@ -164,11 +164,11 @@ fn shared(config: Config, clock: Arc<dyn Clock>) -> Shared {
     Shared { config: Arc::new(config), clock, random, edge }
 }
 
-/// An eighth of the memory, at most 1 GiB: with the heads' quarter and the caches' share it stays
-/// below the ceiling, and no useful push is that large.
+/// An eighth of the memory, at most 256 MiB: several of the largest bodies that senders are known to
+/// cut, and small beside the heads and the caches.
 fn body_budget_bytes(configured: u64) -> usize {
     let bytes = match configured {
-        0 => (memory_ceiling_bytes() / 8).min(1 << 30),
+        0 => (memory_ceiling_bytes() / 8).min(256 << 20),
         bytes => bytes,
     };
     usize::try_from(bytes).unwrap_or(usize::MAX)

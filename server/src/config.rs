@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use base::TenantId;
+use base::{TenantId, UnixNanos};
 
 use limits::LimitsConfig;
 use root::RawConfig;
@@ -30,9 +30,11 @@ pub struct Config {
     /// Directory of the log.
     pub wal_dir: PathBuf,
     /// Start of the first schema period; rows before it are refused.
-    pub schema_from_ns: Option<i64>,
+    pub schema_from: Option<UnixNanos>,
     /// See `limits_config.out_of_order_window`; zero is without end.
     pub out_of_order_window: Duration,
+    /// See `limits_config.block_ingestion_until`.
+    pub block_ingestion_until: Option<UnixNanos>,
     /// See `no_auth_tenant`.
     pub no_auth_tenant: TenantId,
     /// What the user should hear: keys that do nothing.
@@ -100,8 +102,9 @@ impl Config {
         Ok(Config {
             store: StoreConfig::derive(&raw)?,
             wal_dir,
-            schema_from_ns: schema_from_ns(&raw)?,
+            schema_from: schema_from(&raw)?,
             out_of_order_window: window,
+            block_ingestion_until: blocked_until(&raw)?,
             no_auth_tenant: TenantId::new(&raw.no_auth_tenant).context("no_auth_tenant")?,
             notices: notices(&raw),
             raw,
@@ -195,7 +198,7 @@ fn notices(raw: &RawConfig) -> Vec<Notice> {
     notices
 }
 
-fn schema_from_ns(raw: &RawConfig) -> Result<Option<i64>> {
+fn schema_from(raw: &RawConfig) -> Result<Option<UnixNanos>> {
     let mut before = None;
     for period in &raw.schema_config.configs {
         let day = chrono::NaiveDate::parse_from_str(&period.from, "%Y-%m-%d")
@@ -208,7 +211,17 @@ fn schema_from_ns(raw: &RawConfig) -> Result<Option<i64>> {
     let Some(first) = raw.schema_config.configs.first() else { return Ok(None) };
     let day = chrono::NaiveDate::parse_from_str(&first.from, "%Y-%m-%d")?;
     let midnight = day.and_time(chrono::NaiveTime::MIN).and_utc();
-    Ok(Some(midnight.timestamp_nanos_opt().unwrap_or(i64::MIN)))
+    Ok(Some(UnixNanos(midnight.timestamp_nanos_opt().unwrap_or(i64::MIN))))
+}
+
+fn blocked_until(raw: &RawConfig) -> Result<Option<UnixNanos>> {
+    let text = &raw.limits_config.block_ingestion_until;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let until = chrono::DateTime::parse_from_rfc3339(text)
+        .with_context(|| format!("limits_config.block_ingestion_until: {text:?}"))?;
+    Ok(until.timestamp_nanos_opt().map(UnixNanos))
 }
 
 /// Replaces `${VAR}`, `${VAR:-default}` and `$VAR` as Loki does; an unset one is empty.

@@ -2,6 +2,7 @@
 
 mod bench;
 mod compat;
+mod configuration;
 mod conformance;
 mod fuzz;
 mod process;
@@ -17,7 +18,7 @@ cargo xtask verify               formatting, clippy, tidy, generated docs: the f
 cargo xtask test                 verify and every tier, as CI runs it
 cargo xtask fix                  the only command that writes: fmt, clippy --fix, docs
 cargo xtask tidy                 floors, file sizes, words that must not appear
-cargo xtask docs [--check]       generate docs/compat.md
+cargo xtask docs [--check]       generate docs/compat.md, docs/configuration.md
 cargo xtask conformance [--url U] [--group G]... [--show N]
                                  recorded requests against a fresh server, or any URL
 cargo xtask bench [--gb N] [--streams N]
@@ -38,7 +39,7 @@ fn main() -> Result<()> {
         "test" => tiers::test(),
         "fix" => tiers::fix(),
         "tidy" => tidy::run(),
-        "docs" => compat::run(rest.iter().any(|argument| argument == "--check")),
+        "docs" => tiers::docs(rest.iter().any(|argument| argument == "--check")),
         "conformance" => conformance::run(&conformance::Options::parse(rest)?),
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),

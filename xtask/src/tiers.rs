@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::process::{run, words};
-use crate::{compat, conformance, tidy, tools};
+use crate::{compat, configuration, conformance, tidy, tools};
 
 struct Tier {
     name: &'static str,
@@ -69,14 +69,20 @@ pub fn verify() -> Result<()> {
     run(&mut words("cargo fmt --all --check"))?;
     run(&mut words("cargo clippy --quiet --workspace --all-targets -- -D warnings"))?;
     tidy::run()?;
-    compat::run(true)
+    docs(true)
+}
+
+/// The generated pages: writes them, or with `check` says which is out of date.
+pub fn docs(check: bool) -> Result<()> {
+    compat::run(check)?;
+    configuration::run(check)
 }
 
 /// The only command that writes.
 pub fn fix() -> Result<()> {
     run(&mut words("cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged"))?;
     run(&mut words("cargo fmt --all"))?;
-    compat::run(false)
+    docs(false)
 }
 
 fn build() -> Result<()> {

@@ -46,7 +46,7 @@ blocks! {
         log_level_fields: Vec<String> = "level,LEVEL,Level,log.level,severity,SEVERITY,Severity,SeverityText,\
             lvl,LVL,Lvl,severity_text,Severity_Text,SEVERITY_TEXT";
         /// How deep a JSON line is searched for a level.
-        log_level_from_json_max_depth: u64 = "2";
+        log_level_from_json_max_depth: u32 = "2";
         /// Active streams of a tenant in this process; 0 is no limit. Over it: 429.
         max_streams_per_user: u64 = "0";
         /// Active streams of a tenant in the cluster; 0 is no limit. Over it: 429.
@@ -64,6 +64,12 @@ blocks! {
         /// How far behind its newest row a stream takes rows; 0 is without end. Loki's window is
         /// half of `ingester.max_chunk_age`, which stands here while this is unset.
         out_of_order_window: String = "";
+        /// Until when pushes are refused, RFC 3339; empty is never.
+        block_ingestion_until: String = "";
+        /// Status of a refused push; 200 drops it silently.
+        block_ingestion_status_code: u16 = "260";
+        /// Labels that every stream must carry. Else: 400.
+        enforced_labels: Vec<String> = "";
         /// Series a metric query may give. Over it: 400.
         max_query_series: u64 = "500";
         /// How far back a query may look; 0 is without end.
@@ -84,8 +90,13 @@ blocks! {
         /// Bytes one querier may read for a query; 0 is no limit.
         max_querier_bytes_read: ByteSize = "150GB",
             later "the cost of a query is not known before it runs";
-        /// Loki's cut of long ranges.
-        split_queries_by_interval: Duration = "1h", later "there is no query frontend";
+        /// Length of the pieces Loki cuts a range query into; each piece with its range is held
+        /// against `max_query_length` once more.
+        split_queries_by_interval: Duration = "1h";
+        /// Labels that every selector must name. Else: 400.
+        required_labels: Vec<String> = "";
+        /// Fewest matchers of a selector. Less: 400.
+        minimum_labels_number: u64 = "0";
         /// Loki's parallel parts of a query.
         max_query_parallelism: u64 = "32", ignored "a query uses the cores that are free";
         /// Chunks a query may read.

@@ -66,7 +66,7 @@ blocks! {
         /// How long open requests may take to end after SIGTERM.
         graceful_shutdown_timeout: Duration = "30s";
         /// Memory that request bodies and what is decompressed from them may hold together; 0 is
-        /// an eighth of the memory of this process, at most 1GB. Over it: 503 while others hold
+        /// an eighth of the memory of this process, at most 256MB. Over it: 503 while others hold
         /// it, 413 for a body that could never fit.
         http_body_budget: ByteSize = "0";
         /// `debug`, `info`, `warn` or `error`.
@@ -106,6 +106,9 @@ blocks! {
         /// Memory of unflushed rows; 0 is a quarter of the memory of this process, at most 512MB.
         /// Over it pushes get 503.
         memory_limit: ByteSize = "0";
+        /// A checkpoint of the catalog is written after so many commits. Fewer: faster starts,
+        /// more objects written.
+        checkpoint_commits: u64 = "64";
         /// Flushes at the same time.
         concurrent_flushes: u32 = "32";
         /// The log that makes an acknowledged line durable.
@@ -160,8 +163,13 @@ blocks! {
     pub struct QuerierConfig {
         /// Whether query routes take several tenants: `X-Scope-OrgID: a|b`.
         multi_tenant_queries_enabled: bool = "false";
-        /// Queries of all tenants that run at the same time; 0 is the number of cores.
-        max_concurrent: u32 = "4";
+        /// Threads that scan parts at the same time, over all queries; 0 is the number of cores.
+        scan_threads: u32 = "0";
+        /// Memory of the partial results of one query; 0 is a quarter of the memory of this
+        /// process, at most 1GB. Over it the query fails.
+        max_query_memory: ByteSize = "0";
+        /// Loki's workers.
+        max_concurrent: u32 = "4", ignored "queries share the scan threads";
         /// How far back Loki asks ingesters.
         query_ingesters_within: Duration = "3h",
             ignored "ingesters answer exactly what is in no commit";

@@ -74,6 +74,8 @@ blocks! {
     pub struct StorageConfig {
         /// Which of Loki's two sets of storage clients counts; both are read here.
         use_thanos_objstore: bool = "true", ignored "both forms of the keys are read";
+        /// Memory of footers of parts that were read.
+        footer_cache: ByteSize = "64MB";
         /// A local directory.
         filesystem: FilesystemConfig;
         /// S3 and what speaks its protocol.

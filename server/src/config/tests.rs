@@ -158,7 +158,7 @@ fn schema_periods_must_ascend_and_the_first_bounds_what_is_taken() {
         )
     };
     let config = from(&text("2020-10-24", "2024-01-01")).unwrap();
-    assert_eq!(config.schema_from_ns, Some(1_603_497_600_000_000_000));
+    assert_eq!(config.schema_from, Some(base::UnixNanos(1_603_497_600_000_000_000)));
     assert!(from(&text("2024-01-01", "2020-10-24")).is_err());
     assert!(from(&text("yesterday", "2020-10-24")).is_err());
 }
