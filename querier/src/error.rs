@@ -16,7 +16,7 @@ pub enum Error {
     Ingester(IngesterError),
     /// Object storage did not answer, or a stored object is damaged; names the object.
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(Box<store::Error>),
     /// The catalog is known to miss parts that this query would read; names the object.
     #[error("{object} is damaged: {problem}")]
     Damaged {
@@ -57,11 +57,17 @@ impl Error {
     }
 }
 
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Error {
+        Error::Store(Box::new(error))
+    }
+}
+
 impl From<ScanError> for Error {
     fn from(error: ScanError) -> Error {
         match error {
             ScanError::Query(error) => Error::Query(error),
-            ScanError::Store(error) => Error::Store(error),
+            ScanError::Store(error) => error.into(),
             ScanError::Cancelled => Error::Cancelled,
         }
     }

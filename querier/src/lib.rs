@@ -23,6 +23,8 @@
 pub mod checks;
 pub mod config;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod http;
 pub mod limits;
 pub mod metrics;
@@ -31,6 +33,8 @@ pub mod scan;
 pub mod select;
 pub mod stats;
 pub mod streams;
+#[cfg(test)]
+mod testing;
 
 pub use config::Config;
 pub use error::Error;

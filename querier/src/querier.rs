@@ -59,6 +59,8 @@ pub struct Evaluated {
     pub answer: Answer,
     /// What it cost.
     pub stats: QueryStats,
+    /// What the user should know about the answer. Sorted, each once.
+    pub warnings: Vec<String>,
 }
 
 impl Planned {
@@ -66,7 +68,7 @@ impl Planned {
     pub fn nothing(&self) -> Result<Evaluated, Error> {
         let partials = self.plan.leaves().iter().map(|leaf| leaf.empty()).collect();
         let answer = self.plan.finish(partials)?;
-        Ok(Evaluated { answer, stats: QueryStats::default() })
+        Ok(Evaluated { answer, stats: QueryStats::default(), warnings: Vec::new() })
     }
 }
 
@@ -98,24 +100,28 @@ impl Querier {
 
     async fn run(&self, planned: &Planned) -> Result<Evaluated, Error> {
         let leaves = planned.plan.leaves();
-        let mut stats = QueryStats::default();
         if leaves.is_empty() {
-            let answer = planned.plan.finish(Vec::new())?;
-            return Ok(Evaluated { answer, stats });
+            return planned.nothing();
         }
+        let mut stats = QueryStats::default();
+        let mut warnings = Vec::new();
         let view = self.deps.catalog.follow().await?;
         let runs = leaves.iter().map(|leaf| {
             let leaf = Leaf { leaf, tenant: &planned.tenant, direction: planned.direction };
             self.select(leaf, view.clone())
         });
         let mut partials = Vec::with_capacity(leaves.len());
-        for Selection { partial, stats: more } in try_join_all(runs).await? {
+        for selection in try_join_all(runs).await? {
+            let Selection { partial, stats: more, warnings: of_leaf } = selection;
             stats.take_in(&more);
+            warnings.extend(of_leaf);
             partials.push(partial);
         }
         let answer = planned.plan.finish(partials)?;
         stats.entries_returned = entries(&answer);
-        Ok(Evaluated { answer, stats })
+        warnings.sort_unstable();
+        warnings.dedup();
+        Ok(Evaluated { answer, stats, warnings })
     }
 }
 

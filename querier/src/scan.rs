@@ -122,16 +122,18 @@ impl Querier {
         let jobs = self.config.scan_threads.min(records.len()).max(1);
         let each = records.len().div_ceil(jobs).max(1);
         let mut opens = Vec::with_capacity(jobs);
-        for records in records.chunks(each) {
+        for (chunk, records) in records.chunks(each).enumerate() {
+            let first = (chunk * each) as u64;
             let (records, parts) = (records.to_vec(), self.deps.parts.clone());
             let (leaf, cancel) = (leaf.leaf.clone(), cancel.clone());
             opens.push(self.blocking(move || {
                 let mut opened = Opened::default();
-                for record in records {
+                for (order, record) in (first..).zip(records) {
                     if cancel.is_cancelled() {
                         return Err(Error::Cancelled);
                     }
-                    opened.add(&leaf, Arc::new(parts.open(&record)?));
+                    let scan = parts.open(&record)?.with_order(order);
+                    opened.add(&leaf, Arc::new(scan));
                 }
                 Ok(opened)
             }));

@@ -43,6 +43,8 @@ pub struct Selection {
     pub partial: Partial,
     /// What it cost, repeats included.
     pub stats: QueryStats,
+    /// What the user should know about it.
+    pub warnings: Vec<String>,
 }
 
 /// Why an attempt does not count.
@@ -62,7 +64,12 @@ impl Querier {
         let mut view = view;
         for _ in 0..MAX_ATTEMPTS {
             match self.attempt(leaf, &view, &cancel, &mut stats).await? {
-                Ok(partial) => return Ok(Selection { partial, stats }),
+                Ok(partial) => {
+                    stats.reads_metadata =
+                        leaf.leaf.needs().metadata.is_some_and(|names| !names.is_empty());
+                    let warnings = warnings(&view, leaf);
+                    return Ok(Selection { partial, stats, warnings });
+                }
                 Err(Again::Behind) => counter!(REPEATS, "reason" => "behind").increment(1),
                 Err(Again::PartGone) => counter!(REPEATS, "reason" => "part_gone").increment(1),
             }
@@ -189,8 +196,8 @@ fn parts_in_range(leaf: Leaf<'_>, view: &Snapshot) -> Result<Vec<Arc<PartRecord>
 }
 
 /// A short answer is never given silently: what the catalog lost in this range fails the query.
-/// Damage whose tenant and day are unknown is alarmed where it is found and fails nobody: it would
-/// take every tenant down.
+/// Damage whose tenant and day are unknown would take every tenant down: it is a warning in the
+/// answer instead ([`warnings`]).
 pub(crate) fn check_damage(
     view: &Snapshot,
     tenant: &TenantId,
@@ -207,6 +214,17 @@ pub(crate) fn check_damage(
     Ok(())
 }
 
+/// Stored objects that could not be read and may have named parts of this range.
+fn warnings(view: &Snapshot, leaf: Leaf<'_>) -> Vec<String> {
+    let range = leaf.leaf.range();
+    let damage = view.damage(leaf.tenant, UnixNanos(range.from_ns), UnixNanos(range.to_ns));
+    let text = |damage: &catalog::Damage| {
+        let (object, problem) = (&damage.object, &damage.problem);
+        format!("{object} is damaged: {problem}; rows may be missing")
+    };
+    damage.into_iter().filter(|damage| damage.scope.is_none()).map(text).collect()
+}
+
 /// A part that is gone means that the catalog has moved on (C4).
 fn again_or_fail<T>(error: Error) -> Result<Result<T, Again>, Error> {
     match error.kind() {
@@ -218,3 +236,6 @@ fn again_or_fail<T>(error: Error) -> Result<Result<T, Again>, Error> {
         _ => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

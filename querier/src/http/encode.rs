@@ -4,6 +4,7 @@ use base::Labels;
 use logql::engine::{Answer, Origins, Sample, Stream};
 
 use super::json;
+use crate::querier::Evaluated;
 use crate::stats::QueryStats;
 
 mod stats;
@@ -33,10 +34,16 @@ impl EncodingFlags {
     }
 }
 
-/// The body of `query` and `query_range`.
-pub fn answer(answer: &Answer, flags: &EncodingFlags, stats: &QueryStats) -> Vec<u8> {
+/// The body of `query` and `query_range`. Loki puts warnings first for streams, last otherwise.
+pub fn answer(evaluated: &Evaluated, flags: &EncodingFlags) -> Vec<u8> {
+    let Evaluated { answer, stats, warnings } = evaluated;
     let mut out = Vec::with_capacity(size_hint(answer));
-    out.extend_from_slice(b"{\"status\":\"success\",\"data\":{\"resultType\":\"");
+    out.extend_from_slice(b"{\"status\":\"success\"");
+    let first = matches!(answer, Answer::Streams(_));
+    if first {
+        write_warnings(&mut out, warnings);
+    }
+    out.extend_from_slice(b",\"data\":{\"resultType\":\"");
     match answer {
         Answer::Streams(list) => {
             out.extend_from_slice(b"streams\"");
@@ -77,8 +84,19 @@ pub fn answer(answer: &Answer, flags: &EncodingFlags, stats: &QueryStats) -> Vec
     }
     out.extend_from_slice(b",\"stats\":");
     self::stats::write(&mut out, stats);
-    out.extend_from_slice(b"}}\n");
+    out.push(b'}');
+    if !first {
+        write_warnings(&mut out, warnings);
+    }
+    out.extend_from_slice(b"}\n");
     out
+}
+
+fn write_warnings(out: &mut Vec<u8>, warnings: &[String]) {
+    if !warnings.is_empty() {
+        out.extend_from_slice(b",\"warnings\":");
+        json::strings(out, warnings);
+    }
 }
 
 /// The body of `/api/prom/query`.

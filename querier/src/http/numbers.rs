@@ -21,15 +21,15 @@ pub fn parse_int(text: &str) -> Result<i64, IntError> {
     text.parse().map_err(|_| IntError::Range)
 }
 
-/// `strconv.ParseFloat(text, 64)`; an error for syntax and for numbers beyond 64 bits alike.
-pub fn parse_float(text: &str) -> Result<f64, ()> {
+/// `strconv.ParseFloat(text, 64)`; `None` for bad syntax and for numbers beyond 64 bits alike.
+pub fn parse_float(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let lower = unsigned.to_ascii_lowercase();
     match lower.as_str() {
         "inf" | "infinity" => {
-            return Ok(if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY });
+            return Some(if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY });
         }
-        "nan" if unsigned.len() == text.len() => return Ok(f64::NAN),
+        "nan" if unsigned.len() == text.len() => return Some(f64::NAN),
         _ => {}
     }
     let magnitude = match lower.strip_prefix("0x") {
@@ -37,49 +37,49 @@ pub fn parse_float(text: &str) -> Result<f64, ()> {
         None => parse_decimal(&lower)?,
     };
     if magnitude.is_infinite() {
-        return Err(());
+        return None;
     }
-    Ok(if text.starts_with('-') { -magnitude } else { magnitude })
+    Some(if text.starts_with('-') { -magnitude } else { magnitude })
 }
 
-fn parse_decimal(text: &str) -> Result<f64, ()> {
+fn parse_decimal(text: &str) -> Option<f64> {
     let plain =
         text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'+' | b'-' | b'_'));
     if !plain || !text.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-        return Err(());
+        return None;
     }
-    without_underscores(text)?.parse().map_err(|_| ())
+    without_underscores(text)?.parse().ok()
 }
 
 /// Removes underscores that stand between digits; any other is an error.
-fn without_underscores(text: &str) -> Result<String, ()> {
+fn without_underscores(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let digit =
         |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_hexdigit);
     for (at, &byte) in bytes.iter().enumerate() {
         if byte == b'_' && !(digit(at.checked_sub(1)) && digit(Some(at + 1))) {
-            return Err(());
+            return None;
         }
     }
-    Ok(text.replace('_', ""))
+    Some(text.replace('_', ""))
 }
 
 /// What follows `0x`: hexadecimal digits with an optional point, and a mandatory `p` exponent.
-fn parse_hex_float(text: &str) -> Result<f64, ()> {
-    let (mantissa, exponent) = text.split_once('p').ok_or(())?;
+fn parse_hex_float(text: &str) -> Option<f64> {
+    let (mantissa, exponent) = text.split_once('p')?;
     let mantissa = without_underscores(mantissa.strip_prefix('_').unwrap_or(mantissa))?;
     let (whole, part) = mantissa.split_once('.').unwrap_or((&mantissa, ""));
     if whole.is_empty() && part.is_empty() {
-        return Err(());
+        return None;
     }
     let sign_and_digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
     if sign_and_digits.is_empty() || !sign_and_digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(());
+        return None;
     }
-    let mut exponent: i64 = exponent.parse().map_err(|_| ())?;
+    let mut exponent: i64 = exponent.parse().ok()?;
     let mut bits: u64 = 0;
     for (at, digit) in whole.chars().chain(part.chars()).enumerate() {
-        let digit = u64::from(digit.to_digit(16).ok_or(())?);
+        let digit = u64::from(digit.to_digit(16)?);
         if bits >> 58 != 0 {
             // More digits than a double has: keep whether anything was lost.
             bits |= u64::from(digit != 0);
@@ -92,7 +92,7 @@ fn parse_hex_float(text: &str) -> Result<f64, ()> {
     let exponent = exponent.clamp(-2000, 2000) as i32;
     // Two steps, so that neither power of two leaves the range of a double on its own.
     let half = exponent / 2;
-    Ok(bits as f64 * 2f64.powi(half) * 2f64.powi(exponent - half))
+    Some(bits as f64 * 2f64.powi(half) * 2f64.powi(exponent - half))
 }
 
 /// `time.Parse(time.RFC3339Nano, text)`. Instants beyond 64-bit nanoseconds saturate.
@@ -197,13 +197,13 @@ mod tests {
             ("0x1p-1074", 5e-324),
             ("1_000.5", 1000.5),
         ] {
-            assert_eq!(parse_float(text), Ok(want), "{text}");
+            assert_eq!(parse_float(text), Some(want), "{text}");
         }
-        assert!(parse_float("NaN").is_ok_and(f64::is_nan));
+        assert!(parse_float("NaN").is_some_and(f64::is_nan));
         for text in
             ["", "+", ".", "abc", "1e400", "-1e400", "5s", "+nan", "0x10", "1e", "_1", "1_", " 1"]
         {
-            assert_eq!(parse_float(text), Err(()), "{text}");
+            assert_eq!(parse_float(text), None, "{text}");
         }
     }
 

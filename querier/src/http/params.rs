@@ -135,7 +135,7 @@ pub fn timestamp(text: &str, default: UnixNanos) -> Result<UnixNanos, String> {
         return Ok(default);
     }
     if text.contains('.')
-        && let Ok(seconds) = numbers::parse_float(text)
+        && let Some(seconds) = numbers::parse_float(text)
     {
         let whole = seconds.trunc();
         let millis = ((seconds - whole) * 1000.0).round();
@@ -196,7 +196,7 @@ pub fn step(form: &Form, length_ns: i64) -> Result<i64, ParamError> {
 
 /// A number of seconds or a Prometheus duration, in nanoseconds.
 pub fn seconds_or_duration(text: &str) -> Result<i64, ParamError> {
-    if let Ok(seconds) = numbers::parse_float(text) {
+    if let Some(seconds) = numbers::parse_float(text) {
         let ns = seconds * 1e9;
         if ns > i64::MAX as f64 || ns < i64::MIN as f64 {
             let text = quote(text);

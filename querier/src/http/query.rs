@@ -28,7 +28,7 @@ pub(super) async fn query(
     let result = evaluate(&querier, &tenant, &form, &mut watch).await;
     let evaluated = watch.finish(result)?;
     let flags = EncodingFlags::default();
-    Ok(ok(encode::answer(&evaluated.answer, &flags, &evaluated.stats)))
+    Ok(ok(encode::answer(&evaluated, &flags)))
 }
 
 async fn evaluate(

@@ -32,7 +32,7 @@ pub(super) async fn query(
     let mut watch = Watch::new(&querier, &tenant, &headers, "metric");
     let result = evaluate(&querier, &tenant, &form, flags.categorize(), &mut watch).await;
     let evaluated = watch.finish(result)?;
-    Ok(ok(encode::answer(&evaluated.answer, &flags, &evaluated.stats)))
+    Ok(ok(encode::answer(&evaluated, &flags)))
 }
 
 async fn evaluate(

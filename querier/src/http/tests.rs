@@ -1,1 +1,139 @@
+use serde_json::{Value, json};
 
+use crate::StaticLimits;
+use crate::testing::{NOW, World, encoded, row};
+use axum::body::Body;
+
+const S: i64 = 1_000_000_000;
+const RANGE: &str = "start=1714557600&end=1714564800";
+
+async fn world() -> World {
+    World::new(StaticLimits::default()).await
+}
+
+#[tokio::test]
+async fn bad_parameters_and_queries_get_lokis_status_and_text() {
+    let world = world().await;
+    let query_range = |query: &str, rest: &str| {
+        format!("/loki/api/v1/query_range?query={}&{RANGE}{rest}", encoded(query))
+    };
+    let instant =
+        |query: &str, rest: &str| format!("/loki/api/v1/query?query={}{rest}", encoded(query));
+    let table = [
+        (query_range("{job=\"x\"}", "&limit=0"), "limit must be a positive value"),
+        (
+            query_range("{job=\"x\"}", "&limit=5001"),
+            "max entries limit per query exceeded, limit > max_entries_limit_per_query \
+             (5001 > 5000)",
+        ),
+        ("/loki/api/v1/query_range".to_owned(), "parse error : syntax error: unexpected $end"),
+        (
+            query_range("{", ""),
+            "parse error at line 1, col 2: syntax error: unexpected $end, expecting IDENTIFIER \
+             or }",
+        ),
+        (query_range("{job=", "&direction=x"), "invalid direction 'x'"),
+        (
+            instant("{job=\"x\"}", ""),
+            "log queries are not supported as an instant query type, please change your query \
+             to a range query type",
+        ),
+        (instant("vector(1)", "&time=abc"), "strconv.ParseInt: parsing \"abc\": invalid syntax"),
+        (
+            format!("/api/prom/query?query={}&{RANGE}", encoded("rate({job=\"x\"}[1m])")),
+            "rpc error: code = Code(400) desc = legacy endpoints only support streams result type",
+        ),
+        (
+            format!("/loki/api/v1/labels?query={}", encoded("{job=\"x\"} |= \"y\"")),
+            "only label matchers are supported",
+        ),
+        (
+            format!("/loki/api/v1/labels?query={}", encoded("{}")),
+            "parse error : queries require at least one regexp or equality matcher that does not \
+             have an empty-compatible value. For instance, app=~\".*\" does not meet this \
+             requirement, but app=~\".+\" will",
+        ),
+        (
+            "/loki/api/v1/labels?since=bogus".to_owned(),
+            "could not parse 'since' parameter: not a valid duration string: \"bogus\"",
+        ),
+        (
+            "/loki/api/v1/series?match%5B%5D=".to_owned(),
+            "parse error : syntax error: unexpected $end",
+        ),
+        (
+            "/loki/api/v1/series?match%5B%5D=nginx".to_owned(),
+            "parse error at line 1, col 1: syntax error: unexpected IDENTIFIER",
+        ),
+    ];
+    for (uri, text) in table {
+        assert_eq!(world.get(&uri).await, (400, text.to_owned()), "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn a_form_body_is_read_and_comes_first() {
+    let world = world().await;
+    let request = http::Request::post("/loki/api/v1/query_range?limit=5&query=%7B")
+        .header("x-scope-orgid", "acme")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from("limit=0"))
+        .unwrap();
+    let answer = world.send(request).await;
+    assert_eq!(answer, (400, "limit must be a positive value".to_owned()));
+}
+
+#[tokio::test]
+async fn requests_without_a_tenant_or_with_another_method_are_refused() {
+    let world = world().await;
+    let request = |method: &str| {
+        http::Request::builder().method(method).uri("/loki/api/v1/labels").body(Body::empty())
+    };
+    let (status, text) = world.send(request("GET").unwrap()).await;
+    assert_eq!((status, text.as_str()), (401, "no org id\n"));
+    assert_eq!(world.send(request("DELETE").unwrap()).await.0, 405);
+}
+
+#[tokio::test]
+async fn labels_and_series_come_from_ingesters_and_parts() {
+    let world = world().await;
+    let at = NOW.0 - 600 * S;
+    let (status, body) = world.get("/loki/api/v1/labels").await;
+    assert_eq!((status, body.as_str()), (200, "{\"status\":\"success\"}\n"));
+    let (status, body) = world.get("/loki/api/v1/series").await;
+    assert_eq!((status, body.as_str()), (200, "{\"status\":\"success\",\"data\":[]}\n"));
+    world.flush(&[row("stored", at, "x"), row("both", at, "x")], &part::Options::flushed()).await;
+    world.head.hold(&[row("both", at, "x"), row("recent", at, "y")]);
+    for uri in ["/loki/api/v1/label/app/values", "/api/prom/label/app/values"] {
+        let (_, body) = world.get(uri).await;
+        assert_eq!(body, "{\"status\":\"success\",\"data\":[\"both\",\"recent\",\"stored\"]}\n");
+    }
+    let (_, body) = world.get("/loki/api/v1/label/nosuch/values").await;
+    assert_eq!(body, "{\"status\":\"success\"}\n");
+    let (_, body) = world.get("/loki/api/v1/series?match[]=%7B%7D").await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let apps = json!([{"app": "both"}, {"app": "recent"}, {"app": "stored"}]);
+    assert_eq!(body["data"], apps);
+    let (_, body) = world.get("/loki/api/v1/label/app/values?start=1&end=2").await;
+    assert_eq!(body, "{\"status\":\"success\"}\n", "outside the range");
+}
+
+#[tokio::test]
+async fn constants_are_answered_without_reading() {
+    let world = world().await;
+    let data = |body: &str| {
+        let mut body: Value = serde_json::from_str(body).unwrap();
+        body["data"].as_object_mut().unwrap().remove("stats");
+        body["data"].take()
+    };
+    let uri =
+        format!("/loki/api/v1/query?time=4000000000&query={}", encoded("vector(1)+vector(1)"));
+    let (status, body) = world.get(&uri).await;
+    assert_eq!(status, 200, "{body}");
+    let want = json!([{"metric": {}, "value": [4_000_000_000i64, "2"]}]);
+    assert_eq!(data(&body), json!({"resultType": "vector", "result": want}));
+    let (_, body) = world.get("/loki/api/v1/query?time=1714564800&query=1%2B1").await;
+    let want = json!({"resultType": "scalar", "result": [1_714_564_800_000i64, "2"]});
+    assert_eq!(data(&body), want);
+    assert_eq!(world.head.selects.load(std::sync::atomic::Ordering::SeqCst), 0);
+}

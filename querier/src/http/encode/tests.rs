@@ -27,6 +27,26 @@ fn body(bytes: Vec<u8>) -> Value {
     serde_json::from_slice(&bytes).unwrap()
 }
 
+fn answer(given: &Answer, flags: &EncodingFlags, stats: &QueryStats) -> Vec<u8> {
+    let warnings = Vec::new();
+    super::answer(&Evaluated { answer: given.clone(), stats: *stats, warnings }, flags)
+}
+
+#[test]
+fn warnings_come_first_for_streams_and_last_for_metrics() {
+    let text = |answer: Answer| {
+        let warnings = vec!["a \"b\"".to_owned()];
+        let evaluated = Evaluated { answer, stats: QueryStats::default(), warnings };
+        String::from_utf8(super::answer(&evaluated, &EncodingFlags::default())).unwrap()
+    };
+    let warnings = r#","warnings":["a \"b\""]"#;
+    let streams = text(Answer::Streams(vec![]));
+    assert!(streams.starts_with(&format!("{{\"status\":\"success\"{warnings},\"data\":")));
+    let vector = text(Answer::Vector(vec![]));
+    assert!(vector.ends_with(&format!("}}{warnings}}}\n")), "{vector}");
+    assert_eq!(body(vector.into_bytes())["status"], "success");
+}
+
 fn without_stats(bytes: &[u8]) -> String {
     let text = std::str::from_utf8(bytes).unwrap();
     let from = text.find(",\"stats\":").unwrap();

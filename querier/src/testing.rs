@@ -1,0 +1,309 @@
+//! A querier over an in-memory bucket and ingesters that hold rows in memory, for this crate's
+//! tests.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use axum::Extension;
+use axum::body::Body;
+use axum::response::Response;
+use base::random::{Random, SeededRandom};
+use base::time::ManualClock;
+use base::{Batch, Clock, Day, Labels, Rows, RowsBuilder, StoreId, TenantId, UnixNanos};
+use logql::engine::StreamSource;
+use logql::engine::overlap::StreamRange;
+use part::{Options, seal};
+use rpc::http::TenantPolicy;
+use rpc::ingester::{
+    Admission, AdmitRequest, IngesterApi, IngesterError, ReadStats, SelectAnswer, SelectRequest,
+    StreamsAnswer, StreamsRequest,
+};
+use store::{
+    Bucket, BucketConfig, CatalogConfig, CatalogHandle, Outcome, PartId, PartRecord, Parts, Place,
+    put_parts,
+};
+use tower::ServiceExt;
+
+use crate::{Config, Deps, Querier, StaticLimits};
+
+/// One row, as a test writes it down.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Row {
+    /// Labels of its stream.
+    pub labels: Vec<(String, String)>,
+    /// When.
+    pub ts_ns: i64,
+    /// The line.
+    pub line: String,
+    /// Structured metadata.
+    pub metadata: Vec<(String, String)>,
+}
+
+/// Rows as columns with their stream table; one page.
+pub struct Table {
+    /// The streams.
+    pub streams: Vec<Labels>,
+    /// The rows.
+    pub rows: Rows,
+}
+
+impl Table {
+    /// Columns of `rows`, in their order.
+    pub fn new(rows: &[Row]) -> Table {
+        let mut streams: Vec<Labels> = Vec::new();
+        let mut builder = RowsBuilder::default();
+        for row in rows {
+            let labels = Labels::from_pairs(row.labels.iter().map(|(n, v)| (n, v)));
+            let known = streams.iter().position(|known| *known == labels);
+            let stream = known.unwrap_or_else(|| {
+                streams.push(labels);
+                streams.len() - 1
+            });
+            builder.push(stream as u32, row.ts_ns, row.line.as_bytes());
+            for (name, value) in &row.metadata {
+                builder.metadata(name, value.as_bytes());
+            }
+        }
+        Table { streams, rows: builder.finish() }
+    }
+
+    fn ranges(&self, selected: impl Fn(&Labels) -> bool) -> Vec<StreamRange> {
+        let mut ranges: Vec<Option<StreamRange>> = vec![None; self.streams.len()];
+        let mut from = 0;
+        for run in &self.rows.runs {
+            let stream = self.streams[run.stream as usize].key();
+            for &ts in &self.rows.ts_ns[from..run.end as usize] {
+                let range = ranges[run.stream as usize].get_or_insert(StreamRange {
+                    stream,
+                    min_ns: ts,
+                    max_ns: ts,
+                });
+                range.min_ns = range.min_ns.min(ts);
+                range.max_ns = range.max_ns.max(ts);
+            }
+            from = run.end as usize;
+        }
+        let streams = self.streams.iter().zip(ranges);
+        streams.filter(|(labels, _)| selected(labels)).filter_map(|(_, range)| range).collect()
+    }
+}
+
+/// An ingester that holds one table of rows in no commit.
+pub struct FakeIngester {
+    store: StoreId,
+    table: Mutex<Arc<Table>>,
+    /// Answers `Behind` to views below it.
+    pub floor: AtomicU64,
+    /// Calls of `select` so far.
+    pub selects: AtomicU64,
+}
+
+impl FakeIngester {
+    /// One that holds `rows`; equal rows must have been dropped.
+    pub fn new(random: &dyn Random, clock: &dyn Clock, rows: &[Row]) -> FakeIngester {
+        FakeIngester {
+            store: StoreId(random.ulid(clock)),
+            table: Mutex::new(Arc::new(Table::new(rows))),
+            floor: AtomicU64::new(0),
+            selects: AtomicU64::new(0),
+        }
+    }
+
+    /// Replaces what it holds.
+    pub fn hold(&self, rows: &[Row]) {
+        *self.table.lock().unwrap() = Arc::new(Table::new(rows));
+    }
+
+    fn table(&self) -> Arc<Table> {
+        self.table.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl IngesterApi for FakeIngester {
+    fn store(&self) -> StoreId {
+        self.store
+    }
+
+    async fn admit(&self, _: AdmitRequest) -> Result<Admission, IngesterError> {
+        Ok(Admission::default())
+    }
+
+    async fn append(&self, _: Vec<Batch>) -> Result<(), IngesterError> {
+        Ok(())
+    }
+
+    async fn select(&self, request: SelectRequest) -> Result<SelectAnswer, IngesterError> {
+        self.selects.fetch_add(1, Ordering::SeqCst);
+        let floor = self.floor.load(Ordering::SeqCst);
+        if request.view < floor {
+            return Ok(SelectAnswer::Behind { floor });
+        }
+        if request.cancel.is_cancelled() {
+            return Err(IngesterError::Cancelled);
+        }
+        let table = self.table();
+        let leaf = &request.leaf;
+        let mut worker = leaf.worker(request.overlaps.clone());
+        worker.source(&StreamSource { streams: table.streams.clone(), order: u64::MAX })?;
+        let views = table.rows.metadata_views();
+        worker.page(&table.rows.page(&views))?;
+        let ranges = table.ranges(|labels| leaf.selects(labels));
+        let partial = worker.finish();
+        let rows = table.rows.len() as u64;
+        let stats = ReadStats { rows, pages: 1, ..ReadStats::default() };
+        Ok(SelectAnswer::Rows { ranges, partial, stats })
+    }
+
+    async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError> {
+        let floor = self.floor.load(Ordering::SeqCst);
+        if request.view < floor {
+            return Ok(StreamsAnswer::Behind { floor });
+        }
+        // Label filters are the ingester's own business; tests of them use parts.
+        assert!(request.selectors.is_empty(), "the fake ingester selects all streams");
+        let table = self.table();
+        let mut found = Vec::new();
+        for (labels, range) in table.streams.iter().zip(table.ranges(|_| true)) {
+            if range.min_ns < request.to_ns && range.max_ns >= request.from_ns {
+                found.push(labels.clone());
+            }
+        }
+        Ok(StreamsAnswer::Streams(found))
+    }
+}
+
+/// A querier and all it reads from.
+pub struct World {
+    /// The querier.
+    pub querier: Arc<Querier>,
+    /// Its only ingester.
+    pub head: Arc<FakeIngester>,
+    /// The catalog.
+    pub catalog: CatalogHandle,
+    /// The tenant of all requests.
+    pub tenant: TenantId,
+    random: Arc<SeededRandom>,
+    clock: ManualClock,
+}
+
+/// 2024-05-01 12:00 UTC, the end of the conformance data.
+pub const NOW: UnixNanos = UnixNanos(1_714_564_800_000_000_000);
+
+impl World {
+    /// An empty one.
+    pub async fn new(limits: StaticLimits) -> World {
+        let random = Arc::new(SeededRandom::new(7));
+        let clock = ManualClock::new(NOW);
+        let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+        let bucket = Bucket::open(&BucketConfig::InMemory, shared.clone()).unwrap();
+        let head = Arc::new(FakeIngester::new(&*random, &clock, &[]));
+        let deps = store::Deps {
+            bucket: bucket.clone(),
+            committer: head.store(),
+            random: random.clone(),
+            clock: shared.clone(),
+        };
+        let catalog = CatalogHandle::open(deps, CatalogConfig::default()).await.unwrap();
+        let deps = Deps {
+            limits: Arc::new(limits),
+            ingesters: vec![head.clone()],
+            catalog: catalog.clone(),
+            parts: Arc::new(Parts::new(bucket, 1 << 20)),
+            clock: shared,
+        };
+        let config = Config { scan_threads: 2, ..Config::default() };
+        let querier = Arc::new(Querier::new(config, deps));
+        let tenant = TenantId::new("acme").unwrap();
+        World { querier, head, catalog, tenant, random, clock }
+    }
+
+    /// Puts `rows` of one day into one part and commits it; returns what the catalog says of it.
+    pub async fn flush(&self, rows: &[Row], options: &Options) -> PartRecord {
+        let table = Table::new(rows);
+        let views = table.rows.metadata_views();
+        let pages = vec![table.rows.page(&views)];
+        let source = part::Source { streams: &table.streams, pages };
+        let day = Day::of(UnixNanos(rows[0].ts_ns));
+        let image = seal(&self.tenant, day, &[source], options).unwrap().unwrap();
+        let mut draft = self.catalog.draft();
+        let record = PartRecord {
+            id: PartId(self.random.ulid(&self.clock)),
+            tenant: self.tenant.clone(),
+            day,
+            place: Place::Object,
+            len_bytes: image.bytes.len() as u64,
+            footer_bytes: image.footer_bytes,
+            tail_bytes: image.tail_bytes,
+            rows: image.rows,
+            raw_bytes: image.line_bytes,
+            streams: image.streams,
+            min_ts: UnixNanos(image.min_ns),
+            max_ts: UnixNanos(image.max_ns),
+            min_key: 0,
+            max_key: u64::MAX,
+            level: 0,
+            purged_through: 0,
+            rest: Vec::new(),
+        };
+        let upload = store::Upload { record, bytes: image.bytes };
+        let bucket = self.catalog.bucket();
+        let mut records =
+            put_parts(bucket, &*self.random, &self.clock, vec![upload]).await.unwrap();
+        draft.added.clone_from(&records);
+        let outcome = self.catalog.commit(&draft).await.unwrap();
+        assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+        records.remove(0)
+    }
+
+    /// Removes a part from the catalog.
+    pub async fn remove(&self, record: &PartRecord) {
+        let mut draft = self.catalog.draft();
+        draft.removed.push(record.reference());
+        let outcome = self.catalog.commit(&draft).await.unwrap();
+        assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+    }
+
+    /// Sends a request to the query routes; returns status and body.
+    pub async fn get(&self, uri: &str) -> (u16, String) {
+        let request = http::Request::get(uri).header("x-scope-orgid", "acme");
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// Sends any request to the query routes; returns status and body.
+    pub async fn send(&self, request: http::Request<Body>) -> (u16, String) {
+        let response = self.respond(request).await;
+        let status = response.status().as_u16();
+        let body = axum::body::to_bytes(response.into_body(), 64 << 20).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn respond(&self, request: http::Request<Body>) -> Response {
+        let policy = TenantPolicy {
+            auth_enabled: true,
+            no_auth_tenant: TenantId::new("fake").unwrap(),
+            multi_tenant_queries: true,
+        };
+        let router = crate::router(self.querier.clone()).layer(Extension(Arc::new(policy)));
+        router.oneshot(request).await.unwrap()
+    }
+}
+
+/// Percent-encodes a parameter value.
+pub fn encoded(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    let escape = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
+    text.bytes().map(escape).collect()
+}
+
+/// A row of stream `{app="<app>"}`.
+pub fn row(app: &str, ts_ns: i64, line: &str) -> Row {
+    Row {
+        labels: vec![("app".to_owned(), app.to_owned())],
+        ts_ns,
+        line: line.to_owned(),
+        metadata: Vec::new(),
+    }
+}
