@@ -97,11 +97,13 @@ impl Admitter {
 
     /// A head of the tenant holds rows of these streams now. Called when rows are appended to a
     /// head that did not hold the stream, also on replay (where nothing was admitted before).
+    /// Returns how many of them no head held before.
     pub fn hold<'a>(
         &mut self,
         tenant: &TenantId,
         held: impl IntoIterator<Item = (&'a Labels, i64)>,
-    ) {
+    ) -> u64 {
+        let mut fresh = 0;
         let streams = self.tenants.entry(tenant.clone()).or_default();
         for (labels, newest_ns) in held {
             let state = streams.entry(labels.clone()).or_insert_with(|| StreamState {
@@ -111,37 +113,43 @@ impl Admitter {
                 holds: 0,
             });
             state.newest_ns = state.newest_ns.max(newest_ns);
+            fresh += u64::from(state.holds == 0);
             state.holds += 1;
         }
+        fresh
     }
 
     /// The rows of a head are flushed: each of its streams is held once less, and forgotten when
-    /// no head holds it.
+    /// no head holds it. Returns how many were forgotten.
     pub fn release<'a>(
         &mut self,
         tenant: &TenantId,
         released: impl IntoIterator<Item = &'a Labels>,
-    ) {
-        let Some(streams) = self.tenants.get_mut(tenant) else { return };
+    ) -> u64 {
+        let mut forgotten = 0;
+        let Some(streams) = self.tenants.get_mut(tenant) else { return 0 };
         for labels in released {
             let Some(state) = streams.get_mut(labels) else { continue };
             assert!(state.holds > 0, "stream {labels} of {tenant} released without a hold");
             state.holds -= 1;
             if state.holds == 0 {
                 streams.remove(labels);
+                forgotten += 1;
             }
         }
         if streams.is_empty() {
             self.tenants.remove(tenant);
         }
+        forgotten
     }
 
     /// Forgets streams that were admitted but never appended (the append failed or all their rows
-    /// were refused). Called when nothing is under way for the tenant.
-    pub fn forget_unheld(&mut self, tenant: &TenantId) {
-        if let Some(streams) = self.tenants.get_mut(tenant) {
-            streams.retain(|_, state| state.holds > 0);
-        }
+    /// were refused) and last asked for before `monotonic_ns`: an append may still be under way.
+    pub fn forget_unheld(&mut self, monotonic_ns: u64) {
+        self.tenants.retain(|_, streams| {
+            streams.retain(|_, state| state.holds > 0 || state.refilled_ns >= monotonic_ns);
+            !streams.is_empty()
+        });
     }
 
     /// Active streams of a tenant.

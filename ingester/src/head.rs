@@ -21,8 +21,20 @@ const PAGE_ROWS: usize = 16 << 10;
 pub struct Page {
     /// Number of the first row among the head's rows.
     pub first_row: u64,
+    /// Oldest row, nanoseconds.
+    pub min_ns: i64,
+    /// Newest row, nanoseconds.
+    pub max_ns: i64,
     /// The rows; `Run::stream` indexes the head's streams.
     pub rows: Rows,
+}
+
+impl Page {
+    fn new(first_row: u64, rows: Rows) -> Page {
+        let min_ns = rows.ts_ns.iter().copied().min().unwrap_or(i64::MAX);
+        let max_ns = rows.ts_ns.iter().copied().max().unwrap_or(i64::MIN);
+        Page { first_row, min_ns, max_ns, rows }
+    }
 }
 
 /// Mutable rows of one tenant and day.
@@ -180,7 +192,7 @@ impl Head {
         let first_row = self.closed_rows;
         self.closed_rows += rows.len() as u64;
         self.closed_bytes += rows.raw_bytes();
-        self.closed.push(Arc::new(Page { first_row, rows }));
+        self.closed.push(Arc::new(Page::new(first_row, rows)));
     }
 
     /// Hashes every row that is here, so that later rows can be looked up.
@@ -216,7 +228,7 @@ impl Head {
     pub fn snapshot(&mut self) -> Snapshot {
         if !self.open.is_empty() && self.open_copy.is_none() {
             let rows = self.open.clone().finish();
-            self.open_copy = Some(Arc::new(Page { first_row: self.closed_rows, rows }));
+            self.open_copy = Some(Arc::new(Page::new(self.closed_rows, rows)));
         }
         let pages = self.closed.iter().chain(&self.open_copy).cloned().collect();
         let ranges = self.streams.iter().zip(&self.bounds);
@@ -231,6 +243,11 @@ impl Head {
     /// Ids of the batches whose rows are here.
     pub fn batches(&self) -> &[BatchId] {
         &self.batches
+    }
+
+    /// Ids of the batches, when nothing else is needed any more.
+    pub fn into_batches(self) -> Vec<BatchId> {
+        self.batches
     }
 
     /// Labels of the streams.

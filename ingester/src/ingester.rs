@@ -1,53 +1,165 @@
-//! The service: start, the calls of `rpc::IngesterApi`, drain.
+//! The service: start, the calls of [`rpc::IngesterApi`], drain.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use base::Clock;
-use base::disk::Disk;
-use base::random::Random;
+use async_trait::async_trait;
 use base::shutdown::Shutdown;
+use base::{Batch, StoreId};
+use rpc::IngesterApi;
+use rpc::ingester::{
+    Admission, AdmitRequest, IngesterError, SelectAnswer, SelectRequest, StreamsAnswer,
+    StreamsRequest,
+};
 
-use crate::{Config, Error, Limits};
+use crate::append::{STOPPING, refuse};
+use crate::core::{Core, Deps, Observer};
+use crate::flush::Reason;
+use crate::marker::Marker;
+use crate::{Config, Error};
 
-/// What an ingester needs from others.
-pub struct Deps {
-    /// Where the WAL lies.
-    pub disk: Arc<dyn Disk>,
-    /// Ages, rates; never correctness.
-    pub clock: Arc<dyn Clock>,
-    /// Fresh ids.
-    pub random: Arc<dyn Random>,
-    /// Limits of tenants.
-    pub limits: Arc<dyn Limits>,
-    // The bucket and the catalog handle of crate `store` follow here.
-}
-
-/// One ingester. Implements [`rpc::IngesterApi`].
+/// One ingester.
 pub struct Ingester {
-    _private: (),
+    core: Arc<Core>,
+    store: StoreId,
+    terminate: Shutdown,
+    background: Mutex<Option<base::task::JoinHandle<()>>>,
+    pub(crate) marker: Marker,
 }
 
 impl Ingester {
     /// Opens the WAL, rebuilds the heads from it and starts the background work. Returns when all
-    /// acknowledged rows can be queried again.
-    pub async fn start(_config: Config, _deps: Deps) -> Result<Arc<Ingester>, Error> {
-        unimplemented!()
+    /// acknowledged rows can be queried again. The catalog must have been opened just before.
+    pub async fn start(config: Config, deps: Deps) -> Result<Arc<Ingester>, Error> {
+        let marker = Marker::open(config.shutdown_marker_path.clone());
+        let core = Core::new(config, deps);
+        let observer = Observer(Arc::downgrade(&core));
+        core.deps.catalog.observe(Arc::new(observer)).await;
+        core.replay().await?;
+        let store = core.wal().map(wal::Wal::store).ok_or(wal::Error::Closed)?;
+        let background = base::task::spawn("ingester", Arc::clone(&core).background());
+        Ok(Arc::new(Ingester {
+            core,
+            store,
+            terminate: Shutdown::new(),
+            background: Mutex::new(Some(background)),
+            marker,
+        }))
     }
 
     /// Flushes everything that is held now; returns when it is committed.
     pub async fn flush_all(&self) -> Result<(), Error> {
-        unimplemented!()
+        self.core.flush(self.core.days(None), Reason::Forced).await
     }
 
-    /// Refuses new appends, lets those under way finish, flushes if `flush` or the configuration
-    /// says so, syncs and closes the WAL.
-    pub async fn drain(&self, _flush: bool) -> Result<(), Error> {
-        unimplemented!()
+    /// Flushes everything of one tenant; returns when it is committed.
+    pub async fn flush_tenant(&self, tenant: &base::TenantId) -> Result<(), Error> {
+        self.core.flush(self.core.days(Some(tenant)), Reason::Forced).await
+    }
+
+    /// Ends this ingester. Returns `false` if somebody else did already.
+    ///
+    /// 1. New appends are refused; those under way finish.
+    /// 2. The background work ends after the flushes that run.
+    /// 3. With `flush`, or as the configuration or a prepared shutdown says, everything is flushed.
+    ///    What cannot be flushed stays in the WAL.
+    /// 4. The WAL writes out what it has and closes.
+    pub async fn drain(&self, flush: bool) -> bool {
+        if !self.core.begin_stopping() {
+            return false;
+        }
+        // Appends under way hold it for reading.
+        let gate = self.core.gate.write().await;
+        self.core.stop.cancel();
+        let background = self.background.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(background) = background
+            && background.await.is_err()
+        {
+            tracing::error!("the ingester's background task had panicked");
+        }
+        let wants_flush = flush || self.core.config.flush_on_shutdown || self.marker.is_set();
+        if wants_flush && let Err(error) = self.flush_all().await {
+            tracing::error!(%error, "not everything could be flushed; the rest is in the WAL");
+        }
+        let core = Arc::clone(&self.core);
+        let closed = base::task::blocking("close-wal", move || {
+            core.release_queued();
+            if let Some(wal) = core.wal() {
+                wal.close();
+            }
+        });
+        if closed.await.is_err() {
+            tracing::error!("closing the write-ahead log panicked");
+        }
+        drop(gate);
+        true
+    }
+
+    /// Whether a drain has begun.
+    pub fn is_stopping(&self) -> bool {
+        self.core.is_stopping()
     }
 
     /// Cancelled when `/ingester/shutdown` asked the process to end: the server waits for it as it
     /// does for SIGTERM.
     pub fn terminate_requested(&self) -> Shutdown {
-        unimplemented!()
+        self.terminate.clone()
+    }
+
+    /// Starts a flush of everything and does not wait for it.
+    pub(crate) fn start_flush(self: &Arc<Self>) {
+        let core = Arc::clone(&self.core);
+        base::task::spawn("flush-all", async move {
+            // An error was logged and counted; the background tries again by age.
+            let _failed = core.flush(core.days(None), Reason::Forced).await.is_err();
+        });
+    }
+
+    /// The configuration it runs with.
+    pub fn config(&self) -> &Config {
+        &self.core.config
+    }
+}
+
+#[async_trait]
+impl IngesterApi for Ingester {
+    fn store(&self) -> StoreId {
+        self.store
+    }
+
+    async fn admit(&self, request: AdmitRequest) -> Result<Admission, IngesterError> {
+        if self.is_stopping() {
+            return Err(refuse("stopping", STOPPING.to_owned()));
+        }
+        let limits = &*self.core.deps.limits;
+        Ok(self.core.lock_admitter().admit(&request, limits, self.core.now_ns()))
+    }
+
+    async fn append(&self, batches: Vec<Batch>) -> Result<(), IngesterError> {
+        // A caller that goes away must not leave a batch in the WAL and not in the head.
+        let core = Arc::clone(&self.core);
+        let append = base::task::spawn("append", async move { core.append(batches).await });
+        match append.await {
+            Ok(result) => result,
+            Err(_) => Err(IngesterError::Internal("the append panicked".to_owned())),
+        }
+    }
+
+    async fn select(&self, request: SelectRequest) -> Result<SelectAnswer, IngesterError> {
+        self.core.select(request).await
+    }
+
+    async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError> {
+        self.core.streams(request).await
+    }
+}
+
+impl Ingester {
+    /// Drains, then asks the process to end if `terminate`. `false`: already stopping.
+    pub(crate) async fn shut_down(&self, flush: bool, terminate: bool) -> bool {
+        let drained = self.drain(flush).await;
+        if drained && terminate {
+            self.terminate.cancel();
+        }
+        drained
     }
 }

@@ -21,15 +21,26 @@
 //! **Invariant:** memory is bounded: unflushed bytes have a ceiling and a push above it is refused.
 
 mod admit;
-mod head;
+mod append;
+mod background;
 pub mod config;
+mod core;
+mod day;
 pub mod error;
+mod flush;
+mod head;
 pub mod http;
 mod ingester;
 pub mod limits;
+mod marker;
 pub mod metrics;
+mod replay;
+mod seal;
+mod select;
+mod usage;
 
+pub use self::core::Deps;
 pub use config::Config;
 pub use error::Error;
-pub use ingester::{Deps, Ingester};
+pub use ingester::Ingester;
 pub use limits::Limits;

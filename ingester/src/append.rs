@@ -1,0 +1,115 @@
+//! Appends: WAL, then head, then ack (W1, P3).
+
+use std::sync::Arc;
+
+use base::Batch;
+use catalog::ClaimState;
+use metrics::counter;
+use rpc::ingester::IngesterError;
+use tokio::sync::oneshot;
+
+use crate::core::{Core, TakenIn};
+use crate::day::DayRows;
+use crate::error::refusal;
+use crate::metrics::REFUSED;
+
+/// What a push is told while the process ends; as Loki's.
+pub(crate) const STOPPING: &str = "Ingester is shutting down";
+
+/// Counts and words a refusal that passes.
+pub(crate) fn refuse(reason: &'static str, text: String) -> IngesterError {
+    counter!(REFUSED, "reason" => reason).increment(1);
+    IngesterError::Unavailable(text)
+}
+
+impl Core {
+    /// Makes the batches durable and visible; all or none of them are acked.
+    pub(crate) async fn append(self: &Arc<Self>, batches: Vec<Batch>) -> Result<(), IngesterError> {
+        let _gate = self.gate.read().await;
+        if self.is_stopping() {
+            return Err(refuse("stopping", STOPPING.to_owned()));
+        }
+        let mut fresh = Vec::with_capacity(batches.len());
+        for batch in batches {
+            if self.must_append(&batch)? {
+                fresh.push(batch);
+            }
+        }
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let bytes = fresh.iter().map(|batch| batch.rows.raw_bytes() as u64).sum();
+        let limit = self.config.memory_limit;
+        let Some(_in_flight) = self.usage.begin_append(bytes, limit.0) else {
+            self.wake.notify_one();
+            let held = base::ByteSize(self.usage.held_bytes());
+            let text = format!(
+                "the ingester holds {held} of unflushed rows, its limit is {limit} \
+                 (ingester memory limit); rows are being flushed, try again"
+            );
+            return Err(refuse("memory", text));
+        };
+        let fresh = Arc::new(fresh);
+        self.log(&fresh).await?;
+        for batch in fresh.iter() {
+            if let (TakenIn::Head { is_full: true }, day) = self.take_in(batch, true) {
+                self.seal_soon(day).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the batch must go to the WAL. No: it is committed, or safe here already (B2, B3).
+    fn must_append(&self, batch: &Batch) -> Result<bool, IngesterError> {
+        let store = self.wal().map(wal::Wal::store);
+        if batch.members.first().copied() != store {
+            let text = format!("batch {} belongs to another owner: {:?}", batch.id, batch.members);
+            return Err(IngesterError::Internal(text));
+        }
+        match self.deps.catalog.claim_state(&batch.id) {
+            ClaimState::Claimed => return Ok(false),
+            ClaimState::Forgotten => {
+                let text = format!("batch {} is older than the id table reaches", batch.id);
+                return Err(IngesterError::Internal(text));
+            }
+            ClaimState::Free => {}
+        }
+        Ok(!batch.rows.is_empty() && !self.is_safe(batch))
+    }
+
+    /// Returns when the WAL has fsynced the batches.
+    async fn log(&self, batches: &Arc<Vec<Batch>>) -> Result<(), IngesterError> {
+        let closed = || IngesterError::Unavailable(STOPPING.to_owned());
+        let permit = self.wal_slots.acquire().await.map_err(|_| closed())?;
+        let (tell, told) = oneshot::channel();
+        let wal = self.wal().ok_or_else(closed)?;
+        let done = Box::new(move |result| {
+            let _nobody_waits = tell.send(result).is_err();
+        });
+        wal.append(Arc::clone(batches), done);
+        let result = told.await.map_err(|_| closed())?;
+        drop(permit);
+        result.map_err(|error| {
+            counter!(REFUSED, "reason" => "wal").increment(1);
+            refusal(&error)
+        })
+    }
+
+    /// Seals in the background. The append that filled a head waits for a free place, so that
+    /// pushes are not faster than sealing for long.
+    async fn seal_soon(self: &Arc<Self>, day: Arc<DayRows>) {
+        let slots = Arc::clone(&self.seal_slots);
+        let Ok(slot) = slots.acquire_owned().await else {
+            return;
+        };
+        let core = Arc::clone(self);
+        base::task::blocking("seal", move || {
+            if let Err(error) = core.seal_waiting(&day) {
+                tracing::error!(%error, tenant = %day.key.tenant, day = %day.key.day,
+                    "a head could not be sealed; it stays as it is");
+            }
+            core.wake.notify_one();
+            drop(slot);
+        });
+    }
+}

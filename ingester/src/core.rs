@@ -1,0 +1,403 @@
+//! What the parts of an ingester share, and the moves of rows between their states.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use base::disk::Disk;
+use base::random::Random;
+use base::shutdown::Shutdown;
+use base::{Batch, BatchId, Clock, Labels, TenantId};
+use catalog::{Catalog, ClaimState, Commit};
+use metrics::{counter, histogram};
+use store::{CatalogHandle, CommitObserver};
+use tokio::sync::{Notify, RwLock, Semaphore};
+use wal::Wal;
+
+use crate::admit::Admitter;
+use crate::day::{Claimed, DayKey, DayRows, Held, Released};
+use crate::metrics::{CHUNK_AGE, WAL_DISCARDED_BYTES, WAL_DISCARDED_SAMPLES};
+use crate::seal;
+use crate::usage::Usage;
+use crate::{Config, Limits};
+
+/// What an ingester needs from others.
+pub struct Deps {
+    /// Where the WAL lies.
+    pub disk: Arc<dyn Disk>,
+    /// Ages, rates; never correctness.
+    pub clock: Arc<dyn Clock>,
+    /// Fresh ids.
+    pub random: Arc<dyn Random>,
+    /// Limits of tenants.
+    pub limits: Arc<dyn Limits>,
+    /// The followed catalog; its committer is this store ([`wal::store_id`]).
+    pub catalog: CatalogHandle,
+}
+
+/// Heads that may be sealed at the same time; more wait, and with them the appends that filled them.
+const SEAL_SLOTS: usize = 2;
+
+/// Shared by the service, its background tasks and the observer of commits.
+pub(crate) struct Core {
+    pub config: Config,
+    pub deps: Deps,
+    pub usage: Usage,
+    pub admitter: Mutex<Admitter>,
+    pub seal_slots: Arc<Semaphore>,
+    /// Permits for places in the WAL's queue, so that no caller ever blocks a runtime thread there.
+    pub wal_slots: Semaphore,
+    /// Something may be due for a flush, an end of retention or a release.
+    pub wake: Arc<Notify>,
+    /// Ends the background work.
+    pub stop: Shutdown,
+    /// Appends hold it for reading; the drain takes it for writing.
+    pub gate: RwLock<()>,
+    stopping: AtomicBool,
+    days: Mutex<BTreeMap<DayKey, Arc<DayRows>>>,
+    wal: OnceLock<Wal>,
+    next_order: AtomicU64,
+    /// The highest commit for which rows were dropped (R1).
+    floor: AtomicU64,
+    /// Batches the WAL may let go of.
+    releases: Mutex<Vec<BatchId>>,
+}
+
+/// What became of a batch that was taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TakenIn {
+    /// Its rows are in the head.
+    Head {
+        /// The head is full: it waits to be sealed.
+        is_full: bool,
+    },
+    /// It was there already.
+    Known,
+    /// A commit claims it.
+    Claimed,
+    /// The id table does not reach back to it: it stays in the WAL.
+    PutAside,
+}
+
+impl Core {
+    pub(crate) fn new(config: Config, deps: Deps) -> Arc<Core> {
+        let floor = deps.catalog.snapshot().version();
+        let queue = config.wal.queue_length.saturating_sub(WAL_QUEUE_RESERVE).max(1);
+        Arc::new(Core {
+            config,
+            deps,
+            usage: Usage::new(),
+            admitter: Mutex::default(),
+            seal_slots: Arc::new(Semaphore::new(SEAL_SLOTS)),
+            wal_slots: Semaphore::new(queue),
+            wake: Arc::new(Notify::new()),
+            stop: Shutdown::new(),
+            gate: RwLock::new(()),
+            stopping: AtomicBool::new(false),
+            days: Mutex::default(),
+            wal: OnceLock::new(),
+            next_order: AtomicU64::new(1),
+            floor: AtomicU64::new(floor),
+            releases: Mutex::default(),
+        })
+    }
+
+    /// The log; `None` while it is replayed.
+    pub(crate) fn wal(&self) -> Option<&Wal> {
+        self.wal.get()
+    }
+
+    pub(crate) fn set_wal(&self, wal: Wal) {
+        assert!(self.wal.set(wal).is_ok(), "the log is opened once");
+    }
+
+    /// Whether appends are refused.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Refuses appends from now on. `false`: they are refused already.
+    pub(crate) fn begin_stopping(&self) -> bool {
+        !self.stopping.swap(true, Ordering::SeqCst)
+    }
+
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.deps.clock.monotonic_ns()
+    }
+
+    pub(crate) fn floor(&self) -> u64 {
+        self.floor.load(Ordering::SeqCst)
+    }
+
+    /// All days, or those of one tenant.
+    pub(crate) fn days(&self, tenant: Option<&TenantId>) -> Vec<Arc<DayRows>> {
+        let days = self.lock_days();
+        let of_tenant = days.values().filter(|day| tenant.is_none_or(|t| day.key.tenant == *t));
+        of_tenant.cloned().collect()
+    }
+
+    fn lock_days(&self) -> MutexGuard<'_, BTreeMap<DayKey, Arc<DayRows>>> {
+        self.days.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn day(&self, key: &DayKey) -> Arc<DayRows> {
+        let mut days = self.lock_days();
+        if let Some(day) = days.get(key) {
+            return Arc::clone(day);
+        }
+        let day = Arc::new(DayRows::new(key.clone()));
+        days.insert(key.clone(), Arc::clone(&day));
+        day
+    }
+
+    /// Puts the rows of a batch into the head of its day, unless they are here or committed.
+    /// `is_durable`: this process appended it to the WAL.
+    pub(crate) fn take_in(&self, batch: &Batch, is_durable: bool) -> (TakenIn, Arc<DayRows>) {
+        let key = DayKey { tenant: batch.tenant.clone(), day: batch.day };
+        loop {
+            let day = self.day(&key);
+            let taken = self.take_in_day(&day, batch, is_durable);
+            if let Some(taken) = taken {
+                return (taken, day);
+            }
+        }
+    }
+
+    /// `None`: the day was removed from the map meanwhile.
+    fn take_in_day(&self, day: &DayRows, batch: &Batch, is_durable: bool) -> Option<TakenIn> {
+        let mut state = day.lock();
+        if state.gone {
+            return None;
+        }
+        // Under the lock that `committed` takes: the claim is seen here or told there.
+        match self.deps.catalog.claim_state(&batch.id) {
+            ClaimState::Free => {}
+            ClaimState::Claimed => {
+                self.queue_release(std::slice::from_ref(&batch.id));
+                return Some(TakenIn::Claimed);
+            }
+            ClaimState::Forgotten => {
+                self.put_aside(batch);
+                return Some(TakenIn::PutAside);
+            }
+        }
+        if let Some(held) = state.held.get_mut(&batch.id) {
+            held.attempt = held.attempt.max(batch.attempt);
+            held.is_durable |= is_durable;
+            return Some(TakenIn::Known);
+        }
+        state.held.insert(batch.id, Held { attempt: batch.attempt, is_durable });
+        let order = self.next_order.fetch_add(1, Ordering::Relaxed);
+        let (before, was_empty) = (state.head.raw_bytes(), state.head.is_empty());
+        let appended = state.append(batch, self.now_ns(), order);
+        if was_empty {
+            self.usage.chunk_created();
+        }
+        self.usage.move_unflushed(before as u64, state.head.raw_bytes() as u64);
+        if appended.duplicates > 0 {
+            day.metrics.duplicate_bytes.increment(appended.duplicate_bytes);
+        }
+        let fresh = appended.first_new_stream..state.head.streams().len();
+        if !fresh.is_empty() {
+            let held = fresh.map(|at| (&state.head.streams()[at], state.head.newest_ns(at)));
+            self.hold_streams(day, held);
+        }
+        let is_full = seal::is_full(&state.head) && state.begin_seal();
+        Some(TakenIn::Head { is_full })
+    }
+
+    pub(crate) fn lock_admitter(&self) -> MutexGuard<'_, Admitter> {
+        self.admitter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an ack may rest on what this process appended already.
+    pub(crate) fn is_safe(&self, batch: &Batch) -> bool {
+        let key = DayKey { tenant: batch.tenant.clone(), day: batch.day };
+        let day = self.lock_days().get(&key).cloned();
+        let held = day.and_then(|day| day.lock().held.get(&batch.id).copied());
+        held.is_some_and(|held| held.is_durable && held.attempt >= batch.attempt)
+    }
+
+    /// Forgets streams that were admitted before `monotonic_ns` and never appended.
+    pub(crate) fn forget_unheld(&self, monotonic_ns: u64) {
+        self.lock_admitter().forget_unheld(monotonic_ns);
+    }
+
+    fn hold_streams<'a>(&self, day: &DayRows, held: impl Iterator<Item = (&'a Labels, i64)>) {
+        let mut admitter = self.lock_admitter();
+        let fresh = admitter.hold(&day.key.tenant, held);
+        day.metrics.streams_created.increment(fresh);
+        day.metrics.memory_streams.set(admitter.stream_count(&day.key.tenant) as f64);
+    }
+
+    /// A unit was built anew: it holds `now` and not `before` any more.
+    pub(crate) fn swap_streams(&self, day: &DayRows, now: &[Labels], before: &[Labels]) {
+        // Held first, so that a stream that is in both stays active.
+        self.hold_streams(day, now.iter().map(|labels| (labels, i64::MIN)));
+        self.release_streams(day, before);
+    }
+
+    fn release_streams(&self, day: &DayRows, streams: &[Labels]) {
+        let mut admitter = self.lock_admitter();
+        let removed = admitter.release(&day.key.tenant, streams);
+        day.metrics.streams_removed.increment(removed);
+        day.metrics.memory_streams.set(admitter.stream_count(&day.key.tenant) as f64);
+    }
+
+    /// A batch that is older than the id table reaches is neither served nor flushed nor dropped.
+    fn put_aside(&self, batch: &Batch) {
+        let (id, tenant) = (batch.id, &batch.tenant);
+        tracing::error!(%id, %tenant, rows = batch.rows.len(),
+            "the batch is older than the id table reaches; it stays in the write-ahead log");
+        let reason = "forgotten";
+        counter!(WAL_DISCARDED_SAMPLES, "reason" => reason).increment(batch.rows.len() as u64);
+        let bytes = batch.rows.lines.bytes.len() as u64;
+        counter!(WAL_DISCARDED_BYTES, "reason" => reason).increment(bytes);
+    }
+
+    /// Notes for the background that the WAL may let go of `ids`.
+    pub(crate) fn queue_release(&self, ids: &[BatchId]) {
+        let mut releases = self.releases.lock().unwrap_or_else(PoisonError::into_inner);
+        releases.extend_from_slice(ids);
+        drop(releases);
+        self.wake.notify_one();
+    }
+
+    /// Hands the noted ids to the WAL. Blocking.
+    pub(crate) fn release_queued(&self) {
+        let Some(wal) = self.wal() else {
+            return;
+        };
+        let mut releases = self.releases.lock().unwrap_or_else(PoisonError::into_inner);
+        let ids = std::mem::take(&mut *releases);
+        drop(releases);
+        if !ids.is_empty() {
+            wal.release(ids);
+        }
+    }
+
+    /// Looks up every batch of the day's units in the catalog.
+    pub(crate) fn look_up_claims(&self, day: &DayRows) {
+        let mut released = Released::default();
+        let (now_ns, catalog) = (self.now_ns(), &self.deps.catalog);
+        let mut state = day.lock();
+        let commit = catalog.read(Catalog::version);
+        let is_claimed = |id: &BatchId| catalog.claim_state(id) == ClaimState::Claimed;
+        state.claim(commit, now_ns, is_claimed, &mut released);
+        drop(state);
+        self.finish_claims(day, released);
+    }
+
+    fn finish_claims(&self, day: &DayRows, released: Released) {
+        let now_ns = self.now_ns();
+        for unit in &released.units {
+            let bytes = unit.image.len() as u64;
+            self.usage.move_unflushed(bytes, 0);
+            self.usage.move_retained(0, bytes);
+            self.usage.chunk_flushed();
+            day.metrics.chunks_stored.increment(1);
+            histogram!(CHUNK_AGE).record(now_ns.saturating_sub(unit.began_ns) as f64 / 1e9);
+            self.release_streams(day, &unit.streams);
+        }
+        if !released.batches.is_empty() || released.has_partly {
+            self.queue_release(&released.batches);
+        }
+    }
+
+    /// Drops flushed units whose time is over, then the oldest ones above the byte limit. The floor
+    /// rises before anything is dropped.
+    pub(crate) fn expire_retained(&self) {
+        let now_ns = self.now_ns();
+        let retain_ns = self.config.flushed_retain.as_nanos() as u64;
+        let mut retained = Vec::new();
+        for day in self.days(None) {
+            for state in &day.lock().units {
+                if let Claimed::By { commit, at_ns } = state.claimed {
+                    let bytes = state.unit.image.len() as u64;
+                    let is_over = now_ns.saturating_sub(at_ns) >= retain_ns;
+                    retained.push((commit, bytes, is_over));
+                }
+            }
+        }
+        retained.sort_unstable();
+        let mut excess =
+            self.usage.retained_bytes().saturating_sub(self.config.flushed_retain_bytes.0);
+        let mut drop_through = None;
+        for (commit, bytes, is_over) in retained {
+            if is_over || excess > 0 {
+                drop_through = Some(commit);
+                excess = excess.saturating_sub(bytes);
+            }
+        }
+        if let Some(commit) = drop_through {
+            self.drop_through(commit);
+        }
+    }
+
+    /// Views below `commit` are refused from now on.
+    pub(crate) fn raise_floor(&self, commit: u64) {
+        self.floor.fetch_max(commit, Ordering::SeqCst);
+    }
+
+    /// Drops all units that are claimed by commits up to `commit`.
+    fn drop_through(&self, commit: u64) {
+        self.raise_floor(commit);
+        for day in self.days(None) {
+            let mut state = day.lock();
+            let mut dropped = 0;
+            state.units.retain(|state| {
+                let is_below =
+                    matches!(state.claimed, Claimed::By { commit: by, .. } if by <= commit);
+                dropped += if is_below { state.unit.image.len() as u64 } else { 0 };
+                !is_below
+            });
+            drop(state);
+            self.usage.move_retained(dropped, 0);
+            self.forget_if_empty(&day);
+        }
+    }
+
+    fn forget_if_empty(&self, day: &DayRows) {
+        let mut days = self.lock_days();
+        let mut state = day.lock();
+        if state.is_empty() {
+            state.gone = true;
+            days.remove(&day.key);
+        }
+    }
+}
+
+/// Places of the WAL's queue for commands that are not appends.
+const WAL_QUEUE_RESERVE: usize = 16;
+
+/// Tells the core of commits. Weak: the catalog handle, which the core owns, owns the observer.
+pub(crate) struct Observer(pub Weak<Core>);
+
+impl CommitObserver for Observer {
+    fn committed(&self, number: u64, commit: &Commit) {
+        let Some(core) = self.0.upgrade() else {
+            return;
+        };
+        if commit.claims.is_empty() {
+            return;
+        }
+        let now_ns = core.now_ns();
+        for day in core.days(None) {
+            let mut released = Released::default();
+            let is_claimed = |id: &BatchId| commit.claims.contains(id);
+            day.lock().claim(number, now_ns, is_claimed, &mut released);
+            core.finish_claims(&day, released);
+        }
+    }
+
+    fn restarted(&self, catalog: &Catalog) {
+        let Some(core) = self.0.upgrade() else {
+            return;
+        };
+        // Which commit claimed a batch is not known any more: older views are refused.
+        core.floor.fetch_max(catalog.version(), Ordering::SeqCst);
+        for day in core.days(None) {
+            core.look_up_claims(&day);
+        }
+    }
+}

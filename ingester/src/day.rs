@@ -1,0 +1,283 @@
+//! What is held for one (tenant, day): the head, heads being sealed, sealed units.
+//!
+//! Rows move head -> sealing -> unit under one lock, so that whoever takes a snapshot finds each
+//! row once. Sealing and flushing work outside the lock on things that do not change any more.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base::{Batch, BatchId, Day, HashMap, Labels, TenantId};
+use bytes::Bytes;
+use logql::engine::overlap::StreamRange;
+use store::scan::Scan;
+
+use crate::head::{Appended, Head, Snapshot};
+use crate::metrics::TenantMetrics;
+
+/// Which rows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct DayKey {
+    pub tenant: TenantId,
+    pub day: Day,
+}
+
+/// Rows of one (tenant, day).
+pub(crate) struct DayRows {
+    pub key: DayKey,
+    pub metrics: TenantMetrics,
+    state: Mutex<DayState>,
+    /// Whoever seals holds it: each head is sealed once.
+    pub seal_turn: Mutex<()>,
+    /// Whoever flushes holds it: one flush of these rows at a time.
+    pub flush_turn: tokio::sync::Mutex<()>,
+}
+
+/// The changing part of [`DayRows`].
+#[derive(Default)]
+pub(crate) struct DayState {
+    /// Removed from the map: an append that still has this looks it up again.
+    pub gone: bool,
+    pub head: Head,
+    /// Place of the head among sources by arrival.
+    pub head_order: u64,
+    /// When the first batch of the head came, monotonic nanoseconds.
+    pub head_began_ns: u64,
+    /// When the last batch came, monotonic nanoseconds.
+    pub last_append_ns: u64,
+    /// Oldest first.
+    pub sealing: Vec<Arc<SealingHead>>,
+    /// Oldest first, flushed ones included while they are retained.
+    pub units: Vec<UnitState>,
+    /// Batches whose rows are here and in no commit that is known.
+    pub held: HashMap<BatchId, Held>,
+}
+
+/// What is known of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    /// Highest attempt (B3).
+    pub attempt: u32,
+    /// Appended by this process, so that an ack may rest on it; see `wal::Wal::open`.
+    pub is_durable: bool,
+}
+
+/// A head that does not change any more.
+pub(crate) struct SealingHead {
+    pub order: u64,
+    pub rows: Snapshot,
+    pub batches: Vec<BatchId>,
+    pub raw_bytes: u64,
+    pub began_ns: u64,
+}
+
+/// Rows of whole batches as a small part in memory.
+pub(crate) struct SealedUnit {
+    pub order: u64,
+    pub scan: Arc<Scan>,
+    pub image: Bytes,
+    pub streams: Arc<Vec<Labels>>,
+    pub ranges: Vec<StreamRange>,
+    pub batches: Vec<BatchId>,
+    pub raw_bytes: u64,
+    pub began_ns: u64,
+}
+
+/// A unit and what commits say about it.
+pub(crate) struct UnitState {
+    pub unit: Arc<SealedUnit>,
+    pub claimed: Claimed,
+}
+
+/// Whether commits claim a unit's batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claimed {
+    /// None of them.
+    No,
+    /// Some, by a commit that was not made from this unit. Its rows are answered until it is built
+    /// anew from the others: readers drop the copies (R2).
+    Partly,
+    /// All, by this commit or one before it.
+    By {
+        /// Answered only for views below it.
+        commit: u64,
+        /// When that was seen, monotonic nanoseconds.
+        at_ns: u64,
+    },
+}
+
+/// Rows for one query, at one moment.
+pub(crate) struct DaySnapshot {
+    pub heads: Vec<(u64, Snapshot)>,
+    pub units: Vec<Arc<SealedUnit>>,
+}
+
+/// What changed for the outside when commits claimed batches.
+#[derive(Default)]
+pub(crate) struct Released {
+    /// Batches the WAL may let go of.
+    pub batches: Vec<BatchId>,
+    /// Units that are flushed now.
+    pub units: Vec<Arc<SealedUnit>>,
+    /// Whether some unit must be built anew.
+    pub has_partly: bool,
+}
+
+impl SealingHead {
+    /// A head with what is left of `unit`, for its place.
+    pub(crate) fn again(head: &mut Head, unit: &SealedUnit) -> SealingHead {
+        SealingHead {
+            order: unit.order,
+            rows: head.snapshot(),
+            raw_bytes: head.raw_bytes() as u64,
+            began_ns: unit.began_ns,
+            batches: head.batches().to_vec(),
+        }
+    }
+}
+
+impl DayRows {
+    pub(crate) fn new(key: DayKey) -> DayRows {
+        let metrics = TenantMetrics::new(&key.tenant);
+        DayRows {
+            key,
+            metrics,
+            state: Mutex::default(),
+            seal_turn: Mutex::default(),
+            flush_turn: tokio::sync::Mutex::default(),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, DayState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl DayState {
+    /// Adds the rows of a batch that is not held. `order` is for a head that begins with it.
+    pub(crate) fn append(&mut self, batch: &Batch, now_ns: u64, order: u64) -> Appended {
+        if self.head.is_empty() {
+            self.head_order = order;
+            self.head_began_ns = now_ns;
+        }
+        self.last_append_ns = now_ns;
+        self.head.append(batch)
+    }
+
+    /// Puts the head, if it holds anything, among those to be sealed.
+    pub(crate) fn begin_seal(&mut self) -> bool {
+        if self.head.is_empty() {
+            return false;
+        }
+        let mut head = std::mem::take(&mut self.head);
+        self.sealing.push(Arc::new(SealingHead {
+            order: self.head_order,
+            rows: head.snapshot(),
+            raw_bytes: head.raw_bytes() as u64,
+            began_ns: self.head_began_ns,
+            batches: head.into_batches(),
+        }));
+        true
+    }
+
+    /// Puts a sealed unit into the place of its head.
+    pub(crate) fn finish_seal(&mut self, sealed: SealedUnit) {
+        let before = self.sealing.len();
+        self.sealing.retain(|sealing| sealing.order != sealed.order);
+        assert_eq!(self.sealing.len() + 1, before, "a head is sealed once");
+        let at = self.units.partition_point(|state| state.unit.order < sealed.order);
+        let unit = UnitState { unit: Arc::new(sealed), claimed: Claimed::No };
+        self.units.insert(at, unit);
+    }
+
+    /// Puts `rebuilt` into the place of `unit` and forgets the batches that are `gone` with it.
+    pub(crate) fn replace_unit(
+        &mut self,
+        unit: &Arc<SealedUnit>,
+        rebuilt: Option<SealedUnit>,
+        gone: &[BatchId],
+    ) {
+        let at = self.units.iter().position(|state| Arc::ptr_eq(&state.unit, unit));
+        let at = at.expect("only the holder of the flush turn replaces units");
+        self.units.remove(at);
+        if let Some(rebuilt) = rebuilt {
+            let unit = Arc::new(rebuilt);
+            self.units.insert(at, UnitState { unit, claimed: Claimed::No });
+        }
+        for id in gone {
+            self.held.remove(id);
+        }
+    }
+
+    /// Marks units whose batches `is_claimed` says are in commit `commit` or one before it.
+    pub(crate) fn claim(
+        &mut self,
+        commit: u64,
+        now_ns: u64,
+        is_claimed: impl Fn(&BatchId) -> bool,
+        released: &mut Released,
+    ) {
+        for state in &mut self.units {
+            if matches!(state.claimed, Claimed::By { .. }) {
+                continue;
+            }
+            let batches = &state.unit.batches;
+            let claimed = batches.iter().filter(|id| is_claimed(id)).count();
+            if claimed == batches.len() {
+                state.claimed = Claimed::By { commit, at_ns: now_ns };
+                for id in batches {
+                    self.held.remove(id);
+                }
+                released.batches.extend_from_slice(batches);
+                released.units.push(Arc::clone(&state.unit));
+            } else if claimed > 0 {
+                state.claimed = Claimed::Partly;
+                released.has_partly = true;
+            }
+        }
+    }
+
+    /// The rows that are in no commit at or before `view`, as far as commits are known.
+    pub(crate) fn snapshot(&mut self, view: u64) -> DaySnapshot {
+        let mut heads: Vec<(u64, Snapshot)> =
+            self.sealing.iter().map(|sealing| (sealing.order, sealing.rows.clone())).collect();
+        if !self.head.is_empty() {
+            heads.push((self.head_order, self.head.snapshot()));
+        }
+        let is_held = |state: &&UnitState| match state.claimed {
+            Claimed::No | Claimed::Partly => true,
+            Claimed::By { commit, .. } => view < commit,
+        };
+        let units = self.units.iter().filter(is_held).map(|state| Arc::clone(&state.unit));
+        DaySnapshot { heads, units: units.collect() }
+    }
+
+    /// Units that no commit claims, oldest first.
+    pub(crate) fn unflushed(&self) -> Vec<Arc<SealedUnit>> {
+        let unflushed = self.units.iter().filter(|state| state.claimed == Claimed::No);
+        unflushed.map(|state| Arc::clone(&state.unit)).collect()
+    }
+
+    /// Raw bytes of everything that no commit claims.
+    pub(crate) fn unflushed_raw_bytes(&self) -> u64 {
+        let units = self.units.iter().filter(|s| !matches!(s.claimed, Claimed::By { .. }));
+        let sealing = self.sealing.iter().map(|sealing| sealing.raw_bytes);
+        units.map(|state| state.unit.raw_bytes).chain(sealing).sum::<u64>()
+            + self.head.raw_bytes() as u64
+    }
+
+    /// When the oldest batch that no commit claims came; `None` if there is none.
+    pub(crate) fn oldest_unflushed_ns(&self) -> Option<u64> {
+        let units = self.units.iter().filter(|s| !matches!(s.claimed, Claimed::By { .. }));
+        let units = units.map(|state| state.unit.began_ns);
+        let sealing = self.sealing.iter().map(|sealing| sealing.began_ns);
+        let head = (!self.head.is_empty()).then_some(self.head_began_ns);
+        units.chain(sealing).chain(head).min()
+    }
+
+    /// Whether nothing is left to answer, flush or remember.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.is_empty()
+            && self.sealing.is_empty()
+            && self.units.is_empty()
+            && self.held.is_empty()
+    }
+}

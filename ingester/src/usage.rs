@@ -1,0 +1,94 @@
+//! How much memory rows take, counted where they move.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use metrics::{Gauge, gauge};
+
+use crate::metrics::{MEMORY_CHUNKS, RETAINED_BYTES, UNFLUSHED_BYTES};
+
+/// Bytes and units by state. The gauges follow.
+pub(crate) struct Usage {
+    in_flight: AtomicU64,
+    unflushed: AtomicU64,
+    retained: AtomicU64,
+    chunks: AtomicU64,
+    unflushed_gauge: Gauge,
+    retained_gauge: Gauge,
+    chunks_gauge: Gauge,
+}
+
+/// Bytes of an append that is under way.
+pub(crate) struct InFlight<'a> {
+    usage: &'a Usage,
+    bytes: u64,
+}
+
+impl Usage {
+    pub(crate) fn new() -> Usage {
+        let usage = Usage {
+            in_flight: AtomicU64::new(0),
+            unflushed: AtomicU64::new(0),
+            retained: AtomicU64::new(0),
+            chunks: AtomicU64::new(0),
+            unflushed_gauge: gauge!(UNFLUSHED_BYTES),
+            retained_gauge: gauge!(RETAINED_BYTES),
+            chunks_gauge: gauge!(MEMORY_CHUNKS),
+        };
+        usage.publish();
+        usage
+    }
+
+    /// Bytes of rows that no commit holds, appends under way included.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed) + self.unflushed.load(Ordering::Relaxed)
+    }
+
+    /// Reserves `bytes` for an append unless that would pass `limit`.
+    pub(crate) fn begin_append(&self, bytes: u64, limit: u64) -> Option<InFlight<'_>> {
+        self.in_flight.fetch_add(bytes, Ordering::Relaxed);
+        let reserved = InFlight { usage: self, bytes };
+        (self.held_bytes() <= limit).then_some(reserved)
+    }
+
+    pub(crate) fn retained_bytes(&self) -> u64 {
+        self.retained.load(Ordering::Relaxed)
+    }
+
+    /// Unflushed bytes went from `before` to `after`.
+    pub(crate) fn move_unflushed(&self, before: u64, after: u64) {
+        self.unflushed.fetch_add(after, Ordering::Relaxed);
+        self.unflushed.fetch_sub(before, Ordering::Relaxed);
+        self.publish();
+    }
+
+    /// Retained bytes went from `before` to `after`.
+    pub(crate) fn move_retained(&self, before: u64, after: u64) {
+        self.retained.fetch_add(after, Ordering::Relaxed);
+        self.retained.fetch_sub(before, Ordering::Relaxed);
+        self.publish();
+    }
+
+    /// A head with rows began to exist.
+    pub(crate) fn chunk_created(&self) {
+        self.chunks.fetch_add(1, Ordering::Relaxed);
+        self.publish();
+    }
+
+    /// A head or unit was flushed.
+    pub(crate) fn chunk_flushed(&self) {
+        self.chunks.fetch_sub(1, Ordering::Relaxed);
+        self.publish();
+    }
+
+    fn publish(&self) {
+        self.unflushed_gauge.set(self.unflushed.load(Ordering::Relaxed) as f64);
+        self.retained_gauge.set(self.retained.load(Ordering::Relaxed) as f64);
+        self.chunks_gauge.set(self.chunks.load(Ordering::Relaxed) as f64);
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.usage.in_flight.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
