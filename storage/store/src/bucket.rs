@@ -358,3 +358,6 @@ fn with_prefix(store: impl ObjectStore, prefix: Option<&str>) -> Arc<dyn ObjectS
 fn rejected(name: &str, source: &object_store::Error) -> Error {
     Error::Config { store: name.to_owned(), problem: source.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

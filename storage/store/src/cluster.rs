@@ -103,3 +103,72 @@ fn checksum(cluster_id: &str, voters: &[String]) -> u32 {
     }
     sum
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use base::ErrorKind;
+    use base::time::ManualClock;
+
+    use super::*;
+    use crate::testing::{Fault, FaultyStore};
+
+    fn founder(n: u128) -> Cluster {
+        Cluster { id: Ulid(n), first_voters: vec![StoreId(Ulid(n + 1)), StoreId(Ulid(n + 2))] }
+    }
+
+    fn bucket() -> (Arc<FaultyStore>, Bucket) {
+        let store = FaultyStore::new();
+        (store.clone(), Bucket::new("b".into(), store, Arc::new(ManualClock::default())))
+    }
+
+    #[tokio::test]
+    async fn the_first_founds_the_cluster_and_everybody_else_joins_it() {
+        let (_, bucket) = bucket();
+        assert_eq!(Cluster::join(&bucket, &founder(1), None).await.unwrap(), founder(1));
+        assert_eq!(Cluster::join(&bucket, &founder(7), None).await.unwrap(), founder(1));
+        let text = bucket.get(paths::CLUSTER, 1000).await.unwrap();
+        assert_eq!(Cluster::parse(&text), Ok(founder(1)));
+    }
+
+    #[tokio::test]
+    async fn a_foreign_bucket_is_refused() {
+        let (_, bucket) = bucket();
+        Cluster::join(&bucket, &founder(1), None).await.unwrap();
+        let error = Cluster::join(&bucket, &founder(1), Some(Ulid(9))).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert!(error.to_string().contains(&Ulid(9).to_string()), "{error}");
+        assert!(Cluster::join(&bucket, &founder(3), Some(Ulid(1))).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_still_founds_one_cluster() {
+        let (store, bucket) = bucket();
+        store.script(BTreeMap::from([(0, Fault::LostAnswer)]), BTreeMap::new());
+        assert!(Cluster::join(&bucket, &founder(1), None).await.is_err());
+        assert_eq!(Cluster::join(&bucket, &founder(5), None).await.unwrap(), founder(1));
+    }
+
+    #[tokio::test]
+    async fn a_changed_character_is_noticed() {
+        let (_, bucket) = bucket();
+        Cluster::join(&bucket, &founder(1), None).await.unwrap();
+        let text = bucket.get(paths::CLUSTER, 1000).await.unwrap();
+        let text = String::from_utf8(text.to_vec()).unwrap().replace('4', "5").replace('3', "2");
+        bucket.put(paths::CLUSTER, vec![text.into()]).await.unwrap();
+        let error = Cluster::join(&bucket, &founder(1), None).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains(paths::CLUSTER), "{error}");
+    }
+
+    #[test]
+    fn no_text_breaks_the_reader() {
+        for text in
+            ["", "{}", "[]", "{\"format\":2}", "\u{0}", "{\"format\":1,\"cluster_id\":\"x\""]
+        {
+            assert!(Cluster::parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}

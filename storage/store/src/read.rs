@@ -102,12 +102,17 @@ impl PartReader {
         let len = record.len_bytes;
         let tail = len - u64::from(record.footer_bytes)..len;
         let read = self.read_ranges(std::slice::from_ref(&tail))?;
-        Footer::open(&read[0], len).map_err(|source| {
-            metrics::counter!(CORRUPT, "object" => "part").increment(1);
+        let opened = Footer::open(&read[0], len).map_err(|source| {
             let (store, path) = (self.bucket.name().to_owned(), self.path.clone());
-            let error = Error::NamedPart { store, path, source };
+            Error::NamedPart { store, path, source }
+        });
+        let opened = opened.and_then(|footer| match is_of(&footer, record) {
+            true => Ok(footer),
+            false => Err(self.bucket.damaged(&self.path, format!("it is not part {}", record.id))),
+        });
+        opened.inspect_err(|error| {
+            metrics::counter!(CORRUPT, "object" => "part").increment(1);
             tracing::error!(%error, part = %record.id, "a part cannot be opened");
-            error
         })
     }
 
@@ -147,6 +152,18 @@ impl RangeRead for PartReader {
     }
 }
 
+/// Whether the catalog and the part agree: nobody reads another tenant's rows because of a mix-up.
+fn is_of(footer: &Footer, record: &PartRecord) -> bool {
+    let range = (record.min_ts.0, record.max_ts.0);
+    footer.tenant() == &record.tenant
+        && footer.day() == record.day
+        && footer.rows() == record.rows
+        && footer.time_range() == range
+}
+
 fn file_error(bucket: &Bucket, path: &str, source: std::io::Error) -> Error {
     Error::File { store: bucket.name().to_owned(), path: path.to_owned(), source }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
 //! Putting parts into the bucket (C5).
 
-use base::Clock;
 use base::random::Random;
+use base::{Clock, Day, TenantId, UnixNanos};
 use bytes::Bytes;
-use catalog::{PartRecord, Place};
+use catalog::{PartId, PartRecord, Place};
 
 use crate::bucket::Bucket;
 use crate::error::Error;
@@ -28,6 +28,32 @@ pub struct Upload {
     pub bytes: Bytes,
 }
 
+impl Upload {
+    /// A freshly flushed part: level 0, nothing purged (R3), any stream key.
+    pub fn of_flush(id: PartId, tenant: TenantId, day: Day, image: part::Image) -> Upload {
+        let record = PartRecord {
+            id,
+            tenant,
+            day,
+            place: Place::Object,
+            len_bytes: image.bytes.len() as u64,
+            footer_bytes: image.footer_bytes,
+            tail_bytes: image.tail_bytes,
+            rows: image.rows,
+            raw_bytes: image.line_bytes,
+            streams: image.streams,
+            min_ts: UnixNanos(image.min_ns),
+            max_ts: UnixNanos(image.max_ns),
+            min_key: 0,
+            max_key: u64::MAX,
+            level: 0,
+            purged_through: 0,
+            rest: Vec::new(),
+        };
+        Upload { record, bytes: image.bytes }
+    }
+}
+
 /// Uploads the parts of one draft and returns their records with their places, in order. The draft
 /// must have been begun before.
 ///
@@ -40,11 +66,12 @@ pub async fn put_parts(
     uploads: Vec<Upload>,
 ) -> Result<Vec<PartRecord>, Error> {
     let mut records: Vec<PartRecord> = Vec::with_capacity(uploads.len());
-    let small = uploads.iter().filter(|upload| is_small(upload)).count();
+    let is_small = |upload: &&Upload| upload.record.len_bytes < BUNDLE_BELOW_BYTES;
+    let small = uploads.iter().filter(is_small).count();
     let mut bundle = Bundle::new(random, clock);
     for Upload { mut record, bytes } in uploads {
         assert_eq!(record.len_bytes, bytes.len() as u64, "part {} has this length", record.id);
-        if record.len_bytes < BUNDLE_BELOW_BYTES && small > 1 {
+        if small > 1 && record.len_bytes < BUNDLE_BELOW_BYTES {
             record.place = Place::Bundle { bundle: bundle.id, offset: bundle.push(bytes) };
             if bundle.len >= BUNDLE_TARGET_BYTES {
                 std::mem::replace(&mut bundle, Bundle::new(random, clock)).put(bucket).await?;
@@ -57,10 +84,6 @@ pub async fn put_parts(
     }
     bundle.put(bucket).await?;
     Ok(records)
-}
-
-fn is_small(upload: &Upload) -> bool {
-    upload.record.len_bytes < BUNDLE_BELOW_BYTES
 }
 
 /// A bundle being filled: parts one after the other, zeros between them up to the alignment.

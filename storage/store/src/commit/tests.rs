@@ -222,9 +222,10 @@ fn two_committers_survive_every_fault_at_every_put_in_every_order() {
     let mut runs = 0;
     for fault in FAULTS {
         for at in 0..6 {
-            for (len, forgetful) in [(1, false), (5, true)] {
+            for (len, forgetful, preemptions) in [(1, false, 3), (5, true, 2)] {
                 let puts = burst(fault, at, len);
-                let (some, violation) = sweep(&committers, Knobs::default(), 3, &puts, forgetful);
+                let (some, violation) =
+                    sweep(&committers, Knobs::default(), preemptions, &puts, forgetful);
                 assert_eq!(violation, None, "{fault:?} at {at}, {len} times, {forgetful}");
                 runs += some;
             }

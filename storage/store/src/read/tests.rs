@@ -1,0 +1,177 @@
+//! Real parts, alone and in bundles, on a directory and in memory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use base::random::{Random, SeededRandom};
+use base::time::ManualClock;
+use base::{Day, ErrorKind, Labels, RowsBuilder, TenantId};
+use catalog::{PartId, PartRecord, Place};
+
+use crate::testing::{Fault, FaultyStore};
+use crate::*;
+
+fn tenant() -> TenantId {
+    TenantId::new("team*a").unwrap()
+}
+
+/// A part of `rows` rows whose lines do not compress.
+fn upload(random: &SeededRandom, rows: usize) -> Upload {
+    let mut builder = RowsBuilder::with_capacity(rows, rows * 200);
+    for row in 0..rows {
+        let line: String = (0..10).map(|_| format!("{:016x}", random.next_u64())).collect();
+        builder.push(0, row as i64, line.as_bytes());
+    }
+    let rows = builder.finish();
+    let metadata = rows.metadata_views();
+    let streams = [Labels::from_pairs([("app", "x")])];
+    let source = part::Source { streams: &streams, pages: vec![rows.page(&metadata)] };
+    let image = part::seal(&tenant(), Day(0), &[source], &part::Options::flushed());
+    let id = PartId(random.ulid(&ManualClock::default()));
+    Upload::of_flush(id, tenant(), Day(0), image.unwrap().unwrap())
+}
+
+async fn put(bucket: &Bucket, uploads: Vec<Upload>) -> Vec<PartRecord> {
+    put_parts(bucket, &SeededRandom::new(5), &ManualClock::default(), uploads).await.unwrap()
+}
+
+fn directory(dir: &Path) -> Bucket {
+    let config = BucketConfig::Filesystem { dir: dir.to_owned() };
+    Bucket::open(&config, Arc::new(ManualClock::default())).unwrap()
+}
+
+fn memory() -> Bucket {
+    Bucket::open(&BucketConfig::InMemory, Arc::new(ManualClock::default())).unwrap()
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    base::task::blocking("test", work).await.unwrap()
+}
+
+#[tokio::test]
+async fn small_parts_share_a_bundle_and_a_big_one_stands_alone() {
+    let random = SeededRandom::new(1);
+    let dir = tempfile::tempdir().unwrap();
+    for bucket in [directory(dir.path()), memory()] {
+        let uploads = vec![upload(&random, 10), upload(&random, 150_000), upload(&random, 33)];
+        assert!(uploads[1].record.len_bytes >= BUNDLE_BELOW_BYTES);
+        let bytes: Vec<_> = uploads.iter().map(|upload| upload.bytes.clone()).collect();
+        let records = put(&bucket, uploads).await;
+        assert_eq!(records[1].place, Place::Object);
+        assert_eq!(records[0].path(), records[2].path());
+        assert_ne!(records[0].path(), records[1].path());
+        assert!(records[2].offset().is_multiple_of(16));
+        let parts = Arc::new(Parts::new(bucket, 1 << 20));
+        for (record, bytes) in records.into_iter().zip(bytes) {
+            let parts = parts.clone();
+            blocking(move || {
+                let scan = parts.open(&record).unwrap();
+                assert_eq!(scan.footer().rows(), record.rows);
+                let reader = parts.reader(&record).unwrap();
+                let len = bytes.len() as u64;
+                let ranges = [0..len, 3..3, 5..len / 2, len - 1..len];
+                let read = part::RangeRead::read_ranges(&reader, &ranges).unwrap();
+                for (range, read) in ranges.iter().zip(read) {
+                    assert_eq!(read, bytes.slice(range.start as usize..range.end as usize));
+                }
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_small_part_is_an_object_of_its_own() {
+    let random = SeededRandom::new(1);
+    let records = put(&memory(), vec![upload(&random, 10)]).await;
+    assert_eq!(records[0].place, Place::Object);
+}
+
+#[tokio::test]
+async fn an_open_part_costs_no_request_for_its_footer() {
+    let store = FaultyStore::new();
+    let bucket = Bucket::new("b".into(), store.clone(), Arc::new(ManualClock::default()));
+    let records = put(&bucket, vec![upload(&SeededRandom::new(1), 10)]).await;
+    // A remote reader needs a runtime that is not busy: this one waits in `blocking`.
+    let parts = Arc::new(Parts::new(bucket, 1 << 20));
+    let record = records[0].clone();
+    blocking(move || {
+        parts.open(&record).unwrap();
+        store.script(BTreeMap::new(), BTreeMap::from([(0, Fault::LostAnswer)]));
+        assert_eq!(parts.open(&record).unwrap().footer().rows(), 10);
+        assert_eq!(store.counts(), (0, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_range_outside_the_part_is_refused_even_if_the_bundle_goes_on() {
+    let random = SeededRandom::new(1);
+    let bucket = memory();
+    let records = put(&bucket, vec![upload(&random, 10), upload(&random, 10)]).await;
+    let parts = Parts::new(bucket, 0);
+    blocking(move || {
+        let reader = parts.reader(&records[0]).unwrap();
+        let len = records[0].len_bytes;
+        let read = |range| part::RangeRead::read_ranges(&reader, &[range]);
+        assert!(read(0..len).is_ok());
+        assert_eq!(read(0..len + 1).unwrap_err().kind(), ErrorKind::Corrupt);
+        #[allow(clippy::reversed_empty_ranges)]
+        let backwards = 5..4;
+        assert_eq!(read(backwards).unwrap_err().kind(), ErrorKind::Corrupt);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_truncated_or_exchanged_part_is_an_error_that_names_it() {
+    let random = SeededRandom::new(1);
+    let dir = tempfile::tempdir().unwrap();
+    let bucket = directory(dir.path());
+    let one = put(&bucket, vec![upload(&random, 10)]).await.remove(0);
+    let other = put(&bucket, vec![upload(&random, 20)]).await.remove(0);
+    let file = dir.path().join(one.path());
+    let whole = std::fs::read(&file).unwrap();
+    let parts = Arc::new(Parts::new(bucket, 0));
+    let open = |record: &PartRecord| {
+        let (parts, record) = (parts.clone(), record.clone());
+        blocking(move || parts.open(&record).map(|scan| scan.footer().rows()))
+    };
+    assert_eq!(open(&one).await.unwrap(), 10);
+
+    let mut flipped = whole.clone();
+    let at = flipped.len() - one.footer_bytes as usize / 2;
+    flipped[at] ^= 1;
+    std::fs::write(&file, flipped).unwrap();
+    let damaged = open(&one).await.unwrap_err();
+    std::fs::write(&file, &whole[..whole.len() - 9]).unwrap();
+    let truncated = open(&one).await.unwrap_err();
+    std::fs::copy(dir.path().join(other.path()), &file).unwrap();
+    let exchanged = PartRecord {
+        len_bytes: other.len_bytes,
+        footer_bytes: other.footer_bytes,
+        tail_bytes: other.tail_bytes,
+        ..one.clone()
+    };
+    let exchanged = open(&exchanged).await.unwrap_err();
+    std::fs::remove_file(&file).unwrap();
+    let missing = open(&one).await.unwrap_err();
+    for error in [&damaged, &truncated, &exchanged, &missing] {
+        assert!(error.to_string().contains(&one.path()), "{error}");
+    }
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+    for error in [damaged, truncated, exchanged] {
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_of_an_upload_is_tried_again() {
+    let store = FaultyStore::new();
+    let bucket = Bucket::new("b".into(), store.clone(), Arc::new(ManualClock::default()));
+    let faults = BTreeMap::from([(0, Fault::LostAnswer), (1, Fault::LostRequest)]);
+    store.script(faults, BTreeMap::new());
+    let record = put(&bucket, vec![upload(&SeededRandom::new(1), 10)]).await.remove(0);
+    assert_eq!(bucket.get(&record.path(), 1 << 20).await.unwrap().len() as u64, record.len_bytes);
+}
