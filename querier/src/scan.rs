@@ -13,9 +13,9 @@ use futures::future::try_join_all;
 use logql::engine::overlap::{Overlaps, StreamRange};
 use logql::engine::{Partial, Worker};
 use logql::plan::{Direction, Leaf as PlanLeaf};
-use store::PartRecord;
 use store::scan::{Scan, ScanStats, Scratch, Unit, scan_unit, sort_for};
 
+use crate::batches::Numbered;
 use crate::error::Error;
 use crate::querier::Querier;
 use crate::select::Leaf;
@@ -37,6 +37,16 @@ pub struct Opened {
     pub streams: u64,
 }
 
+/// What the scan of a batch of parts gave.
+pub struct Scanned {
+    /// One per worker.
+    pub partials: Vec<Partial>,
+    /// What was read.
+    pub stats: PartStats,
+    /// Rows at it or beyond it cannot be in the answer of the log query any more.
+    pub bound: Option<i64>,
+}
+
 /// Row groups that threads pull, and how far log queries still have to look.
 struct Queue {
     units: Vec<Unit>,
@@ -47,22 +57,25 @@ struct Queue {
 }
 
 impl Queue {
-    fn new(units: Vec<Unit>, direction: Direction) -> Queue {
-        let none = match direction {
-            Direction::Backward => i64::MIN,
-            Direction::Forward => i64::MAX,
-        };
-        Queue { units, next: AtomicUsize::new(0), direction, bound: AtomicI64::new(none) }
+    fn new(units: Vec<Unit>, direction: Direction, bound: Option<i64>) -> Queue {
+        let bound = AtomicI64::new(bound.unwrap_or(no_bound(direction)));
+        Queue { units, next: AtomicUsize::new(0), direction, bound }
+    }
+
+    /// How far it has come.
+    fn bound(&self) -> Option<i64> {
+        let bound = self.bound.load(Ordering::Relaxed);
+        (bound != no_bound(self.direction)).then_some(bound)
     }
 
     /// The next row group that can still matter.
     fn pull(&self) -> Option<&Unit> {
         loop {
             let unit = self.units.get(self.next.fetch_add(1, Ordering::Relaxed))?;
-            let bound = self.bound.load(Ordering::Relaxed);
-            let beyond = match self.direction {
-                Direction::Backward => bound != i64::MIN && unit.max_ns <= bound,
-                Direction::Forward => bound != i64::MAX && unit.min_ns >= bound,
+            let beyond = match (self.bound(), self.direction) {
+                (None, _) => false,
+                (Some(bound), Direction::Backward) => unit.max_ns <= bound,
+                (Some(bound), Direction::Forward) => unit.min_ns >= bound,
             };
             if !beyond {
                 return Some(unit);
@@ -81,6 +94,14 @@ impl Queue {
             Direction::Backward => self.bound.fetch_max(threshold, Ordering::Relaxed),
             Direction::Forward => self.bound.fetch_min(threshold, Ordering::Relaxed),
         };
+    }
+}
+
+/// The bound that every row is better than.
+fn no_bound(direction: Direction) -> i64 {
+    match direction {
+        Direction::Backward => i64::MIN,
+        Direction::Forward => i64::MAX,
     }
 }
 
@@ -116,19 +137,18 @@ impl Querier {
     pub(crate) async fn open_parts(
         &self,
         leaf: Leaf<'_>,
-        records: Vec<Arc<PartRecord>>,
+        parts: &[Numbered],
         cancel: &Shutdown,
     ) -> Result<Opened, Error> {
-        let jobs = self.config.scan_threads.min(records.len()).max(1);
-        let each = records.len().div_ceil(jobs).max(1);
+        let jobs = self.config.scan_threads.min(parts.len()).max(1);
+        let each = parts.len().div_ceil(jobs).max(1);
         let mut opens = Vec::with_capacity(jobs);
-        for (chunk, records) in records.chunks(each).enumerate() {
-            let first = (chunk * each) as u64;
-            let (records, parts) = (records.to_vec(), self.deps.parts.clone());
+        for chunk in parts.chunks(each) {
+            let (chunk, parts) = (chunk.to_vec(), self.deps.parts.clone());
             let (leaf, cancel) = (leaf.leaf.clone(), cancel.clone());
             opens.push(self.blocking(move || {
                 let mut opened = Opened::default();
-                for (order, record) in (first..).zip(records) {
+                for Numbered { order, record } in chunk {
                     if cancel.is_cancelled() {
                         return Err(Error::Cancelled);
                     }
@@ -147,28 +167,29 @@ impl Querier {
         Ok(all)
     }
 
-    /// Scans the opened parts; one partial per worker.
+    /// Scans the opened parts, for log queries only as far as `bound`.
     pub(crate) async fn scan_parts(
         &self,
         leaf: Leaf<'_>,
         opened: Opened,
-        overlaps: Arc<Overlaps>,
+        overlaps: &Arc<Overlaps>,
+        bound: Option<i64>,
         cancel: &Shutdown,
-    ) -> Result<(Vec<Partial>, PartStats), Error> {
+    ) -> Result<Scanned, Error> {
         let mut stats = PartStats {
             groups: opened.units.len() as u64,
             streams: opened.streams,
             ..PartStats::default()
         };
         if opened.units.is_empty() {
-            return Ok((Vec::new(), stats));
+            return Ok(Scanned { partials: Vec::new(), stats, bound });
         }
         let mut units = opened.units;
         if leaf.leaf.is_log() {
             sort_for(&mut units, leaf.direction);
         }
         let workers = self.config.scan_threads.min(units.len());
-        let queue = Arc::new(Queue::new(units, leaf.direction));
+        let queue = Arc::new(Queue::new(units, leaf.direction, bound));
         // One that fails stops the others; the query's own token stops all of them.
         let stop = cancel.child_token();
         let _stop_when_done = stop.clone().drop_guard();
@@ -190,7 +211,7 @@ impl Querier {
             stats.read.metadata_bytes += partial.stats().metadata_bytes;
             partials.push(partial);
         }
-        Ok((partials, stats))
+        Ok(Scanned { partials, stats, bound: queue.bound() })
     }
 
     /// Runs one worker in slices until the queue is empty.

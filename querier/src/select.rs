@@ -12,10 +12,11 @@ use metrics::counter;
 use rpc::ingester::{ReadStats, SelectAnswer, SelectRequest};
 use store::{PartRecord, Snapshot};
 
+use crate::batches::{Batches, Numbered};
 use crate::error::Error;
 use crate::metrics::{CORRUPT, REPEATS};
 use crate::querier::Querier;
-use crate::scan::Opened;
+use crate::scan::{Opened, Scanned};
 use crate::stats::{self, QueryStats};
 
 /// Times a query starts over before it gives up. Each needs a flush or a removal between reading
@@ -86,33 +87,82 @@ impl Querier {
         stats: &mut QueryStats,
     ) -> Result<Result<Partial, Again>, Error> {
         let records = parts_in_range(leaf, view)?;
-        stats.parts.parts += records.len() as u64;
-        let opened = match self.open_parts(leaf, records, cancel).await {
+        let log = leaf.leaf.is_log().then_some(leaf.direction);
+        let batches = Batches::new(records, log);
+        stats.parts.parts += batches.parts() as u64;
+        let (ranges, mut held) = match self.part_ranges(leaf, &batches, cancel).await {
             Ok(opened) => opened,
             Err(error) => return again_or_fail(error),
         };
-        let (overlaps, answers) = match self.ask_ingesters(leaf, view, &opened, cancel).await? {
+        let asked = match self.ask_ingesters(leaf, view, &ranges, cancel).await? {
             Ok(asked) => asked,
             Err(again) => return Ok(Err(again)),
         };
         let mut merged = leaf.leaf.empty();
-        stats.ingester.reached = stats.ingester.reached.max(answers.answers.len() as u64);
-        stats.ingester.calls += answers.calls;
-        stats::add(&mut stats.ingester.read, &answers.read);
-        for answer in answers.answers {
-            stats.ingester.streams += answer.ranges.len() as u64;
+        let ingester = &mut stats.ingester;
+        ingester.reached = ingester.reached.max(asked.answers.len() as u64);
+        ingester.calls += asked.calls;
+        stats::add(&mut ingester.read, &asked.read);
+        for answer in asked.answers {
+            ingester.streams += answer.ranges.len() as u64;
             merged.merge(answer.partial)?;
         }
-        let scanned = self.scan_parts(leaf, opened, overlaps, cancel).await;
-        let (partials, read) = match scanned {
-            Ok(scanned) => scanned,
-            Err(error) => return again_or_fail(error),
-        };
-        stats.parts.take_in(&read);
-        for partial in partials {
-            merged.merge(partial)?;
+        let mut bound = None;
+        for batch in batches.iter() {
+            if batches.is_beyond(batch, bound) {
+                break;
+            }
+            let scanned = self.scan_batch(leaf, batch, held.take(), &asked.overlaps, bound, cancel);
+            let scanned = match scanned.await {
+                Ok(scanned) => scanned,
+                Err(error) => return again_or_fail(error),
+            };
+            bound = scanned.bound;
+            stats.parts.take_in(&scanned.stats);
+            for partial in scanned.partials {
+                merged.merge(partial)?;
+            }
         }
         Ok(Ok(merged))
+    }
+
+    /// What the parts cover, for metric queries: an overlap may be between any two of them. Parts
+    /// that fit one batch stay open for the scan.
+    async fn part_ranges(
+        &self,
+        leaf: Leaf<'_>,
+        batches: &Batches,
+        cancel: &Shutdown,
+    ) -> Result<(Vec<Vec<StreamRange>>, Option<Opened>), Error> {
+        let mut ranges = Vec::new();
+        // Every row of a log query carries its hash: nothing has to be sent apart.
+        if leaf.leaf.is_log() {
+            return Ok((ranges, None));
+        }
+        for batch in batches.iter() {
+            let mut opened = self.open_parts(leaf, batch, cancel).await?;
+            ranges.append(&mut opened.ranges);
+            if batches.is_one() {
+                return Ok((ranges, Some(opened)));
+            }
+        }
+        Ok((ranges, None))
+    }
+
+    async fn scan_batch(
+        &self,
+        leaf: Leaf<'_>,
+        batch: &[Numbered],
+        held: Option<Opened>,
+        overlaps: &Arc<Overlaps>,
+        bound: Option<i64>,
+        cancel: &Shutdown,
+    ) -> Result<Scanned, Error> {
+        let opened = match held {
+            Some(opened) => opened,
+            None => self.open_parts(leaf, batch, cancel).await?,
+        };
+        self.scan_parts(leaf, opened, overlaps, bound, cancel).await
     }
 
     /// Asks all ingesters until they sent every overlap as rows. Overlaps between parts are known
@@ -121,16 +171,11 @@ impl Querier {
         &self,
         leaf: Leaf<'_>,
         view: &Snapshot,
-        opened: &Opened,
+        part_ranges: &[Vec<StreamRange>],
         cancel: &Shutdown,
-    ) -> Result<Result<(Arc<Overlaps>, Answers), Again>, Error> {
-        let part_ranges: Vec<&[StreamRange]> = opened.ranges.iter().map(Vec::as_slice).collect();
-        // Every row of a log query carries its hash: there is nothing to send apart.
-        let whole = leaf.leaf.is_log();
-        let mut overlaps = match whole {
-            true => Overlaps::none(),
-            false => Overlaps::between(&part_ranges),
-        };
+    ) -> Result<Result<Asked, Again>, Error> {
+        let part_ranges: Vec<&[StreamRange]> = part_ranges.iter().map(Vec::as_slice).collect();
+        let mut overlaps = Overlaps::between(&part_ranges);
         let mut calls = 0;
         let mut read = ReadStats::default();
         for _ in 0..MAX_ROUNDS {
@@ -156,7 +201,7 @@ impl Querier {
                     }
                 }
             }
-            if !whole {
+            if !leaf.leaf.is_log() {
                 let mut sources = part_ranges.clone();
                 sources.extend(answers.iter().map(|answer| answer.ranges.as_slice()));
                 let now = Overlaps::between(&sources);
@@ -165,7 +210,7 @@ impl Querier {
                     continue;
                 }
             }
-            return Ok(Ok((sent, Answers { answers, calls, read })));
+            return Ok(Ok(Asked { answers, overlaps: sent, calls, read }));
         }
         Ok(Err(Again::Behind))
     }
@@ -178,8 +223,10 @@ struct HeadAnswer {
 }
 
 /// What all ingesters answered last, and what all rounds cost.
-struct Answers {
+struct Asked {
     answers: Vec<HeadAnswer>,
+    /// What every source sends as rows.
+    overlaps: Arc<Overlaps>,
     calls: u64,
     read: ReadStats,
 }

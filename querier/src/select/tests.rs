@@ -285,11 +285,13 @@ async fn a_dropped_query_stops_before_the_next_page() {
         Leaf { leaf: &plan.leaves()[0], tenant: &world.tenant, direction: Direction::Backward };
     let cancel = Shutdown::new();
     let records = parts_in_range(leaf, &view).unwrap();
-    let opened = world.querier.open_parts(leaf, records, &cancel).await.unwrap();
+    let batches = Batches::new(records, Some(Direction::Backward));
+    let batch = batches.iter().next().unwrap();
+    let opened = world.querier.open_parts(leaf, batch, &cancel).await.unwrap();
     assert_eq!(opened.units.len(), 8);
     cancel.cancel();
     let overlaps = Arc::new(Overlaps::none());
-    let scanned = world.querier.scan_parts(leaf, opened, overlaps, &cancel).await;
+    let scanned = world.querier.scan_parts(leaf, opened, &overlaps, None, &cancel).await;
     assert!(matches!(scanned, Err(Error::Cancelled)));
 }
 
