@@ -16,5 +16,7 @@
 //! give the same answer, however the rows are cut into pages, workers and partials.
 
 pub mod engine;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod plan;
 pub mod syntax;

@@ -21,11 +21,13 @@ mod lexer;
 pub mod logfmt_key;
 pub mod number;
 pub mod pattern;
+mod pretty;
 mod scanner;
 mod tokens;
 mod value;
 
 pub use ast::*;
+pub use pretty::pretty;
 
 use grammar::{LANGUAGE, Language};
 use lalr::{Driver, Refusal};
@@ -147,11 +149,6 @@ fn read(text: &str) -> Result<Expr, ParseError> {
         other => unreachable!("a query is an expression, not {other:?}"),
     };
     error.map_or(Ok(expr), |text| Err(ParseError::unplaced(&text)))
-}
-
-/// `expr` as `format_query` prints it: one line where that has at most 100 characters.
-pub fn pretty(expr: &Expr) -> String {
-    expr.to_string()
 }
 
 #[cfg(test)]

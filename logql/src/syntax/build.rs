@@ -191,11 +191,11 @@ pub(super) fn range(args: &mut Args<'_>, parts: &[Part]) -> Made {
 pub(super) fn range_aggregation(
     op: Token,
     parameter: Option<String>,
-    over: Box<Node<LogRange>>,
+    over: Node<LogRange>,
     grouping: Option<Grouping>,
 ) -> Made {
     let op = super::display::range_op(op);
-    let Node { tree: LogRange { log, unwrap, range_ns, offset_ns }, depth, error } = *over;
+    let Node { tree: LogRange { log, unwrap, range_ns, offset_ns }, depth, error } = over;
     let (parameter, parameter_error) = range_parameter(op, parameter);
     let own = parameter_error
         .or_else(|| super::check::range_aggregation(op, unwrap.is_some(), grouping.is_some()));
@@ -223,14 +223,14 @@ pub(super) fn vector_aggregation(
     op: Token,
     grouping: Option<Grouping>,
     parameter: Option<String>,
-    inner: Box<Node<MetricExpr>>,
+    inner: Node<MetricExpr>,
 ) -> Made {
     let op = super::display::vector_op(op);
     let (parameter, mut own) = vector_parameter(op, parameter);
     if own.is_none() {
         own = super::check::vector_grouping(op, grouping.as_ref());
     }
-    let Node { tree, depth, error } = *inner;
+    let Node { tree, depth, error } = inner;
     let tree = VectorAggregation { op, parameter, grouping, inner: Box::new(tree) };
     Ok(metric(deeper(MetricExpr::Vector(tree), depth, own.or(error))?))
 }
@@ -278,11 +278,11 @@ pub(super) fn vector_fn(digits: &str) -> Value {
     }
 }
 
-pub(super) fn label_replace(inner: Box<Node<MetricExpr>>, texts: [String; 4]) -> Made {
+pub(super) fn label_replace(inner: Node<MetricExpr>, texts: [String; 4]) -> Made {
     let [dst, replacement, src, regex] = texts;
     let own = goregex::translate(&format!("^(?:{regex})$")).err();
     let own = own.map(|error| format!("invalid regex in label_replace: {error}"));
-    let Node { tree: inner, depth, error } = *inner;
+    let Node { tree: inner, depth, error } = inner;
     let tree = LabelReplace { inner, dst, replacement, src, regex };
     Ok(metric(deeper(MetricExpr::LabelReplace(Box::new(tree)), depth, own.or(error))?))
 }
@@ -311,11 +311,10 @@ pub(super) fn binary(left: Value, op: Token, modifier: Modifier, right: Value) -
     if own.is_none() {
         own = super::check::binary_literals(op, literals.0, literals.1);
     }
-    if own.is_none() && left.error.is_none() && right.error.is_none() {
-        if let (Some(left), Some(right)) = literals {
-            let value = super::check::fold(op, left, right);
-            return Ok(metric(node(MetricExpr::Literal(value))));
-        }
+    let sound = own.is_none() && left.error.is_none() && right.error.is_none();
+    if let (true, (Some(left), Some(right))) = (sound, literals) {
+        let value = super::check::fold(op, left, right);
+        return Ok(metric(node(MetricExpr::Literal(value))));
     }
     let depth = left.depth.max(right.depth);
     let error = own.or(left.error).or(right.error);

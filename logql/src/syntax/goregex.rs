@@ -12,6 +12,8 @@ use class::Reader;
 
 /// Deepest expression. Go allows 1,000 levels; compilers of expressions here recurse.
 const MAX_HEIGHT: u32 = 250;
+/// What `regex_syntax`'s nest limit must be at least to read every translation.
+pub const NEST_LIMIT: u32 = 4 * MAX_HEIGHT;
 /// Largest expression, in instructions, with counted repetitions written out.
 const MAX_SIZE: u64 = 3_355_443;
 /// Largest count, and largest product of nested counts.
@@ -193,7 +195,7 @@ impl<'a> Translator<'a> {
                 Some((min, max)) => {
                     let written = &rest[..rest.len() - self.reader.rest.len()];
                     let ordered = max < 0 || min <= max;
-                    if min < 0 || min > MAX_COUNT || max > MAX_COUNT || !ordered {
+                    if !(0..=MAX_COUNT).contains(&min) || max > MAX_COUNT || !ordered {
                         return fail("invalid repeat count", written);
                     }
                     self.repeat(rest, last_repeat, Some((min, max)))?;

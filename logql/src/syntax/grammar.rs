@@ -271,35 +271,35 @@ const RULES: &[(&str, Action)] = &[
     ("Conversion $conversion", same),
     // aggregations
     ("RangeAggregation RangeOp ( LogRange )", |a| {
-        range_aggregation(a.token(0), None, a.log_range(2), None)
+        range_aggregation(a.token(0), None, *a.log_range(2), None)
     }),
     ("RangeAggregation RangeOp ( NUMBER , LogRange )", |a| {
-        range_aggregation(a.token(0), Some(a.word(2)), a.log_range(4), None)
+        range_aggregation(a.token(0), Some(a.word(2)), *a.log_range(4), None)
     }),
     ("RangeAggregation RangeOp ( LogRange ) Grouping", |a| {
-        range_aggregation(a.token(0), None, a.log_range(2), Some(a.grouping(4)))
+        range_aggregation(a.token(0), None, *a.log_range(2), Some(a.grouping(4)))
     }),
     ("RangeAggregation RangeOp ( NUMBER , LogRange ) Grouping", |a| {
-        range_aggregation(a.token(0), Some(a.word(2)), a.log_range(4), Some(a.grouping(6)))
+        range_aggregation(a.token(0), Some(a.word(2)), *a.log_range(4), Some(a.grouping(6)))
     }),
     ("RangeOp $range", same),
     ("VectorAggregation VectorOp ( MetricExpr )", |a| {
-        vector_aggregation(a.token(0), None, None, a.metric(2))
+        vector_aggregation(a.token(0), None, None, *a.metric(2))
     }),
     ("VectorAggregation VectorOp Grouping ( MetricExpr )", |a| {
-        vector_aggregation(a.token(0), Some(a.grouping(1)), None, a.metric(3))
+        vector_aggregation(a.token(0), Some(a.grouping(1)), None, *a.metric(3))
     }),
     ("VectorAggregation VectorOp ( MetricExpr ) Grouping", |a| {
-        vector_aggregation(a.token(0), Some(a.grouping(4)), None, a.metric(2))
+        vector_aggregation(a.token(0), Some(a.grouping(4)), None, *a.metric(2))
     }),
     ("VectorAggregation VectorOp ( NUMBER , MetricExpr )", |a| {
-        vector_aggregation(a.token(0), None, Some(a.word(2)), a.metric(4))
+        vector_aggregation(a.token(0), None, Some(a.word(2)), *a.metric(4))
     }),
     ("VectorAggregation VectorOp ( NUMBER , MetricExpr ) Grouping", |a| {
-        vector_aggregation(a.token(0), Some(a.grouping(6)), Some(a.word(2)), a.metric(4))
+        vector_aggregation(a.token(0), Some(a.grouping(6)), Some(a.word(2)), *a.metric(4))
     }),
     ("VectorAggregation VectorOp Grouping ( NUMBER , MetricExpr )", |a| {
-        vector_aggregation(a.token(0), Some(a.grouping(1)), Some(a.word(3)), a.metric(5))
+        vector_aggregation(a.token(0), Some(a.grouping(1)), Some(a.word(3)), *a.metric(5))
     }),
     ("VectorOp $vector", same),
     ("Grouping $grouping ( Labels )", |a| {
@@ -330,7 +330,7 @@ const RULES: &[(&str, Action)] = &[
     ("Literal - NUMBER", |a| Ok(literal(&a.word(1), -1.0))),
     ("LabelReplace LABEL_REPLACE ( MetricExpr , STRING , STRING , STRING , STRING )", |a| {
         let texts = [a.text(4), a.text(6), a.text(8), a.text(10)];
-        label_replace(a.metric(2), texts)
+        label_replace(*a.metric(2), texts)
     }),
     ("VectorFn VECTOR ( NUMBER )", |a| Ok(vector_fn(&a.word(2)))),
 ];

@@ -130,7 +130,7 @@ impl Driver for Reader<'_> {
         let mut take = |at: usize| std::mem::take(&mut values[from + at]);
         Ok(match rule {
             0 | 4 => take(0),
-            1 | 2 | 3 => {
+            1..=3 => {
                 let mut path = take(0);
                 path.extend(take(2));
                 path

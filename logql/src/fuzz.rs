@@ -1,0 +1,32 @@
+//! Fuzz targets: plain functions that panic when something does not hold.
+
+use crate::syntax::{self, goregex, json_path, logfmt_key, pattern};
+
+/// A query and all the small languages inside queries.
+pub fn fuzz_parse(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(expr) = syntax::parse(&text) {
+        let canonical = expr.to_string();
+        // A folded NaN and sizes like 0B have no text of their own.
+        if let Ok(again) = syntax::parse(&canonical) {
+            let third = syntax::parse(&again.to_string()).expect("canonical text is a query");
+            assert_eq!(third.to_string(), again.to_string(), "from {text}");
+        }
+        drop(syntax::pretty(&expr));
+    }
+    drop(syntax::parse_matchers(&text));
+    drop(json_path::parse(&text));
+    drop(logfmt_key::parse(&text));
+    drop(pattern::parse(&text));
+    drop(pattern::parse_filter(data));
+    if let Ok(translated) = goregex::translate(&text) {
+        let mut reader = regex_syntax::ParserBuilder::new();
+        reader.nest_limit(goregex::NEST_LIMIT).utf8(false);
+        if let Err(error) = reader.build().parse(&translated) {
+            panic!("{text} became {translated}: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
