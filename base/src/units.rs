@@ -226,8 +226,12 @@ pub fn parse_go_duration(text: &str) -> Result<i64, UnitError> {
         let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| invalid())? };
         let mut value = whole.checked_mul(scale).ok_or_else(invalid)?;
         if !part.is_empty() {
-            let fraction: f64 = format!("0.{part}").parse().map_err(|_| invalid())?;
-            value = value.checked_add((fraction * scale as f64) as u64).ok_or_else(invalid)?;
+            // In Go's order: a second over a power of ten is a whole number of nanoseconds, so
+            // what was printed reads back. 18 digits are more than any unit has.
+            let digits = &part[..part.len().min(18)];
+            let fraction: u64 = digits.parse().map_err(|_| invalid())?;
+            let unit = scale as f64 / 10f64.powi(digits.len() as i32);
+            value = value.checked_add((fraction as f64 * unit) as u64).ok_or_else(invalid)?;
         }
         total = total.checked_add(value).ok_or_else(invalid)?;
         if total > 1 << 63 {
@@ -286,6 +290,7 @@ mod tests {
             (1_500_000_000, "1.5s"),
             (3_600_000_000_000, "1h0m0s"),
             (-90_000_000_000, "-1m30s"),
+            (5_771_310_574_128_206_780, "1603141h49m34.12820678s"),
         ] {
             assert_eq!(format_go_duration(ns), text);
             assert_eq!(parse_go_duration(text), Ok(ns));
