@@ -1,6 +1,6 @@
 //! Rows in, part out: sorting, dropping duplicates.
 
-use base::{Day, HashMap, Labels, PageView, TenantId};
+use base::{Day, HashMap, Labels, PageView, StreamKey, TenantId};
 use bytes::Bytes;
 
 use crate::rowhash::Instant;
@@ -29,12 +29,16 @@ pub struct Image {
     pub rows: u64,
     /// Bytes of all lines.
     pub line_bytes: u64,
+    /// Bytes of all lines, and of the distinct metadata values of each row group.
+    pub raw_bytes: u64,
     /// Oldest row, nanoseconds.
     pub min_ns: i64,
     /// Newest row, nanoseconds.
     pub max_ns: i64,
     /// Number of streams.
     pub streams: u32,
+    /// Smallest and greatest key of a stream.
+    pub keys: (StreamKey, StreamKey),
 }
 
 /// Sorts the rows of `sources` by (stream labels, timestamp), rows of one instant in the order of

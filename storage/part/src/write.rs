@@ -2,7 +2,7 @@
 
 mod group;
 
-use base::{Day, Labels, PageView, TenantId};
+use base::{Day, Labels, PageView, StreamKey, TenantId};
 use bytes::Bytes;
 
 use crate::codec::{Compressor, Frame};
@@ -32,6 +32,8 @@ pub(crate) struct Writer<'a> {
     /// draft are relative to these until then.
     trigram_bytes: Vec<u8>,
     id_bytes: Vec<u8>,
+    /// Distinct metadata values of all groups.
+    metadata_bytes: u64,
     /// Reused for the raw bytes of a column.
     raw: Vec<u8>,
     numbers: Vec<u64>,
@@ -71,6 +73,7 @@ impl<'a> Writer<'a> {
             fold_mask: 0,
             trigram_bytes: Vec::new(),
             id_bytes: Vec::new(),
+            metadata_bytes: 0,
             raw: Vec::new(),
             numbers: Vec::new(),
         })
@@ -137,6 +140,7 @@ impl<'a> Writer<'a> {
             columns.push((kind, flags, name, frame));
         }
         self.draft_group(columns)?;
+        self.metadata_bytes += self.group.metadata_bytes() as u64;
         self.group.clear();
         self.fold_mask = 0;
         self.epoch += 1;
@@ -193,15 +197,20 @@ impl<'a> Writer<'a> {
         let codec = self.options.codec;
         let footer_bytes = footer::encode(&self.draft, codec, tail_start, &mut self.out)?;
         let totals = self.draft.totals();
+        let keys = self.draft.labels.iter().map(Labels::key);
+        let none = StreamKey(0);
+        let keys = (keys.clone().min().unwrap_or(none), keys.max().unwrap_or(none));
         Ok(Some(Image {
             tail_bytes: (self.out.len() as u64 - tail_start) as u32,
             bytes: Bytes::from(self.out),
             footer_bytes,
             rows: totals.rows,
             line_bytes: totals.line_bytes,
+            raw_bytes: totals.line_bytes + self.metadata_bytes,
             min_ns: totals.min_ns,
             max_ns: totals.max_ns,
             streams: self.draft.streams.len() as u32,
+            keys,
         }))
     }
 }

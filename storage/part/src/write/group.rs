@@ -97,6 +97,11 @@ impl GroupBuilder {
         self.pages.len()
     }
 
+    /// Bytes of the distinct metadata values so far.
+    pub(super) fn metadata_bytes(&self) -> usize {
+        self.metadata_bytes
+    }
+
     /// First row of the open page.
     fn page_start(&self) -> usize {
         self.pages.last().map_or(0, |(page, _)| page.end as usize)

@@ -36,7 +36,7 @@ fn sources() -> impl Strategy<Value = Vec<Vec<Row>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn sealed_rows_come_back_sorted_and_once(sources in sources(), codec in 0usize..3) {
