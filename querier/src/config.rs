@@ -9,12 +9,15 @@ pub struct Config {
     /// Bytes that the workers and partials of one query may hold; above it the query fails with a
     /// text that names this limit. 0 = no limit.
     pub max_query_memory_bytes: u64,
+    /// Whether answers are compressed for clients that accept gzip (`frontend.compress_responses`).
+    /// Costs CPU here and saves it on the network.
+    pub compress_responses: bool,
 }
 
 impl Default for Config {
     fn default() -> Config {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Config { scan_threads: cores, max_query_memory_bytes: 1 << 30 }
+        Config { scan_threads: cores, max_query_memory_bytes: 1 << 30, compress_responses: true }
     }
 }
 

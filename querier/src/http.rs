@@ -6,10 +6,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use axum::response::Response;
 use axum::routing::get;
-use http::{HeaderValue, header};
 use logql::plan::QueryError;
 use logql::syntax::ParseError;
 use rpc::http::{HttpError, Tenants};
@@ -28,6 +25,7 @@ pub mod numbers;
 pub mod params;
 mod query;
 mod query_range;
+mod respond;
 mod series;
 mod telemetry;
 
@@ -48,14 +46,6 @@ pub fn router(querier: Arc<Querier>) -> Router {
         .route("/api/prom/label/{name}/values", values())
         .route("/api/prom/series", series())
         .with_state(querier)
-}
-
-/// A JSON answer.
-fn ok(body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
-    let json = HeaderValue::from_static(encode::CONTENT_TYPE);
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
 }
 
 /// The one tenant of a query. Several are not served yet.

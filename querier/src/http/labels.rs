@@ -9,8 +9,9 @@ use http::HeaderMap;
 use logql::syntax::{Matcher, parse_matchers, require_matcher};
 use rpc::http::{Form, HttpError, Tenants};
 
+use super::respond::ok;
 use super::telemetry::Watch;
-use super::{encode, ok, one_tenant, params, refuse};
+use super::{encode, one_tenant, params, refuse};
 use crate::checks::Checks;
 use crate::querier::Querier;
 use crate::streams::StreamsQuery;
@@ -28,7 +29,7 @@ pub(super) async fn names(
     let result = streams(&querier, &tenant, &form).await.map(|streams| {
         sorted(streams.iter().flat_map(|labels| labels.iter().map(|(name, _)| name.to_owned())))
     });
-    Ok(ok(encode::label_list(&watch.finish_list(result)?)))
+    ok(&querier, &headers, encode::label_list(&watch.finish_list(result)?)).await
 }
 
 /// `/label/{name}/values`: the values of one name.
@@ -45,7 +46,7 @@ pub(super) async fn values(
     let result = streams(&querier, &tenant, &form).await.map(|streams| {
         sorted(streams.iter().filter_map(|labels| labels.get(&name).map(str::to_owned)))
     });
-    Ok(ok(encode::label_list(&watch.finish_list(result)?)))
+    ok(&querier, &headers, encode::label_list(&watch.finish_list(result)?)).await
 }
 
 async fn streams(

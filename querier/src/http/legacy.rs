@@ -11,8 +11,9 @@ use logql::syntax::{Expr, LineFilter, LineOp, LineOperand, Stage, parse};
 use rpc::http::{Form, HttpError, Tenants};
 
 use super::params::RangeQuery;
+use super::respond::ok;
 use super::telemetry::Watch;
-use super::{encode, ok, one_tenant, query_range, refuse};
+use super::{encode, one_tenant, query_range, refuse};
 use crate::querier::{Evaluated, Querier};
 
 /// Loki wraps this error once more than others; clients match the text.
@@ -32,7 +33,7 @@ pub(super) async fn query(
     let Answer::Streams(streams) = &evaluated.answer else {
         return Err(HttpError::query_with(400, ONLY_STREAMS));
     };
-    Ok(ok(encode::legacy_streams(streams, &evaluated.stats)))
+    ok(&querier, &headers, encode::legacy_streams(streams, &evaluated.stats)).await
 }
 
 async fn evaluate(

@@ -12,8 +12,9 @@ use rpc::http::{Form, HttpError, Tenants};
 
 use super::encode::{self, EncodingFlags};
 use super::params::InstantQuery;
+use super::respond::ok;
 use super::telemetry::Watch;
-use super::{ok, one_tenant, refuse};
+use super::{one_tenant, refuse};
 use crate::checks::{Checks, selects_internal_streams};
 use crate::querier::{Evaluated, Planned, Querier};
 
@@ -28,7 +29,7 @@ pub(super) async fn query(
     let result = evaluate(&querier, &tenant, &form, &mut watch).await;
     let evaluated = watch.finish(result)?;
     let flags = EncodingFlags::default();
-    Ok(ok(encode::answer(&evaluated, &flags)))
+    ok(&querier, &headers, encode::answer(&evaluated, &flags)).await
 }
 
 async fn evaluate(

@@ -12,8 +12,9 @@ use rpc::http::{Form, HttpError, Tenants};
 
 use super::encode::{self, EncodingFlags};
 use super::params::RangeQuery;
+use super::respond::ok;
 use super::telemetry::Watch;
-use super::{ok, one_tenant, refuse};
+use super::{one_tenant, refuse};
 use crate::checks::{Checks, selects_internal_streams};
 use crate::querier::{Evaluated, Planned, Querier};
 
@@ -32,7 +33,7 @@ pub(super) async fn query(
     let mut watch = Watch::new(&querier, &tenant, &headers, "metric");
     let result = evaluate(&querier, &tenant, &form, flags.categorize(), &mut watch).await;
     let evaluated = watch.finish(result)?;
-    Ok(ok(encode::answer(&evaluated, &flags)))
+    ok(&querier, &headers, encode::answer(&evaluated, &flags)).await
 }
 
 async fn evaluate(

@@ -10,8 +10,9 @@ use logql::syntax::Matcher;
 use rpc::http::{Form, HttpError, Tenants};
 
 use super::labels::selector;
+use super::respond::ok;
 use super::telemetry::Watch;
-use super::{encode, ok, one_tenant, params, refuse};
+use super::{encode, one_tenant, params, refuse};
 use crate::checks::Checks;
 use crate::querier::Querier;
 use crate::streams::StreamsQuery;
@@ -26,7 +27,7 @@ pub(super) async fn series(
     let tenant = one_tenant(tenants)?;
     let mut watch = Watch::new(&querier, &tenant, &headers, "series");
     let result = streams(&querier, &tenant, &form, &mut watch).await;
-    Ok(ok(encode::series(&watch.finish_list(result)?)))
+    ok(&querier, &headers, encode::series(&watch.finish_list(result)?)).await
 }
 
 async fn streams(
