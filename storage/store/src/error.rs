@@ -56,7 +56,7 @@ pub enum Error {
         /// The object.
         path: String,
         /// What it said.
-        source: object_store::Error,
+        source: Box<object_store::Error>,
     },
     /// A local file could not be read.
     #[error("{store}: read {path}: {source}")]

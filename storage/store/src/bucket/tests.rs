@@ -79,14 +79,13 @@ fn a_directory_that_cannot_be_made_is_named() {
 
 #[test]
 fn remote_buckets_are_built_from_their_settings_without_a_request() {
-    let secret = Some("hidden-secret".to_owned());
     let s3 = S3Config {
         bucket: "logs".into(),
         endpoint: Some("127.0.0.1:1".into()),
         insecure: true,
         path_style: true,
         access_key_id: Some("key".into()),
-        secret_access_key: secret.clone(),
+        secret_access_key: Some("hidden-secret".into()),
         prefix: Some("/a/b/".into()),
         ..S3Config::default()
     };
