@@ -9,6 +9,7 @@
 pub mod app;
 pub mod args;
 pub mod config;
+pub mod limits;
 pub mod listen;
 pub mod operational;
 pub mod services;

@@ -204,8 +204,8 @@ blocks! {
     pub struct FrontendConfig {
         /// Loki's encoding between frontend and querier.
         encoding: String = "json", ignored "one process, no encoding";
-        /// Whether answers are compressed.
-        compress_responses: bool = "true", later "answers are not compressed";
+        /// Whether answers of queries are compressed when the client takes gzip.
+        compress_responses: bool = "true";
     }
 
     /// `compactor`

@@ -23,9 +23,8 @@ pub struct Logfmt {
     clock: Arc<dyn Clock>,
 }
 
-/// Crates of this workspace that log.
-const OURS: [&str; 9] =
-    ["runelog", "server", "rpc", "distributor", "ingester", "querier", "store", "wal", "logql"];
+/// How the targets of this workspace's crates begin.
+const OURS: [&str; 2] = ["runelog", "server"];
 
 /// Fields of a span, formatted once.
 struct SpanText(String);
@@ -45,8 +44,7 @@ impl Logfmt {
 
     fn wants(&self, metadata: &Metadata<'_>) -> bool {
         // Libraries speak only when something is wrong: their debug output is about themselves.
-        let target = metadata.target().split("::").next().unwrap_or("");
-        let own = OURS.contains(&target);
+        let own = OURS.iter().any(|prefix| metadata.target().starts_with(prefix));
         let limit = self.level.level();
         *metadata.level() <= if own { limit } else { limit.min(Level::WARN) }
     }
@@ -134,7 +132,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Logfmt {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let mut line = String::with_capacity(160);
-        let caller = metadata.target();
+        let caller = metadata.target().trim_start_matches("runelog_");
         let ts = timestamp(&*self.clock);
         let message = if fields.message.is_empty() { "-" } else { &fields.message };
         let written = write!(line, "level={level} ts={ts} caller={caller} msg={message}");

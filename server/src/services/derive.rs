@@ -1,0 +1,169 @@
+//! The configuration of each service, out of the process's.
+
+use anyhow::{Context, Result, bail};
+use base::ByteSize;
+use base::disk::Disk;
+use store::{BucketConfig, CatalogConfig};
+
+use crate::config::Config;
+use crate::config::storage::{AzureConfig, GcsConfig, S3Config};
+use crate::config::store::StoreConfig;
+use crate::telemetry::process::memory_ceiling_bytes;
+
+/// The object store.
+pub fn bucket(config: &Config) -> Result<BucketConfig> {
+    let prefix = some(&config.raw.storage_config.object_store.storage_prefix);
+    Ok(match &config.store {
+        StoreConfig::Filesystem { directory } => {
+            BucketConfig::Filesystem { dir: directory.clone() }
+        }
+        StoreConfig::S3(s3) => BucketConfig::S3(bucket_s3(s3, prefix)),
+        StoreConfig::Gcs(gcs) => BucketConfig::Gcs(bucket_gcs(gcs, prefix)),
+        StoreConfig::Azure(azure) => BucketConfig::Azure(bucket_azure(azure, prefix)?),
+    })
+}
+
+fn bucket_s3(s3: &S3Config, prefix: Option<String>) -> store::S3Config {
+    store::S3Config {
+        bucket: s3.bucketnames.clone(),
+        region: some(&s3.region),
+        endpoint: some(&s3.endpoint),
+        access_key_id: some(&s3.access_key_id),
+        secret_access_key: some(&s3.secret_access_key.0),
+        session_token: some(&s3.session_token.0),
+        insecure: s3.insecure,
+        path_style: s3.s3forcepathstyle,
+        prefix,
+    }
+}
+
+fn bucket_gcs(gcs: &GcsConfig, prefix: Option<String>) -> store::GcsConfig {
+    store::GcsConfig {
+        bucket: gcs.bucket_name.clone(),
+        service_account: some(&gcs.service_account.0),
+        endpoint: None,
+        prefix,
+    }
+}
+
+fn bucket_azure(azure: &AzureConfig, prefix: Option<String>) -> Result<store::AzureConfig> {
+    let mut account = azure.account_name.clone();
+    let mut key = some(&azure.account_key.0);
+    let mut suffix = some(&azure.endpoint_suffix);
+    let mut insecure = false;
+    for pair in azure.connection_string.0.split(';').filter(|pair| !pair.trim().is_empty()) {
+        let Some((name, value)) = pair.split_once('=') else {
+            bail!("storage_config.azure.connection_string: a piece without `=`");
+        };
+        match name.trim() {
+            "AccountName" => value.trim().clone_into(&mut account),
+            "AccountKey" => key = some(value.trim()),
+            "EndpointSuffix" => suffix = some(value.trim()),
+            "DefaultEndpointsProtocol" => insecure = value.trim() == "http",
+            _ => {}
+        }
+    }
+    if account.is_empty() {
+        bail!("storage_config.azure.account_name is required: object_store is azure");
+    }
+    let scheme = if insecure { "http" } else { "https" };
+    let endpoint = suffix.map(|suffix| {
+        let suffix = suffix.trim_start_matches("blob.");
+        format!("{scheme}://{account}.blob.{suffix}")
+    });
+    let client_id = some(&azure.client_id).or_else(|| some(&azure.user_assigned_id));
+    Ok(store::AzureConfig {
+        account,
+        account_key: key,
+        container: azure.container_name.clone(),
+        endpoint,
+        insecure,
+        emulator: false,
+        tenant_id: some(&azure.tenant_id),
+        client_id,
+        client_secret: some(&azure.client_secret.0),
+        prefix,
+    })
+}
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// The catalog.
+pub fn catalog(config: &Config) -> CatalogConfig {
+    CatalogConfig { checkpoint_every: config.raw.ingester.checkpoint_commits.max(1) }
+}
+
+/// The log; makes its directory, to ask for the size of its disk.
+pub fn wal(config: &Config, disk: &dyn Disk) -> Result<wal::Config> {
+    let dir = config.wal_dir.clone();
+    let named = || format!("the directory of the log, {}", dir.display());
+    disk.create_dir_all(&dir).with_context(named)?;
+    let soft = match config.raw.ingester.wal.max_bytes.0 {
+        0 => (disk.space(&dir).with_context(named)?.total_bytes / 5).min(8 << 30),
+        bytes => bytes,
+    };
+    // Between the two limits the oldest rows are flushed while pushes go on.
+    let hard = soft.saturating_add(soft / 4);
+    // Room for a few segments below the soft limit, so that flushing the oldest frees something.
+    let segment = (soft / 8).clamp(1 << 20, 64 << 20);
+    Ok(wal::Config {
+        dir,
+        segment_size: ByteSize(segment),
+        soft_limit: ByteSize(soft),
+        hard_limit: ByteSize(hard),
+        ..wal::Config::default()
+    })
+}
+
+/// The ingester.
+pub fn ingester(config: &Config, wal: wal::Config) -> ingester::Config {
+    let raw = &config.raw.ingester;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let flushes = usize::try_from(raw.concurrent_flushes).unwrap_or(usize::MAX);
+    ingester::Config {
+        wal,
+        flush_on_shutdown: raw.wal.flush_on_shutdown,
+        chunk_idle_period: raw.chunk_idle_period,
+        max_chunk_age: raw.max_chunk_age,
+        flush_check_period: raw.flush_check_period,
+        flush_bytes: raw.flush_bytes,
+        concurrent_flushes: flushes.clamp(1, cores),
+        memory_limit: ByteSize(share(raw.memory_limit.0, 512 << 20)),
+        shutdown_marker_path: some(&raw.shutdown_marker_path).map(Into::into),
+        ..ingester::Config::default()
+    }
+}
+
+/// The distributor.
+pub fn distributor(config: &Config) -> distributor::Config {
+    distributor::Config {
+        max_recv_msg_size: config.raw.distributor.max_recv_msg_size,
+        max_decompressed_size: config.raw.distributor.max_decompressed_size,
+        schema_from: config.schema_from,
+        ..distributor::Config::default()
+    }
+}
+
+/// The querier.
+pub fn querier(config: &Config) -> querier::Config {
+    let raw = &config.raw.querier;
+    let default = querier::Config::default();
+    querier::Config {
+        scan_threads: match raw.scan_threads {
+            0 => default.scan_threads,
+            threads => usize::try_from(threads).unwrap_or(usize::MAX),
+        },
+        max_query_memory_bytes: share(raw.max_query_memory.0, 1 << 30),
+        compress_responses: config.raw.frontend.compress_responses,
+    }
+}
+
+/// What is configured, or a quarter of the memory of this process, at most `at_most`.
+fn share(configured: u64, at_most: u64) -> u64 {
+    match configured {
+        0 => (memory_ceiling_bytes() / 4).min(at_most),
+        bytes => bytes,
+    }
+}
