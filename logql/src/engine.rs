@@ -1,10 +1,53 @@
 //! Evaluation over pages. See [`crate`] for the life of a query.
+//!
+//! - [`Worker`]: one thread; a page and a bitmap go through the operators of `pipeline`, what is
+//!   left goes into series (`samples`, `range/`) or candidates (`entries`).
+//! - [`Partial`]: what a worker leaves; merges in any order and grouping.
+//! - `vector`, `binary`: what is made of the series of all leaves, at the end.
+//!
+//! One operator or function per file, with its meaning, its partial and its tests.
 
+pub(crate) mod binary;
+mod columns;
+mod convert;
+mod effective;
+pub(crate) mod entries;
+pub(crate) mod group;
+mod ip;
+mod json;
+mod json_paths;
+mod json_text;
+mod label_filter;
+mod line_filter;
+mod line_pattern;
+mod logfmt;
+mod logfmt_keys;
+pub(crate) mod matcher;
+pub(crate) mod matrix;
+pub(crate) mod names;
+pub(crate) mod needles;
 pub mod overlap;
+pub(crate) mod partial;
+pub(crate) mod pipeline;
+pub(crate) mod range;
+mod render;
+pub(crate) mod samples;
+mod search;
+mod value;
+pub(crate) mod vector;
+pub(crate) mod wanted;
+pub(crate) mod windows;
+mod worker;
 
-use base::{Labels, PageView};
+use base::Labels;
 
-use crate::plan::QueryError;
+pub use partial::Partial;
+pub use value::format_value;
+pub use worker::Worker;
+
+pub(crate) use matrix::{Matrix, evaluate};
+pub(crate) use render::render;
+
 use overlap::StreamRange;
 
 /// A set of pages that share a stream table: one part, one head, one sealed row group.
@@ -26,60 +69,14 @@ pub enum Flow {
     Enough,
 }
 
-/// One thread's evaluation of one leaf, with private scratch space.
-pub struct Worker {
-    _private: (),
-}
-
-impl Worker {
-    /// Tells the worker which stream table the next pages refer to.
-    pub fn source(&mut self, _source: &StreamSource) -> Result<(), QueryError> {
-        unimplemented!()
-    }
-    /// Evaluates one page, which follows the one before it in the source.
-    pub fn page(&mut self, _page: &PageView<'_>) -> Result<Flow, QueryError> {
-        unimplemented!()
-    }
-    /// Evaluates one page whose first row has this number in the source: for pages out of order.
-    pub fn page_at(&mut self, _first_row: u64, _page: &PageView<'_>) -> Result<Flow, QueryError> {
-        unimplemented!()
-    }
-    /// For log queries: rows at or beyond this instant (older for backward, newer for forward)
-    /// cannot be in the answer any more. `None` while any row can.
-    pub fn threshold(&self) -> Option<i64> {
-        unimplemented!()
-    }
-    /// The result so far, ready to merge.
-    pub fn finish(self) -> Partial {
-        unimplemented!()
-    }
-}
-
-/// What a leaf knows after some of its rows. Merging is associative and commutative.
-#[derive(Clone, Debug, Default)]
-pub struct Partial {
-    _private: (),
-}
-
-impl Partial {
-    /// Takes in `other`, which comes from other rows of the same leaf (or the same overlap rows).
-    pub fn merge(&mut self, _other: Partial) -> Result<(), QueryError> {
-        unimplemented!()
-    }
-    /// What was looked at to get here.
-    pub fn stats(&self) -> Stats {
-        unimplemented!()
-    }
-}
-
 /// Work done, as the `stats` of an answer tell it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Rows of selected streams in the pages seen.
+    /// Rows of selected streams in the pages seen, within the time range.
     pub rows: u64,
     /// Bytes of their lines.
     pub line_bytes: u64,
-    /// Bytes of their structured metadata.
+    /// Bytes of their structured metadata, of the columns that were read.
     pub metadata_bytes: u64,
     /// Rows that passed the pipeline.
     pub selected_rows: u64,
@@ -90,9 +87,9 @@ pub struct Stats {
 pub enum Answer {
     /// A log query: streams sorted by label text.
     Streams(Vec<Stream>),
-    /// An instant metric query.
+    /// An instant metric query, sorted by labels.
     Vector(Vec<(Labels, Sample)>),
-    /// A range metric query.
+    /// A range metric query, sorted by labels.
     Matrix(Vec<(Labels, Vec<Sample>)>),
     /// A constant expression, instant.
     Scalar(Sample),
@@ -141,8 +138,3 @@ pub struct Entry {
 
 /// Makes the ranges that a source's pages cover known to the querier.
 pub type Ranges = Vec<StreamRange>;
-
-/// Prints a sample value as Go's `strconv.FormatFloat(v, 'f', -1, 64)`: shortest, no exponent.
-pub fn format_value(_value: f64) -> String {
-    unimplemented!()
-}

@@ -1,12 +1,24 @@
 //! From a syntax tree to what must be read and how it is combined.
+//!
+//! [`Plan::new`] cuts the tree at its range functions: each becomes a [`Leaf`], which reads rows,
+//! and what is above them is computed on their series by [`Plan::finish`]. A `sum` directly above an
+//! additive function gives the leaf its grouping, so that a leaf holds as few series as the answer.
+
+pub(crate) mod leaf;
+mod tree;
 
 use std::sync::Arc;
 
-use base::UnixNanos;
+use base::{Labels, UnixNanos};
 
+use crate::engine::matrix::Value;
 use crate::engine::overlap::Overlaps;
-use crate::engine::{Answer, Partial, StreamSource, Worker};
+use crate::engine::partial::Held;
+use crate::engine::windows::evaluations;
+use crate::engine::{self, Answer, Matrix, Partial, Sample, StreamSource, Worker};
 use crate::syntax::{Expr, Matcher};
+
+pub use leaf::Leaf;
 
 /// Which end of time a log query starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,14 +72,15 @@ pub enum QueryError {
     Internal(String),
 }
 
-/// An executable query: some leaves that read rows, and what is made of their results.
-pub struct Plan {
-    _private: (),
-}
-
-/// A selector, its pipeline and its range function: the unit that reads rows.
-pub struct Leaf {
-    _private: (),
+impl QueryError {
+    /// Who may do what about it.
+    pub fn kind(&self) -> base::ErrorKind {
+        match self {
+            QueryError::Invalid(_) | QueryError::Unsupported(_) => base::ErrorKind::Invalid,
+            QueryError::Limited(_) => base::ErrorKind::Limited,
+            QueryError::Internal(_) => base::ErrorKind::Internal,
+        }
+    }
 }
 
 /// Rows a leaf reads: `from <= ts < to`.
@@ -97,59 +110,146 @@ pub struct Needle {
     pub ignore_case: bool,
 }
 
+/// An executable query: some leaves that read rows, and what is made of their results.
+#[derive(Debug)]
+pub struct Plan {
+    params: Params,
+    leaves: Vec<Arc<Leaf>>,
+    /// What is computed on the series of the leaves; none for a log query.
+    root: Option<engine::matrix::Node>,
+}
+
 impl Plan {
-    /// Plans `expr`.
-    pub fn new(_expr: &Expr, _params: &Params) -> Result<Plan, QueryError> {
-        unimplemented!()
+    /// Plans `expr`. What parses but is not executed yet fails here, whatever data matches.
+    pub fn new(expr: &Expr, params: &Params) -> Result<Plan, QueryError> {
+        let (leaves, root) = match expr {
+            Expr::Log(log) => (vec![Leaf::log(log, params)?], None),
+            Expr::Metric(metric) => {
+                let (leaves, root) = tree::build(metric, params)?;
+                (leaves, Some(root))
+            }
+        };
+        let leaves = leaves.into_iter().map(Arc::new).collect();
+        Ok(Plan { params: params.clone(), leaves, root })
     }
-    /// The leaves, each to be fed with all rows it selects.
+
+    /// The leaves, each to be fed with all rows it selects. None for a constant expression.
     pub fn leaves(&self) -> &[Arc<Leaf>] {
-        unimplemented!()
+        &self.leaves
     }
+
     /// Combines the merged partial of each leaf (same order as [`Plan::leaves`]) into the answer.
-    pub fn finish(&self, _partials: Vec<Partial>) -> Result<Answer, QueryError> {
-        unimplemented!()
+    pub fn finish(&self, partials: Vec<Partial>) -> Result<Answer, QueryError> {
+        assert_eq!(partials.len(), self.leaves.len(), "one partial per leaf");
+        let Some(root) = &self.root else {
+            return Ok(self.finish_log(partials));
+        };
+        let mut matrices: Vec<Option<Matrix>> = partials
+            .into_iter()
+            .map(|partial| match partial.held {
+                Held::Samples(samples) => Some(samples.finish()),
+                Held::Nothing => Some(Matrix::new()),
+                Held::Entries(_) => panic!("a metric leaf gathers samples"),
+            })
+            .collect();
+        let at_ms: Vec<i64> =
+            evaluations(&self.params).map(|ns| ns.div_euclid(1_000_000)).collect();
+        let instant = self.params.step_ns == 0;
+        let mut matrix = match engine::evaluate(root, &mut matrices, at_ms.len())? {
+            Value::Scalar(value) if instant => {
+                return Ok(Answer::Scalar(Sample { ts_ms: at_ms[0], value }));
+            }
+            Value::Scalar(value) => vec![(Labels::empty(), vec![Some(value); at_ms.len()])],
+            Value::Matrix(matrix) => matrix,
+        };
+        let limit = self.params.max_series;
+        if limit > 0 && matrix.len() > limit {
+            return Err(QueryError::Limited(too_many_series(limit)));
+        }
+        matrix.sort_by(|a, b| a.0.cmp(&b.0));
+        if instant {
+            let sample = |value: f64| Sample { ts_ms: at_ms[0], value };
+            let series = matrix.into_iter();
+            let vector = series.filter_map(|(labels, values)| Some((labels, sample(values[0]?))));
+            return Ok(Answer::Vector(vector.collect()));
+        }
+        let series = matrix.into_iter().map(|(labels, values)| {
+            let samples = at_ms.iter().zip(values);
+            let samples =
+                samples.filter_map(|(&ts_ms, value)| Some(Sample { ts_ms, value: value? }));
+            (labels, samples.collect())
+        });
+        Ok(Answer::Matrix(series.collect()))
     }
+
+    fn finish_log(&self, partials: Vec<Partial>) -> Answer {
+        let partial = partials.into_iter().next().expect("a log query has one leaf");
+        let leaf::LeafKind::Log(log) = &self.leaves[0].kind else {
+            panic!("the leaf of a log query selects lines")
+        };
+        let streams = match partial.held {
+            Held::Entries(entries) => {
+                engine::render(log, &entries.finish(), self.params.categorize)
+            }
+            Held::Nothing => Vec::new(),
+            Held::Samples(_) => panic!("a log leaf gathers entries"),
+        };
+        Answer::Streams(streams)
+    }
+}
+
+/// Loki's text for `max_query_series`.
+fn too_many_series(limit: usize) -> String {
+    format!(
+        "maximum number of series ({limit}) reached for a single query; consider reducing query \
+         cardinality by adding more specific stream selectors, reducing the time range, or \
+         aggregating results with functions like sum(), count() or topk()"
+    )
 }
 
 impl Leaf {
     /// The stream matchers.
     pub fn matchers(&self) -> &[Matcher] {
-        unimplemented!()
+        &self.matchers
     }
-    /// Whether a stream is selected.
-    pub fn selects(&self, _labels: &base::Labels) -> bool {
-        unimplemented!()
-    }
+
     /// Rows that can matter.
     pub fn range(&self) -> TimeRange {
-        unimplemented!()
+        self.range
     }
-    /// Columns that are read by a worker without overlaps.
+
+    /// Columns that are read by a worker without overlaps. A metadata column that is named here
+    /// need not exist.
     pub fn needs(&self) -> Needs {
-        unimplemented!()
+        self.needs.clone()
     }
+
     /// Columns that are read by a worker with these overlaps: a row hash covers the whole row.
     pub fn needs_with(&self, overlaps: &Overlaps) -> Needs {
         if overlaps.is_empty() { self.needs() } else { Needs { line_bytes: true, metadata: None } }
     }
+
     /// Every line that counts contains one needle of each group (an AND of ORs), as stored.
     pub fn needles(&self) -> &[Vec<Needle>] {
-        unimplemented!()
+        &self.needles
     }
+
     /// A worker for one thread. Rows inside `overlaps` are kept apart as rows (R2). Log queries
     /// need no overlaps: each of their candidates carries its row hash anyway.
-    pub fn worker(self: &Arc<Self>, _overlaps: Arc<Overlaps>) -> Worker {
-        unimplemented!()
+    pub fn worker(self: &Arc<Self>, overlaps: Arc<Overlaps>) -> Worker {
+        Worker::new(self, overlaps)
     }
+
     /// Whether this leaf selects lines (a log query) rather than samples.
     pub fn is_log(&self) -> bool {
-        unimplemented!()
+        matches!(self.kind, leaf::LeafKind::Log(_))
     }
+
     /// The partial of no rows.
     pub fn empty(self: &Arc<Self>) -> Partial {
-        unimplemented!()
+        Partial::default()
     }
+
     /// Whether a source can be left out because no stream of it is selected.
     pub fn selects_any(&self, source: &StreamSource) -> bool {
         source.streams.iter().any(|labels| self.selects(labels))

@@ -41,30 +41,26 @@ impl Overlaps {
         self.streams.get(&stream).map_or(&[], Vec::as_slice)
     }
 
-    /// Instants of a stream that two or more of `sources` cover. Each element is one source; a
+    /// Instants of a stream that two or more of `sources` cover. Each element is one source, which
+    /// may name a stream several times (row groups of one part): that is no overlap with itself. A
     /// range with `min_ns > max_ns` covers nothing.
     pub fn between(sources: &[&[StreamRange]]) -> Overlaps {
-        let mut ranges: HashMap<StreamKey, Vec<(i64, i64)>> = HashMap::default();
-        for range in sources.iter().flat_map(|ranges| ranges.iter()) {
-            if range.min_ns <= range.max_ns {
-                ranges.entry(range.stream).or_default().push((range.min_ns, range.max_ns));
+        let mut by_stream: HashMap<StreamKey, Vec<(i64, i64, usize)>> = HashMap::default();
+        for (source, ranges) in sources.iter().enumerate() {
+            for range in ranges.iter().filter(|range| range.min_ns <= range.max_ns) {
+                let covered = (range.min_ns, range.max_ns, source);
+                by_stream.entry(range.stream).or_default().push(covered);
             }
         }
         let mut streams = HashMap::default();
-        for (stream, mut covers) in ranges {
-            covers.sort_unstable();
-            let mut doubled = Vec::new();
-            let mut covered_to: Option<i64> = None;
-            for (from, to) in covers {
-                if let Some(covered) = covered_to
-                    && from <= covered
-                {
-                    doubled.push((from, to.min(covered)));
-                }
-                covered_to = covered_to.max(Some(to));
+        for (stream, mut covered) in by_stream {
+            if covered.iter().all(|&(_, _, source)| source == covered[0].2) {
+                continue;
             }
-            if !doubled.is_empty() {
-                streams.insert(stream, joined(doubled));
+            join_within_sources(&mut covered);
+            let shared = covered_twice(&covered);
+            if !shared.is_empty() {
+                streams.insert(stream, shared);
             }
         }
         Overlaps { streams }
@@ -75,7 +71,7 @@ impl Overlaps {
         for (stream, intervals) in &other.streams {
             let own = self.streams.entry(*stream).or_default();
             own.extend_from_slice(intervals);
-            *own = joined(std::mem::take(own));
+            join(own);
         }
     }
 
@@ -154,27 +150,15 @@ fn covered_twice(covered: &[(i64, i64, usize)]) -> Vec<(i64, i64)> {
     shared
 }
 
-/// Sorts intervals and joins those that touch.
-fn joined(mut intervals: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
-    intervals.sort_unstable();
-    let mut out: Vec<(i64, i64)> = Vec::with_capacity(intervals.len());
-    for (from, to) in intervals {
-        match out.last_mut() {
-            Some(last) if from <= last.1.saturating_add(1) => last.1 = last.1.max(to),
-            _ => out.push((from, to)),
-        }
-    }
-    out
-}
-
-/// Identifies a row among the rows of one stream and instant. `metadata` is in name order.
+/// Identifies a row among the rows of one stream and instant. `metadata` is in name order and
+/// leaves out absent keys.
 pub fn row_hash<'a>(
     line: &[u8],
     metadata: impl Iterator<Item = (&'a str, &'a [u8])>,
     scratch: &mut Vec<u8>,
 ) -> u128 {
     scratch.clear();
-    scratch.extend_from_slice(&base::hash::hash128(line).to_le_bytes());
+    scratch.extend_from_slice(&hash128(line).to_le_bytes());
     for (name, value) in metadata {
         // Lengths are hashed too, so that ("ab", "c") and ("a", "bc") differ.
         scratch.extend_from_slice(&(name.len() as u32).to_le_bytes());
@@ -182,7 +166,34 @@ pub fn row_hash<'a>(
         scratch.extend_from_slice(&(value.len() as u32).to_le_bytes());
         scratch.extend_from_slice(value);
     }
-    base::hash::hash128(scratch)
+    hash128(scratch)
+}
+
+/// The metadata that [`row_hash`] left in its scratch space: lengths and bytes of names and values.
+pub(crate) fn encoded_metadata(scratch: &[u8]) -> &[u8] {
+    &scratch[size_of::<u128>()..]
+}
+
+/// Reads what [`encoded_metadata`] gives.
+pub(crate) struct MetadataPairs<'a>(pub &'a [u8]);
+
+impl<'a> MetadataPairs<'a> {
+    fn piece(&mut self) -> Option<&'a [u8]> {
+        let (length, rest) = self.0.split_first_chunk::<4>()?;
+        let (piece, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        self.0 = rest;
+        Some(piece)
+    }
+}
+
+impl<'a> Iterator for MetadataPairs<'a> {
+    type Item = (&'a str, &'a [u8]);
+
+    fn next(&mut self) -> Option<(&'a str, &'a [u8])> {
+        let name = self.piece()?;
+        let value = self.piece()?;
+        Some((std::str::from_utf8(name).expect("written from text"), value))
+    }
 }
 
 #[cfg(test)]
@@ -198,22 +209,13 @@ mod tests {
         #[test]
         fn an_instant_is_an_overlap_exactly_if_two_sources_cover_it(
             sources in prop::collection::vec(
-                prop::collection::vec((0u64..3, 0i64..30, -1i64..8), 0..4), 0..6),
+                prop::collection::vec((0u64..3, 0i64..30, -1i64..8), 0..5), 0..6),
         ) {
-            // One source has one range per stream.
-            let sources: Vec<Vec<StreamRange>> = sources
-                .into_iter()
-                .map(|ranges| {
-                    let mut one: Vec<StreamRange> = Vec::new();
-                    for (stream, min_ns, width) in ranges {
-                        let stream = StreamKey(stream);
-                        if one.iter().all(|range| range.stream != stream) {
-                            one.push(StreamRange { stream, min_ns, max_ns: min_ns + width });
-                        }
-                    }
-                    one
-                })
-                .collect();
+            let range = |(stream, min_ns, width): (u64, i64, i64)| {
+                StreamRange { stream: StreamKey(stream), min_ns, max_ns: min_ns + width }
+            };
+            let sources: Vec<Vec<StreamRange>> =
+                sources.into_iter().map(|ranges| ranges.into_iter().map(range).collect()).collect();
             let slices: Vec<&[StreamRange]> = sources.iter().map(Vec::as_slice).collect();
             let overlaps = Overlaps::between(&slices);
             let mut whole = Overlaps::none();
@@ -236,6 +238,15 @@ mod tests {
             prop_assert!(whole.contains_all(&overlaps));
             prop_assert!(overlaps.is_empty() || !Overlaps::none().contains_all(&overlaps));
         }
+    }
+
+    #[test]
+    fn metadata_reads_back_from_the_scratch_of_a_row_hash() {
+        let pairs: [(&str, &[u8]); 2] = [("a", b""), ("trace", b"t1")];
+        let mut scratch = Vec::new();
+        row_hash(b"line", pairs.into_iter(), &mut scratch);
+        let back: Vec<(&str, &[u8])> = MetadataPairs(encoded_metadata(&scratch)).collect();
+        assert_eq!(back, pairs);
     }
 
     #[test]

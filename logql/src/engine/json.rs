@@ -1,0 +1,292 @@
+//! `| json`: every leaf of a JSON object becomes a label (contract 6.2).
+//!
+//! The rules of what counts as malformed are those Loki's answers show: keys and values are taken
+//! one after the other, an object or array is first looked through for its closing bracket, and
+//! what was extracted before the first mistake stays. Nothing after the top object's end matters.
+
+use base::PageView;
+use base::bitmap::Ones;
+
+use super::columns::{Columns, ErrorKind, Text};
+use super::json_text::unescape;
+use super::names::{KeyMeaning, Keys, NONE, NameId, Names};
+use super::wanted::Wanted;
+
+/// Objects deeper than this are skipped like arrays: the depth bounds the stack (P6). Loki has no
+/// such bound; lines of 256 nested objects do not occur outside of attacks.
+const DEPTH_MAX: usize = 256;
+
+/// The texts of `__error_details__`.
+pub(crate) const MALFORMED_JSON: &str = "Malformed JSON error";
+const MALFORMED_STRING: &str = "Value is string, but can't find closing '\"' symbol";
+const MALFORMED_ARRAY: &str = "Value is array, but can't find closing ']' symbol";
+const MALFORMED_OBJECT: &str = "Value looks like object, but can't find closing '}' symbol";
+const MALFORMED_ESCAPE: &str = "Encountered an invalid escape sequence in a string";
+const UNKNOWN_VALUE: &str = "Unknown value type";
+
+/// What a value is; `escaped` strings hold a backslash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    String { escaped: bool },
+    Number,
+    Boolean,
+    Null,
+    Object,
+    Array,
+}
+
+/// A value's kind, its bytes `from..to` (strings without quotes) and where the next token begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Value {
+    pub kind: Kind,
+    pub from: usize,
+    pub to: usize,
+    pub next: usize,
+}
+
+/// Why a walk ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Halt {
+    /// Malformed; the text says how.
+    Malformed(&'static str),
+    /// All that is needed was found.
+    Enough,
+}
+
+/// Who is told of the members of an object.
+pub(crate) trait Visitor {
+    /// A key under `parent`: what it is good for.
+    fn key(&mut self, parent: u32, key: &[u8]) -> KeyMeaning;
+    /// A string, number or boolean of `data` whose key has a name.
+    fn value(&mut self, name: NameId, data: &[u8], value: Value) -> Result<(), Halt>;
+}
+
+/// The first byte at or after `at` that is no white space.
+#[inline]
+pub(crate) fn next_token(data: &[u8], mut at: usize) -> Option<usize> {
+    while let Some(&byte) = data.get(at) {
+        if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+            return Some(at);
+        }
+        at += 1;
+    }
+    None
+}
+
+/// One past the closing quote of the string whose first byte is at `at`, and whether a backslash
+/// is in it.
+#[inline]
+pub(crate) fn string_end(data: &[u8], mut at: usize) -> Option<(usize, bool)> {
+    let mut escaped = false;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', data.get(at..)?)?;
+        if data[at] == b'"' {
+            return Some((at + 1, escaped));
+        }
+        escaped = true;
+        at += 2;
+    }
+}
+
+/// One past the bracket that closes the one at `at`. Only brackets of the same kind count.
+pub(crate) fn block_end(data: &[u8], mut at: usize, open: u8, close: u8) -> Option<usize> {
+    let mut depth = 0usize;
+    loop {
+        at += memchr::memchr3(b'"', open, close, data.get(at..)?)?;
+        let byte = data[at];
+        if byte == b'"' {
+            at = string_end(data, at + 1)?.0;
+            continue;
+        }
+        at += 1;
+        if byte == open {
+            depth += 1;
+        } else {
+            depth -= 1;
+            if depth == 0 {
+                return Some(at);
+            }
+        }
+    }
+}
+
+/// The value that begins at or after `at`.
+#[inline]
+pub(crate) fn value_at(data: &[u8], at: usize) -> Result<Value, Halt> {
+    let Some(from) = next_token(data, at) else {
+        return Err(Halt::Malformed(MALFORMED_JSON));
+    };
+    match data[from] {
+        b'"' => {
+            let end = string_end(data, from + 1).ok_or(Halt::Malformed(MALFORMED_STRING))?;
+            let kind = Kind::String { escaped: end.1 };
+            Ok(Value { kind, from: from + 1, to: end.0 - 1, next: end.0 })
+        }
+        b'{' => {
+            let to = block_end(data, from, b'{', b'}').ok_or(Halt::Malformed(MALFORMED_OBJECT))?;
+            Ok(Value { kind: Kind::Object, from, to, next: to })
+        }
+        b'[' => {
+            let to = block_end(data, from, b'[', b']').ok_or(Halt::Malformed(MALFORMED_ARRAY))?;
+            Ok(Value { kind: Kind::Array, from, to, next: to })
+        }
+        first => {
+            let mut to = from;
+            while to < data.len()
+                && !matches!(data[to], b' ' | b'\n' | b'\r' | b'\t' | b',' | b'}' | b']')
+            {
+                to += 1;
+            }
+            let kind = match first {
+                b'0'..=b'9' | b'-' => Kind::Number,
+                b't' | b'f' if matches!(&data[from..to], b"true" | b"false") => Kind::Boolean,
+                b'n' | b'u' if &data[from..to] == b"null" => Kind::Null,
+                _ => return Err(Halt::Malformed(UNKNOWN_VALUE)),
+            };
+            Ok(Value { kind, from, to, next: to })
+        }
+    }
+}
+
+/// Tells `visitor` of the members of the object at the beginning of `data`.
+pub(crate) fn walk(data: &[u8], visitor: &mut impl Visitor) -> Result<(), Halt> {
+    let mut keys = Vec::new();
+    let place = Place { start: 0, parent: 0, depth: 0 };
+    walk_object(data, place, visitor, &mut keys)
+}
+
+/// Where an object begins, under which prefix and how deep.
+#[derive(Clone, Copy)]
+struct Place {
+    start: usize,
+    parent: u32,
+    depth: usize,
+}
+
+/// `data` ends where the object does; `keys` is scratch for keys with escapes.
+fn walk_object(
+    data: &[u8],
+    place: Place,
+    visitor: &mut impl Visitor,
+    keys: &mut Vec<u8>,
+) -> Result<(), Halt> {
+    let object = Halt::Malformed(MALFORMED_OBJECT);
+    let json = Halt::Malformed(MALFORMED_JSON);
+    let array = Halt::Malformed(MALFORMED_ARRAY);
+    let Place { start, parent, depth } = place;
+    let open = next_token(data, start).filter(|&at| data[at] == b'{').ok_or(object)?;
+    let mut at = next_token(data, open + 1).ok_or(json)?;
+    if data[at] == b'}' {
+        return Ok(());
+    }
+    loop {
+        match data[at] {
+            b'"' => at += 1,
+            b'}' => return Ok(()), // after a trailing comma
+            _ => return Err(object),
+        }
+        let (key_end, escaped) = string_end(data, at).ok_or(json)?;
+        let mut key = &data[at..key_end - 1];
+        if escaped {
+            keys.clear();
+            if !unescape(key, keys) {
+                return Err(Halt::Malformed(MALFORMED_ESCAPE));
+            }
+        }
+        let colon = next_token(data, key_end).filter(|&at| data[at] == b':').ok_or(json)?;
+        let value = value_at(data, colon + 1)?;
+        if escaped {
+            key = keys;
+        }
+        match value.kind {
+            Kind::Null | Kind::Array => {}
+            Kind::Object => {
+                let prefix = visitor.key(parent, key).prefix;
+                if prefix != NONE && depth < DEPTH_MAX {
+                    let place = Place { start: value.from, parent: prefix, depth: depth + 1 };
+                    walk_object(&data[..value.to], place, visitor, keys)?;
+                }
+            }
+            Kind::String { .. } | Kind::Number | Kind::Boolean => {
+                let name = visitor.key(parent, key).name;
+                if name != NONE {
+                    visitor.value(name, data, value)?;
+                }
+            }
+        }
+        at = next_token(data, value.next).ok_or(array)?;
+        match data[at] {
+            b'}' => return Ok(()),
+            b',' => at = next_token(data, at + 1).ok_or(array)?,
+            _ => return Err(object),
+        }
+    }
+}
+
+/// Puts leaves into the parsed labels of one row.
+struct Extract<'w, 'a> {
+    page: &'w PageView<'a>,
+    row: usize,
+    columns: &'w mut Columns,
+    names: &'w mut Names,
+    keys: &'w mut Keys,
+    wanted: &'w Wanted,
+    missing: usize,
+}
+
+impl Visitor for Extract<'_, '_> {
+    #[inline]
+    fn key(&mut self, parent: u32, key: &[u8]) -> KeyMeaning {
+        self.keys.meaning(self.names, parent, key)
+    }
+
+    #[inline]
+    fn value(&mut self, name: NameId, data: &[u8], value: Value) -> Result<(), Halt> {
+        let mut name = name;
+        if self.columns.scope.taken(self.page, self.row, name) {
+            name = self.names.extracted(name);
+        }
+        if name == NONE || !self.wanted.takes(name) || self.columns.parsed.has(name) {
+            return Ok(());
+        }
+        let bytes = &data[value.from..value.to];
+        let escaped = matches!(value.kind, Kind::String { escaped: true });
+        let text = if escaped || (!bytes.is_ascii() && value.kind != Kind::Number) {
+            let from = self.columns.scratch.len();
+            super::json_text::push_clean(bytes, escaped, &mut self.columns.scratch);
+            Text::scratch(from, self.columns.scratch.len())
+        } else {
+            let line = self.page.lines.span(self.row).0;
+            Text::line(line + value.from, line + value.to)
+        };
+        self.columns.parsed.add(self.row, name, text);
+        if self.wanted.counts(name) {
+            self.missing -= 1;
+            if self.missing == 0 {
+                return Err(Halt::Enough);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Extracts from the lines of `rows`, which belong to the run the scope has entered.
+pub(crate) fn extract(
+    page: &PageView<'_>,
+    rows: &mut std::iter::Peekable<Ones<'_>>,
+    end: usize,
+    columns: &mut Columns,
+    names: &mut Names,
+    keys: &mut Keys,
+    wanted: &Wanted,
+) {
+    while let Some(row) = rows.next_if(|&row| row < end) {
+        columns.parsed.begin(row);
+        keys.begin_line();
+        let missing = wanted.missing(columns.parsed.of(row));
+        let mut extract = Extract { page, row, columns, names, keys, wanted, missing };
+        if let Err(Halt::Malformed(details)) = walk(page.lines.get(row), &mut extract) {
+            columns.fail(row, ErrorKind::Json, Some(details));
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `| logfmt a="key", b`: the values of given keys (contract 6.3).
+
+use std::iter::Peekable;
+
+use base::PageView;
+use base::bitmap::Ones;
+
+use super::columns::{Columns, ErrorKind, Text};
+use super::logfmt::{Flags, Pairs, text_of};
+use super::names::{Keys, NONE, NameId, Names};
+
+/// A requested key and the label it fills.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Requested {
+    /// The label.
+    pub name: NameId,
+    /// The key, sanitised.
+    pub key: NameId,
+}
+
+/// Extracts from the lines of `rows` before `end`, which belong to the run the scope has entered.
+/// Every requested label is set; one that is not found is empty, unless something of its name is
+/// there already.
+#[allow(clippy::too_many_arguments)] // the worker's rooms, borrowed one by one
+pub(crate) fn extract(
+    page: &PageView<'_>,
+    rows: &mut Peekable<Ones<'_>>,
+    end: usize,
+    columns: &mut Columns,
+    names: &mut Names,
+    keys: &mut Keys,
+    requested: &[Requested],
+    flags: Flags,
+) {
+    while let Some(row) = rows.next_if(|&row| row < end) {
+        columns.parsed.begin(row);
+        keys.begin_line();
+        let line = page.lines.get(row);
+        let mut pairs = Pairs::new(line);
+        while let Some(pair) = pairs.next(&mut columns.scratch) {
+            let pair = match pair {
+                Ok(pair) => pair,
+                Err(mistake) if flags.strict => {
+                    let details = mistake.text(pairs.position());
+                    columns.fail(row, ErrorKind::Logfmt, Some(&details));
+                    break;
+                }
+                Err(_) => {
+                    pairs.skip();
+                    continue;
+                }
+            };
+            let key = keys.meaning(names, 0, &line[pair.key.0..pair.key.1]).name;
+            if key == NONE {
+                continue;
+            }
+            for wanted in requested.iter().filter(|wanted| wanted.key == key) {
+                let taken = columns.scope.taken(page, row, wanted.name);
+                let name = if taken { names.extracted(wanted.name) } else { wanted.name };
+                if name == NONE || columns.parsed.has(name) {
+                    continue;
+                }
+                let text = text_of(page, row, &pair, &columns.scratch);
+                if !text.is_empty() || flags.keep_empty {
+                    columns.parsed.add(row, name, text);
+                }
+            }
+        }
+        for wanted in requested {
+            if !columns.scope.taken(page, row, wanted.name) {
+                columns.parsed.add(row, wanted.name, Text::EMPTY);
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Cells of one series by pane: a short sorted list at first, a dense vector when it pays.
+
+use super::Cell;
+use crate::engine::windows::Windows;
+
+/// Cells by pane. Absent = empty.
+#[derive(Clone, Debug)]
+pub(crate) enum Panes<C> {
+    /// Sorted by pane.
+    Sparse(Vec<(u32, C)>),
+    /// One per pane.
+    Dense(Vec<C>),
+}
+
+impl<C> Default for Panes<C> {
+    fn default() -> Panes<C> {
+        Panes::Sparse(Vec::new())
+    }
+}
+
+/// A list this long is never made dense before it is a quarter of the panes.
+const SPARSE_MAX: usize = 8;
+
+impl<C: Cell> Panes<C> {
+    /// The cell of `pane` of `panes`.
+    #[inline]
+    pub(crate) fn cell(&mut self, pane: usize, panes: usize) -> &mut C {
+        if let Panes::Sparse(list) = self
+            && list.len() > SPARSE_MAX.max(panes / 4)
+        {
+            let mut dense = vec![C::default(); panes];
+            for (pane, cell) in list {
+                dense[*pane as usize] = *cell;
+            }
+            *self = Panes::Dense(dense);
+        }
+        match self {
+            Panes::Dense(cells) => &mut cells[pane],
+            Panes::Sparse(list) => {
+                let pane = pane as u32;
+                let at = match list.last() {
+                    Some(last) if last.0 == pane => list.len() - 1,
+                    Some(last) if last.0 > pane => {
+                        let at = list.partition_point(|cell| cell.0 < pane);
+                        if list[at].0 != pane {
+                            list.insert(at, (pane, C::default()));
+                        }
+                        at
+                    }
+                    _ => {
+                        list.push((pane, C::default()));
+                        list.len() - 1
+                    }
+                };
+                &mut list[at].1
+            }
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: &Panes<C>, panes: usize) {
+        match other {
+            Panes::Sparse(list) => {
+                for (pane, cell) in list {
+                    self.cell(*pane as usize, panes).merge(cell);
+                }
+            }
+            Panes::Dense(cells) => {
+                for (pane, cell) in cells.iter().enumerate() {
+                    self.cell(pane, panes).merge(cell);
+                }
+            }
+        }
+    }
+
+    /// The value of each window: the sum of its panes, by running sums.
+    pub(crate) fn values(&self, windows: &Windows, per_seconds: Option<f64>) -> Vec<Option<f64>> {
+        let mut sums = Vec::with_capacity(windows.panes() + 1);
+        let mut sum = C::default();
+        sums.push(sum);
+        let mut next = 0;
+        for pane in 0..windows.panes() {
+            match self {
+                Panes::Dense(cells) => sum.merge(&cells[pane]),
+                Panes::Sparse(list) => {
+                    if let Some((_, cell)) = list.get(next).filter(|cell| cell.0 as usize == pane) {
+                        sum.merge(cell);
+                        next += 1;
+                    }
+                }
+            }
+            sums.push(sum);
+        }
+        let value = |&(from, to): &(u32, u32)| {
+            sums[to as usize].less(&sums[from as usize]).value(per_seconds)
+        };
+        windows.spans().iter().map(value).collect()
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        match self {
+            Panes::Sparse(list) => list.capacity() * size_of::<(u32, C)>(),
+            Panes::Dense(cells) => cells.capacity() * size_of::<C>(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::count::Count;
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn cells_keep_what_a_plain_vector_keeps(
+            adds in prop::collection::vec((0usize..60, 1u64..5), 0..80),
+            cut in 0usize..80,
+        ) {
+            let mut plain = vec![0u64; 60];
+            let (mut first, mut second) = (Panes::<Count>::default(), Panes::<Count>::default());
+            for (index, &(pane, count)) in adds.iter().enumerate() {
+                plain[pane] += count;
+                let target = if index < cut { &mut first } else { &mut second };
+                target.cell(pane, 60).add(count);
+            }
+            first.merge(&second, 60);
+            for (pane, &count) in plain.iter().enumerate() {
+                prop_assert_eq!(*first.cell(pane, 60), Count(count));
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The streams of a log query: the winning rows, run through the whole pipeline.
+
+use base::{Bitmap, HashMap, Labels, RowsBuilder};
+
+use super::effective::RowRef;
+use super::entries::Entries;
+use super::overlap::MetadataPairs;
+use super::pipeline::{Pipeline, Rooms, Runs, Stream as PipelineStream};
+use super::wanted::Wanted;
+use super::{Entry, Origins, Stream};
+use crate::plan::leaf::LogLeaf;
+
+/// Turns the candidates, sorted and cut by [`Entries::finish`], into streams.
+pub(crate) fn render(leaf: &LogLeaf, entries: &Entries, categorize: bool) -> Vec<Stream> {
+    let mut rooms = Rooms::new(&leaf.names, true);
+    let streams: Vec<PipelineStream> = entries
+        .streams()
+        .iter()
+        .map(|labels| PipelineStream::new(labels, &mut rooms.names))
+        .collect();
+    let table: Vec<u32> = (0..streams.len() as u32).collect();
+    let mut out = Grouped::default();
+    // A page of rows at a time, so that no arena outgrows 32-bit offsets.
+    let mut rows = entries.rows();
+    while !rows.is_empty() {
+        let mut builder = RowsBuilder::default();
+        let mut taken = 0;
+        for row in rows {
+            if taken > 0 && builder.raw_bytes() > PAGE_BYTES {
+                break;
+            }
+            let (metadata, line) = entries.text(row);
+            builder.push(row.stream, row.ts_ns, line);
+            for (name, value) in MetadataPairs(metadata) {
+                builder.metadata(name, value);
+            }
+            taken += 1;
+        }
+        rows = &rows[taken..];
+        let page = builder.finish();
+        render_page(&leaf.render, &page, &table, &streams, &mut rooms, categorize, &mut out);
+    }
+    out.sorted()
+}
+
+/// Rows are rendered in pages of about this many bytes.
+const PAGE_BYTES: usize = 1 << 20;
+
+fn render_page(
+    pipeline: &Pipeline,
+    rows: &base::Rows,
+    table: &[u32],
+    streams: &[PipelineStream],
+    rooms: &mut Rooms,
+    categorize: bool,
+    out: &mut Grouped,
+) {
+    let views = rows.metadata_views();
+    let page = rows.page(&views);
+    let runs = Runs { runs: &rows.runs, table, streams };
+    let mut selected = Bitmap::all(rows.len());
+    rooms.begin_page(&page);
+    pipeline.run(&page, &runs, rooms, &Wanted::All, &mut selected);
+    assert!(selected.is_all(), "a row that was selected is selected again");
+    for (from, to, number) in runs.iter() {
+        runs.enter(number, &mut rooms.columns, &mut rooms.names);
+        let stream = &streams[number as usize];
+        for row in from..to {
+            let (columns, names) = (&rooms.columns, &rooms.names);
+            let effective = RowRef { page: &page, stream, columns, names, row }.effective(&[]);
+            let entry =
+                Entry { ts_ns: rows.ts_ns[row], origins: 0, line: rows.lines.get(row).to_vec() };
+            let parts = effective.parts();
+            out.add(parts.joined(), categorize.then(|| parts.origins()), entry);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Grouped {
+    index: HashMap<Labels, usize>,
+    streams: Vec<Stream>,
+}
+
+impl Grouped {
+    fn add(&mut self, labels: Labels, origins: Option<Origins>, mut entry: Entry) {
+        let at = *self.index.entry(labels.clone()).or_insert_with(|| {
+            self.streams.push(Stream { labels, origins: Vec::new(), entries: Vec::new() });
+            self.streams.len() - 1
+        });
+        let stream = &mut self.streams[at];
+        if let Some(origins) = origins {
+            // Few per stream: the same labels come in one or two divisions.
+            let known = stream.origins.iter().position(|known| *known == origins);
+            entry.origins = known.unwrap_or_else(|| {
+                stream.origins.push(origins);
+                stream.origins.len() - 1
+            }) as u32;
+        }
+        stream.entries.push(entry);
+    }
+
+    fn sorted(mut self) -> Vec<Stream> {
+        self.streams.sort_by_cached_key(|stream| stream.labels.to_string());
+        self.streams
+    }
+}

@@ -1,0 +1,140 @@
+//! The partial of a metric leaf: series with what they keep per pane, and rows kept apart (R2).
+
+use std::sync::Arc;
+
+use base::{HashMap, Labels, StreamKey};
+
+use super::range::{Function, Series};
+use super::windows::Windows;
+use crate::plan::QueryError;
+
+/// What a metric leaf computes; shared by all its partials.
+#[derive(Debug)]
+pub(crate) struct Measure {
+    pub windows: Windows,
+    pub function: Function,
+    pub max_memory_bytes: u64,
+}
+
+/// A row of an overlap: which one it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RowKey {
+    pub stream: StreamKey,
+    pub ts_ns: i64,
+    pub hash: u128,
+}
+
+/// What a row of an overlap adds, once it is known to be the only one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Apart {
+    pub series: u32,
+    pub pane: u32,
+    pub sample: u64,
+}
+
+/// Series and rows. Merging adds panes and drops equal rows: in any order, the same result.
+#[derive(Clone, Debug)]
+pub(crate) struct Samples {
+    measure: Arc<Measure>,
+    series: Vec<(Labels, Series)>,
+    index: HashMap<Labels, u32>,
+    apart: HashMap<RowKey, Apart>,
+}
+
+/// Bytes a series takes besides its labels' text and its panes, about.
+const SERIES_BYTES: usize = 200;
+
+impl Samples {
+    pub(crate) fn new(measure: Arc<Measure>) -> Samples {
+        let (series, index, apart) = (Vec::new(), HashMap::default(), HashMap::default());
+        Samples { measure, series, index, apart }
+    }
+
+    /// The number of the series with these labels.
+    pub(crate) fn series(&mut self, labels: Labels) -> u32 {
+        if let Some(&series) = self.index.get(&labels) {
+            return series;
+        }
+        let series = self.series.len() as u32;
+        self.index.insert(labels.clone(), series);
+        self.series.push((labels, self.measure.function.start()));
+        series
+    }
+
+    /// Adds a row.
+    #[inline]
+    pub(crate) fn add(&mut self, series: u32, pane: usize, sample: u64) {
+        let panes = self.measure.windows.panes();
+        self.series[series as usize].1.add(pane, panes, sample);
+    }
+
+    /// Adds rows that only count.
+    #[inline]
+    pub(crate) fn add_rows(&mut self, series: u32, pane: usize, rows: u64) {
+        let panes = self.measure.windows.panes();
+        self.series[series as usize].1.add_rows(pane, panes, rows);
+    }
+
+    /// Keeps a row of an overlap apart. An equal row that is there already is the same row.
+    pub(crate) fn add_apart(&mut self, key: RowKey, row: Apart) {
+        self.apart.entry(key).or_insert(row);
+    }
+
+    /// Takes in `other`.
+    pub(crate) fn merge(&mut self, other: Samples) -> Result<(), QueryError> {
+        let panes = self.measure.windows.panes();
+        let mut mapped = Vec::with_capacity(other.series.len());
+        for (labels, series) in other.series {
+            let own = self.series(labels);
+            self.series[own as usize].1.merge(&series, panes);
+            mapped.push(own);
+        }
+        for (key, row) in other.apart {
+            self.add_apart(key, Apart { series: mapped[row.series as usize], ..row });
+        }
+        self.check_memory()
+    }
+
+    /// Fails when more is held than the query may hold.
+    pub(crate) fn check_memory(&self) -> Result<(), QueryError> {
+        let limit = self.measure.max_memory_bytes;
+        // The dearest it can be, before anything is added up.
+        let panes = self.measure.windows.panes();
+        let apart = self.apart.len() * (size_of::<RowKey>() + size_of::<Apart>());
+        let text: usize = 512;
+        let most = self.series.len() * (SERIES_BYTES + text + panes * 16) + apart;
+        if limit == 0 || most as u64 <= limit {
+            return Ok(());
+        }
+        let series = self
+            .series
+            .iter()
+            .map(|(labels, series)| SERIES_BYTES + labels.text_bytes() + series.memory_bytes());
+        let held = series.sum::<usize>() + apart;
+        if held as u64 <= limit {
+            return Ok(());
+        }
+        Err(QueryError::Limited(format!(
+            "the query would hold more than {limit} bytes in memory: {} series and {} single rows \
+             so far; consider aggregating to fewer series or reducing the time range",
+            self.series.len(),
+            self.apart.len(),
+        )))
+    }
+
+    /// The value of each series at each evaluation.
+    pub(crate) fn finish(mut self) -> Vec<(Labels, Vec<Option<f64>>)> {
+        for (_, row) in std::mem::take(&mut self.apart) {
+            self.add(row.series, row.pane as usize, row.sample);
+        }
+        let Measure { windows, function, .. } = &*self.measure;
+        let mut out = Vec::with_capacity(self.series.len());
+        for (labels, series) in self.series {
+            let values = series.values(windows, *function);
+            if values.iter().any(Option::is_some) {
+                out.push((labels, values));
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,273 @@
+//! A selector, its pipeline and its range function: the unit that reads rows.
+
+use std::sync::Arc;
+
+use base::Labels;
+
+use super::{Needle, Needs, Params, QueryError, TimeRange};
+use crate::engine::entries::Demand;
+use crate::engine::group::Grouping;
+use crate::engine::matcher::ValueMatcher;
+use crate::engine::names::{ERROR, ERROR_DETAILS, EXTRACTED_SUFFIX, NameId};
+use crate::engine::pipeline::{NameList, Pipeline};
+use crate::engine::range::Function;
+use crate::engine::samples::Measure;
+use crate::engine::wanted::Wanted;
+use crate::engine::windows::Windows;
+use crate::syntax::{self, LogExpr, Matcher, RangeAggregation, Stage};
+
+/// A selector, its pipeline and its range function: the unit that reads rows.
+#[derive(Debug)]
+pub struct Leaf {
+    pub(super) matchers: Vec<Matcher>,
+    compiled: Vec<ValueMatcher>,
+    /// Names the operators know by number.
+    pub(crate) names: NameList,
+    /// The operators that decide which rows are selected and, for metrics, which series they are.
+    pub(crate) pipeline: Pipeline,
+    pub(crate) wanted: Wanted,
+    /// A stage could not be built. Loki says so only when a stream is selected.
+    pub(crate) build_error: Option<String>,
+    pub(crate) kind: LeafKind,
+    pub(super) range: TimeRange,
+    pub(super) needs: Needs,
+    pub(super) needles: Vec<Vec<Needle>>,
+}
+
+/// What becomes of selected rows.
+#[derive(Debug)]
+pub(crate) enum LeafKind {
+    Log(LogLeaf),
+    Metric(MetricLeaf),
+}
+
+/// Lines are answered.
+#[derive(Debug)]
+pub(crate) struct LogLeaf {
+    pub demand: Arc<Demand>,
+    /// All operators, to give the rows of the answer all their labels.
+    pub render: Pipeline,
+    pub names: NameList,
+}
+
+/// Samples are aggregated.
+#[derive(Debug)]
+pub(crate) struct MetricLeaf {
+    pub measure: Arc<Measure>,
+    pub grouping: Grouping,
+}
+
+impl Leaf {
+    /// The leaf of a log query.
+    pub(super) fn log(log: &LogExpr, params: &Params) -> Result<Leaf, QueryError> {
+        refuse_stages(&log.stages)?;
+        let (pipeline, mut names, build_error) = build(&log.stages);
+        let render = pipeline.clone();
+        let pipeline = pipeline.only_selecting();
+        let wanted = wanted_by_filters(&pipeline, &mut names);
+        let demand = Demand {
+            limit: params.limit,
+            direction: params.direction,
+            interval_ns: params.interval_ns,
+            max_memory_bytes: params.max_memory_bytes,
+        };
+        let kind =
+            LeafKind::Log(LogLeaf { demand: Arc::new(demand), render, names: names.clone() });
+        Ok(Leaf {
+            compiled: compile_matchers(&log.matchers)?,
+            matchers: log.matchers.clone(),
+            needles: pipeline.needles(),
+            names,
+            pipeline,
+            wanted,
+            build_error,
+            kind,
+            range: TimeRange { from_ns: params.start.0, to_ns: params.end.0 },
+            needs: Needs { line_bytes: true, metadata: None },
+        })
+    }
+
+    /// The leaf of a range function. `outer` is the grouping of a `sum` directly above it, which
+    /// is what the leaf can group by if the function is additive.
+    pub(super) fn metric(
+        range: &RangeAggregation,
+        outer: Option<Option<&syntax::Grouping>>,
+        params: &Params,
+    ) -> Result<Leaf, QueryError> {
+        refuse_stages(&range.log.stages)?;
+        if range.unwrap.is_some() {
+            return Err(QueryError::Unsupported("unwrap".to_owned()));
+        }
+        let Some(function) = Function::new(range.op, range.range) else {
+            return Err(QueryError::Unsupported(range.op.to_string()));
+        };
+        let (mut pipeline, mut names, build_error) = build(&range.log.stages);
+        let grouping = match outer.or(range.grouping.as_ref().map(Some)) {
+            None => Grouping::Without(Vec::new()),
+            Some(None) => Grouping::One,
+            Some(Some(grouping)) => {
+                let labels = grouping.labels.iter().map(|name| names.number(name)).collect();
+                match grouping.without {
+                    true => Grouping::Without(labels),
+                    false if grouping.labels.is_empty() => Grouping::One,
+                    false => Grouping::By(labels),
+                }
+            }
+        };
+        let wanted = wanted_by_series(&pipeline, &grouping, &mut names);
+        if wanted.is_none() {
+            pipeline = pipeline.without_parsers();
+        }
+        let range_ns = i64::try_from(range.range.as_nanos()).unwrap_or(i64::MAX);
+        let windows = Windows::new(params, range_ns, range.offset_ns);
+        let (from_ns, to_ns) = windows.range();
+        let needs = Needs {
+            line_bytes: pipeline.needs_line(),
+            metadata: metadata_needs(&pipeline, &grouping, &names),
+        };
+        let max_memory_bytes = params.max_memory_bytes;
+        let measure = Arc::new(Measure { windows, function, max_memory_bytes });
+        Ok(Leaf {
+            compiled: compile_matchers(&range.log.matchers)?,
+            matchers: range.log.matchers.clone(),
+            needles: pipeline.needles(),
+            names,
+            pipeline,
+            wanted: wanted.unwrap_or(Wanted::All),
+            build_error,
+            kind: LeafKind::Metric(MetricLeaf { measure, grouping }),
+            range: TimeRange { from_ns, to_ns },
+            needs,
+        })
+    }
+
+    /// Whether a stream is selected.
+    pub fn selects(&self, labels: &Labels) -> bool {
+        self.matchers.iter().zip(&self.compiled).all(|(matcher, compiled)| {
+            compiled.is_match(labels.get(&matcher.name).unwrap_or_default().as_bytes())
+        })
+    }
+
+    /// Whether labels that nobody mentions matter: series by all labels.
+    pub(crate) fn open_names(&self) -> bool {
+        match &self.kind {
+            LeafKind::Log(_) => false,
+            LeafKind::Metric(metric) => matches!(metric.grouping, Grouping::Without(_)),
+        }
+    }
+}
+
+fn compile_matchers(matchers: &[Matcher]) -> Result<Vec<ValueMatcher>, QueryError> {
+    let compile = |matcher: &Matcher| {
+        ValueMatcher::new(matcher.op, &matcher.value)
+            .map_err(|why| QueryError::Invalid(format!("parse error : {why}")))
+    };
+    matchers.iter().map(compile).collect()
+}
+
+/// The compiled stages and their names. If a stage cannot be built there are none, and its text.
+fn build(stages: &[Stage]) -> (Pipeline, NameList, Option<String>) {
+    let mut names = NameList::new();
+    match Pipeline::new(stages, &mut names) {
+        Ok(pipeline) => (pipeline, names, None),
+        Err(error) => (Pipeline::default(), NameList::new(), Some(error)),
+    }
+}
+
+/// What filters look at. A parser may leave a line when it has it all, unless a filter looks at
+/// errors, which may come later in the line.
+fn wanted_by_filters(pipeline: &Pipeline, names: &mut NameList) -> Wanted {
+    let (mut looked_at, mut errors_matter) = (Vec::new(), false);
+    pipeline.filter_names(&mut |name, error| {
+        looked_at.push(name);
+        errors_matter |= error;
+    });
+    names.close();
+    some(&looked_at, names, !errors_matter)
+}
+
+/// What filters and the grouping look at; nothing = parsers need not run at all (contract 6.11).
+fn wanted_by_series(
+    pipeline: &Pipeline,
+    grouping: &Grouping,
+    names: &mut NameList,
+) -> Option<Wanted> {
+    let mut looked_at = match grouping {
+        Grouping::Without(_) => return Some(Wanted::All),
+        Grouping::One => Vec::new(),
+        Grouping::By(labels) => labels.clone(),
+    };
+    pipeline.filter_names(&mut |name, _| looked_at.push(name));
+    names.close();
+    // Whoever asks for `x_extracted` may get it only through `x`: Loki requires both.
+    let stems: Vec<NameId> = looked_at
+        .iter()
+        .filter_map(|&name| names.names()[name as usize].strip_suffix(EXTRACTED_SUFFIX))
+        .map(str::to_owned)
+        .collect::<Vec<String>>()
+        .iter()
+        .map(|stem| names.number(stem))
+        .collect();
+    looked_at.extend(stems);
+    (!looked_at.is_empty()).then(|| some(&looked_at, names, true))
+}
+
+fn some(looked_at: &[NameId], names: &NameList, stop: bool) -> Wanted {
+    let mut wanted = vec![false; names.names().len()];
+    for &name in looked_at {
+        wanted[name as usize] = true;
+    }
+    Wanted::Some { names: wanted, stop }
+}
+
+/// Metadata columns that are looked at. A parsed label steps aside from a metadata key of its
+/// name, and `x_extracted` may be what metadata `x` is called.
+fn metadata_needs(
+    pipeline: &Pipeline,
+    grouping: &Grouping,
+    names: &NameList,
+) -> Option<Vec<String>> {
+    if matches!(grouping, Grouping::Without(_)) {
+        return None;
+    }
+    let mut needed: Vec<NameId> = vec![ERROR, ERROR_DETAILS];
+    if let Grouping::By(labels) = grouping {
+        needed.extend(labels);
+    }
+    pipeline.filter_names(&mut |name, _| needed.push(name));
+    let mut columns = Vec::new();
+    for name in needed {
+        let name = &names.names()[name as usize];
+        columns.push(name.clone());
+        columns.extend(name.strip_suffix(EXTRACTED_SUFFIX).map(str::to_owned));
+    }
+    if pipeline.parses() {
+        // Keys that a path or a requested key fills step aside too.
+        columns.extend(names.names().iter().cloned());
+    }
+    columns.sort_unstable();
+    columns.dedup();
+    Some(columns)
+}
+
+/// Refuses stages that are not executed yet.
+fn refuse_stages(stages: &[Stage]) -> Result<(), QueryError> {
+    for stage in stages {
+        let name = match stage {
+            Stage::LineFilter(_)
+            | Stage::LabelFilter(_)
+            | Stage::Json(_)
+            | Stage::Logfmt { .. } => continue,
+            Stage::Regexp(_) => "regexp",
+            Stage::Pattern(_) => "pattern",
+            Stage::Unpack => "unpack",
+            Stage::LineFormat(_) => "line_format",
+            Stage::LabelFormat(_) => "label_format",
+            Stage::Decolorize => "decolorize",
+            Stage::Drop(_) => "drop",
+            Stage::Keep(_) => "keep",
+        };
+        return Err(QueryError::Unsupported(name.to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! From a metric expression to leaves and what is computed on them.
+
+use super::{Leaf, Params, QueryError};
+use crate::engine::binary;
+use crate::engine::matrix::Node;
+use crate::engine::vector::{self, Aggregation};
+use crate::syntax::{BinaryExpr, MetricExpr, VectorAggregation, VectorOp};
+
+/// Cuts `expr` at its range functions.
+pub(super) fn build(expr: &MetricExpr, params: &Params) -> Result<(Vec<Leaf>, Node), QueryError> {
+    let mut leaves = Vec::new();
+    let root = node(expr, params, &mut leaves)?;
+    Ok((leaves, root))
+}
+
+fn node(expr: &MetricExpr, params: &Params, leaves: &mut Vec<Leaf>) -> Result<Node, QueryError> {
+    Ok(match expr {
+        MetricExpr::Range(range) => {
+            leaves.push(Leaf::metric(range, None, params)?);
+            Node::Leaf(leaves.len() - 1)
+        }
+        MetricExpr::Vector(aggregation) => aggregate(aggregation, params, leaves)?,
+        MetricExpr::Binary(binary) => between(binary, params, leaves)?,
+        MetricExpr::Literal(value) => Node::Scalar(*value),
+        MetricExpr::VectorFn(value) => Node::Constant(*value),
+        MetricExpr::LabelReplace(_) => {
+            return Err(QueryError::Unsupported("label_replace".to_owned()));
+        }
+    })
+}
+
+fn aggregate(
+    aggregation: &VectorAggregation,
+    params: &Params,
+    leaves: &mut Vec<Leaf>,
+) -> Result<Node, QueryError> {
+    if !vector::executes(aggregation.op) {
+        return Err(QueryError::Unsupported(aggregation.op.to_string()));
+    }
+    let inner = match &*aggregation.inner {
+        // All functions that are executed add up, so the sum of series is the series of the sum.
+        MetricExpr::Range(range) if aggregation.op == VectorOp::Sum && range.grouping.is_none() => {
+            leaves.push(Leaf::metric(range, Some(aggregation.grouping.as_ref()), params)?);
+            Node::Leaf(leaves.len() - 1)
+        }
+        inner => node(inner, params, leaves)?,
+    };
+    let aggregation = Aggregation {
+        op: aggregation.op,
+        parameter: aggregation.parameter.unwrap_or(0).max(0) as usize,
+        grouping: aggregation.grouping.clone(),
+    };
+    Ok(Node::Aggregate(aggregation, Box::new(inner)))
+}
+
+fn between(
+    binary: &BinaryExpr,
+    params: &Params,
+    leaves: &mut Vec<Leaf>,
+) -> Result<Node, QueryError> {
+    let left = node(&binary.left, params, leaves)?;
+    let right = node(&binary.right, params, leaves)?;
+    Ok(match (left, right) {
+        (Node::Scalar(left), Node::Scalar(right)) => {
+            Node::Scalar(binary::arithmetic(binary.op, left, right))
+        }
+        (Node::Scalar(scalar), vector) => with_scalar(binary, true, scalar, vector),
+        (vector, Node::Scalar(scalar)) => with_scalar(binary, false, scalar, vector),
+        _ => {
+            let what = format!("binary operation ({}) between vectors", binary.op);
+            return Err(QueryError::Unsupported(what));
+        }
+    })
+}
+
+fn with_scalar(binary: &BinaryExpr, scalar_left: bool, scalar: f64, vector: Node) -> Node {
+    Node::WithScalar {
+        op: binary.op,
+        return_bool: binary.return_bool,
+        scalar_left,
+        scalar,
+        vector: Box::new(vector),
+    }
+}
