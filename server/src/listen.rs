@@ -149,3 +149,6 @@ async fn answer(
 ) -> Result<axum::response::Response, Infallible> {
     router.oneshot(request.map(Body::new)).await
 }
+
+#[cfg(test)]
+mod tests;
