@@ -1,19 +1,30 @@
 //! The distributor: what a push goes through after its body is read.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use base::random::Random;
-use base::{Clock, TenantId};
+use base::{Clock, Day, Incarnation, Labels, Rows, Run, TenantId};
+use bytes::Bytes;
 use rpc::IngesterApi;
+use rpc::http::body::Hold;
 
+use crate::body::{self, Buffer, Caps, Encoding};
+use crate::collector::Collector;
 use crate::config::Config;
+use crate::decode::{self, Pieces};
 use crate::error::Error;
 use crate::limits::Limits;
+use crate::placement::Placement;
+use crate::problems::{Discards, Reason};
+use crate::streams::StreamCache;
+use crate::tenants::{Tenant, Tenants};
+use crate::validate::rfc3339;
 
 /// How a push body is written, after its content encoding is undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// `PushRequest` of `/loki/api/v1/push`, decompressed.
+    /// `PushRequest` as protobuf in a snappy block.
     Protobuf,
     /// JSON of `/loki/api/v1/push`.
     Json,
@@ -21,14 +32,57 @@ pub enum Format {
     LegacyJson,
 }
 
+/// A push as it was received.
+#[derive(Debug)]
+pub struct Payload {
+    /// How the body is written.
+    pub format: Format,
+    /// How the whole of it was compressed.
+    pub encoding: Encoding,
+    /// The body as sent.
+    pub body: Bytes,
+    /// Its share of the budget of all bodies.
+    pub hold: Hold,
+}
+
 /// Accepts pushes. One per process; shared by all requests.
 pub struct Distributor {
     config: Config,
-    limits: Arc<dyn Limits>,
-    ingester: Arc<dyn IngesterApi>,
+    tenants: Tenants,
+    cache: Arc<StreamCache>,
+    pub(crate) placement: Placement,
     clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
+    /// Buffers of pushes that ended, for those that come.
+    idle: Mutex<Vec<Box<Scratch>>>,
 }
+
+/// What one push works with. Reused.
+struct Scratch {
+    pieces: Pieces,
+    /// The body without its content encoding.
+    decoded: Buffer,
+    /// Protobuf without its snappy.
+    message: Buffer,
+    collector: Collector,
+}
+
+/// Valid rows of a push, ready for the owner.
+pub(crate) struct Accepted {
+    pub(crate) streams: Vec<Labels>,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) ts_ns: Vec<i64>,
+    pub(crate) sizes: Vec<u32>,
+    pub(crate) parts: Vec<(Day, Rows)>,
+    /// Where the rows went: (part, one past the last row), when there are several parts.
+    pub(crate) order: Vec<(u32, u32)>,
+}
+
+/// Larger bodies are decoded where they may block.
+const INLINE_BYTES: usize = 128 << 10;
+/// Idle scratches kept.
+const MAX_IDLE: usize = 16;
+/// Scratches that grew larger are dropped.
+const MAX_IDLE_BYTES: usize = 16 << 20;
 
 impl Distributor {
     /// A distributor in front of one ingester. `random` draws the incarnation (B2).
@@ -39,14 +93,215 @@ impl Distributor {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Distributor {
-        Distributor { config, limits, ingester, clock, random }
+        let incarnation = Incarnation(random.ulid(&*clock));
+        metrics::gauge!(crate::metrics::REPLICATION_FACTOR).set(1.0);
+        Distributor {
+            cache: Arc::new(StreamCache::new(config.stream_cache_entries)),
+            tenants: Tenants::new(limits),
+            placement: Placement::new(incarnation, ingester),
+            clock,
+            idle: Mutex::default(),
+            config,
+        }
     }
 
-    /// Stores the entries of `body`. `Ok` means that every one is durable; an error may still have
-    /// stored the valid entries beside those it names.
-    pub async fn push(&self, tenant: &TenantId, format: Format, body: &[u8]) -> Result<(), Error> {
-        let _ = (tenant, format, body, self.limits.push(tenant), self.clock.now());
-        let _ = (&self.config, self.ingester.store(), self.random.next_u64());
-        Err(Error::new(503, "pushes are not accepted yet"))
+    /// The settings of the process.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Stores the entries of `payload`. `Ok` means that every one is durable; an error may still
+    /// have stored the valid entries beside those it names.
+    pub async fn push(self: &Arc<Self>, tenant: &TenantId, payload: Payload) -> Result<(), Error> {
+        let tenant = self.tenants.get(tenant);
+        tenant.metrics.push(payload.format, payload.encoding);
+        let Payload { format, encoding, body, mut hold } = payload;
+        // The hold lives until the rows are appended.
+        let (prepared, hold) = if body.len() <= INLINE_BYTES {
+            (self.prepare(&tenant, format, encoding, &body, &mut hold), hold)
+        } else {
+            let (this, tenant) = (self.clone(), tenant.clone());
+            let work = move || {
+                let prepared = this.prepare(&tenant, format, encoding, &body, &mut hold);
+                (prepared, hold)
+            };
+            let worked = base::task::blocking("decode push", work).await;
+            worked.map_err(|error| Error::new(500, format!("decoding the push failed: {error}")))?
+        };
+        let (accepted, outcome) = prepared?;
+        if let Some(accepted) = accepted {
+            self.send(&tenant, accepted).await?;
+        }
+        drop(hold);
+        outcome
+    }
+
+    /// Everything up to the first call of an ingester. Also gives the answer that stands if the
+    /// ingester has no other.
+    #[allow(clippy::type_complexity)]
+    fn prepare(
+        &self,
+        tenant: &Arc<Tenant>,
+        format: Format,
+        encoding: Encoding,
+        body: &[u8],
+        hold: &mut Hold,
+    ) -> Result<(Option<Accepted>, Result<(), Error>), Error> {
+        let mut scratch = self.idle_scratch(tenant);
+        let result = self
+            .decode(tenant, format, encoding, body, hold, &mut scratch)
+            .and_then(|streams| self.judge(tenant, streams, &mut scratch.collector));
+        scratch.collector.reset();
+        self.keep(scratch);
+        result
+    }
+
+    fn idle_scratch(&self, tenant: &Arc<Tenant>) -> Box<Scratch> {
+        let mut idle = self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        idle.pop().unwrap_or_else(|| {
+            Box::new(Scratch {
+                pieces: Pieces::default(),
+                decoded: Buffer::default(),
+                message: Buffer::default(),
+                collector: Collector::new(tenant.clone(), self.cache.clone()),
+            })
+        })
+    }
+
+    fn keep(&self, mut scratch: Box<Scratch>) {
+        scratch.decoded.trim();
+        scratch.message.trim();
+        if scratch.pieces.capacity() + scratch.collector.capacity() > MAX_IDLE_BYTES {
+            return;
+        }
+        let mut idle = self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if idle.len() < MAX_IDLE {
+            idle.push(scratch);
+        }
+    }
+
+    /// From the body to rows in the collector; returns the number of streams.
+    fn decode(
+        &self,
+        tenant: &Arc<Tenant>,
+        format: Format,
+        encoding: Encoding,
+        body: &[u8],
+        hold: &mut Hold,
+        scratch: &mut Scratch,
+    ) -> Result<usize, Error> {
+        let max_bytes = usize::try_from(self.config.max_decompressed_size.0).unwrap_or(usize::MAX);
+        let Scratch { pieces, decoded, message, collector } = scratch;
+        let mut cut = None;
+        let body = if encoding == Encoding::Identity {
+            // JSON is read in place: only its rows are a copy.
+            if format != Format::Protobuf {
+                hold.grow(body.len()).map_err(body::too_large)?;
+            }
+            body
+        } else {
+            let mut caps = Caps::new(max_bytes, hold);
+            cut = body::decompress(encoding, body, &mut caps, decoded)?.cut;
+            decoded.as_slice()
+        };
+        let body = match (format, cut.take_if(|_| format == Format::Protobuf)) {
+            (Format::Protobuf, Some(cut)) => return Err(decode::malformed(cut)),
+            (Format::Protobuf, None) => {
+                body::decompress_snappy(body, &mut Caps::new(max_bytes, hold), message)?;
+                message.as_slice()
+            }
+            _ => body,
+        };
+        let rows = tenant.expected_rows(body.len());
+        collector.begin(tenant.clone(), self.clock.now(), rows, body.len());
+        let cut = cut.as_deref();
+        match format {
+            Format::Protobuf => decode::protobuf::decode(body, pieces, collector),
+            Format::Json => decode::json::decode(body, cut, pieces, collector),
+            Format::LegacyJson => decode::legacy::decode(body, cut, pieces, collector),
+        }
+        .inspect(|_| tenant.remember_rows(body.len(), collector.ts_ns.len()))
+    }
+
+    /// What the limits say of the push as a whole.
+    #[allow(clippy::type_complexity)]
+    fn judge(
+        &self,
+        tenant: &Tenant,
+        streams: usize,
+        collector: &mut Collector,
+    ) -> Result<(Option<Accepted>, Result<(), Error>), Error> {
+        if let Some(error) = collector.fatal(streams) {
+            return Err(error);
+        }
+        tenant.metrics.received(&collector.received, collector.truncated);
+        tenant.metrics.discarded(&collector.discards);
+        let outcome = match collector.problems.text() {
+            Some(text) => Err(Error::new(400, text)),
+            None if collector.blocked => blocked(tenant),
+            None => Ok(()),
+        };
+        let lines = collector.ts_ns.len();
+        if lines == 0 {
+            return Ok((None, outcome));
+        }
+        let (limits, bytes) = (&tenant.limits, collector.valid_bytes);
+        let (rate, burst) = (limits.ingestion_rate_bytes, limits.ingestion_burst_bytes);
+        if !tenant.bucket.allow(self.clock.monotonic_ns(), bytes, rate, burst) {
+            let mut discards = Discards::default();
+            discards.add(Reason::RateLimited, lines as u64, bytes);
+            tenant.metrics.discarded(&discards);
+            let (tenant, rate) = (&tenant.id, rate as i64);
+            let text = format!(
+                "ingestion rate limit exceeded for user {tenant} (limit: {rate} bytes/sec) while \
+                 attempting to ingest '{lines}' lines totaling '{bytes}' bytes, reduce log volume \
+                 or contact your Loki administrator to see if the limit can be increased"
+            );
+            return Err(Error::new(429, text));
+        }
+        Ok((Some(take(collector)), outcome))
+    }
+}
+
+/// The rows of `collector`, which is left empty and warm.
+fn take(collector: &mut Collector) -> Accepted {
+    let parts = &mut collector.parts[..collector.parts_used];
+    let order = if parts.len() > 1 { collector.order.clone() } else { Vec::new() };
+    Accepted {
+        parts: parts.iter_mut().map(|part| (part.day, part.builder.take())).collect(),
+        streams: std::mem::take(&mut collector.streams),
+        runs: std::mem::take(&mut collector.runs),
+        ts_ns: std::mem::take(&mut collector.ts_ns),
+        sizes: std::mem::take(&mut collector.sizes),
+        order,
+    }
+}
+
+fn blocked(tenant: &Tenant) -> Result<(), Error> {
+    let (limits, tenant) = (&tenant.limits, &tenant.id);
+    let status = limits.block_ingestion_status_code;
+    if status == 200 {
+        return Ok(());
+    }
+    let until = rfc3339(limits.block_ingestion_until.map_or(0, |until| until.0));
+    let text = format!(
+        "ingestion blocked for user '{tenant}' until '{until}' with status code '{status}'"
+    );
+    Err(Error::new(status, text))
+}
+
+impl Tenant {
+    /// How many rows a body of `bytes` probably has: as many per byte as the tenant's last one.
+    fn expected_rows(&self, bytes: usize) -> usize {
+        const MAX: usize = 1 << 20;
+        let row_bytes = self.row_bytes.load(Ordering::Relaxed);
+        let rows = bytes / row_bytes.max(1);
+        (rows + rows / 16 + 16).min(MAX)
+    }
+
+    fn remember_rows(&self, bytes: usize, rows: usize) {
+        if rows > 0 {
+            self.row_bytes.store(bytes / rows, Ordering::Relaxed);
+        }
     }
 }

@@ -1,11 +1,23 @@
 //! The push routes.
 
+mod mediatype;
+mod push;
+
 use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::post;
 
 use crate::distributor::Distributor;
 
-/// `POST /loki/api/v1/push` and its old name `POST /api/prom/push`.
-pub fn router(distributor: Arc<Distributor>) -> axum::Router {
-    let _ = distributor;
-    axum::Router::new()
+/// `POST /loki/api/v1/push` and its old name `POST /api/prom/push`. Takes the tenant from
+/// [`rpc::http::Tenant`] and budget from the extensions that `rpc::http::Edge` sets.
+pub fn router(distributor: Arc<Distributor>) -> Router {
+    Router::new()
+        .route("/loki/api/v1/push", post(push::push))
+        .route("/api/prom/push", post(push::push))
+        .with_state(distributor)
 }
+
+#[cfg(test)]
+mod tests;

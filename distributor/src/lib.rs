@@ -17,14 +17,34 @@
 //! **Invariant:** after a batch has an id its rows never change (B2). A request that fails to
 //! decode stores nothing; rows that fail validation never hold back the valid rows beside them.
 
+pub mod body;
+mod collector;
+mod columns;
 pub mod config;
+mod decode;
 pub mod distributor;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod http;
+mod level;
 pub mod limits;
+mod metadata;
+pub mod metrics;
+mod part;
+mod placement;
+mod problems;
+mod rate;
+mod rejections;
+mod send;
+mod streams;
+mod tenants;
+pub mod testing;
+mod validate;
 
+pub use body::Encoding;
 pub use config::Config;
-pub use distributor::Distributor;
+pub use distributor::{Distributor, Format, Payload};
 pub use error::Error;
 pub use http::router;
 pub use limits::{Limits, PushLimits};

@@ -1,0 +1,138 @@
+//! Undoing the content encoding of a push body, within its caps.
+//!
+//! Nothing is allocated on the word of a client: a snappy length is checked against the cap, the
+//! shared budget and what the format can expand to; gzip and deflate grow step by step.
+
+mod inflate;
+mod snappy;
+
+use rpc::http::BodyError;
+use rpc::http::body::Hold;
+
+use crate::error::Error;
+
+/// How a body was compressed, after `Content-Encoding`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// As it is. `snappy` means this too: protobuf has its own snappy inside.
+    Identity,
+    /// gzip, any number of members.
+    Gzip,
+    /// Raw deflate without a zlib header (as Go's `compress/flate`).
+    Deflate,
+}
+
+impl Encoding {
+    /// Reads a `Content-Encoding` header; empty when there is none.
+    pub fn of_header(value: &str) -> Result<Encoding, Error> {
+        match value {
+            "" | "snappy" => Ok(Encoding::Identity),
+            "gzip" => Ok(Encoding::Gzip),
+            "deflate" => Ok(Encoding::Deflate),
+            other => {
+                let other = base::quote::quote(other);
+                Err(Error::new(400, format!("Content-Encoding {other} not supported")))
+            }
+        }
+    }
+}
+
+/// Bytes kept for the next body; a larger buffer is freed.
+const MAX_KEPT_BYTES: usize = 16 << 20;
+
+/// A buffer that is reused. Only `len` of its bytes count: the rest is kept initialised so that
+/// it need not be cleared for the next body.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl Buffer {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// Room for exactly `len` bytes, to be overwritten.
+    fn exactly(&mut self, len: usize) -> &mut [u8] {
+        if self.bytes.len() < len {
+            self.bytes.resize(len, 0);
+        }
+        self.len = len;
+        &mut self.bytes[..len]
+    }
+
+    /// Frees what is too large to keep.
+    pub(crate) fn trim(&mut self) {
+        self.len = 0;
+        if self.bytes.capacity() > MAX_KEPT_BYTES {
+            self.bytes = Vec::new();
+        }
+    }
+}
+
+/// Caps of one body.
+pub(crate) struct Caps<'a> {
+    /// Largest size after decompression.
+    max_bytes: usize,
+    /// Output the budget was asked for.
+    taken: usize,
+    /// The body's share of the budget; grows with what is decompressed.
+    hold: &'a mut Hold,
+}
+
+impl<'a> Caps<'a> {
+    pub(crate) fn new(max_bytes: usize, hold: &'a mut Hold) -> Caps<'a> {
+        Caps { max_bytes, taken: 0, hold }
+    }
+
+    fn check(&self, bytes: usize) -> Result<(), Error> {
+        if bytes > self.max_bytes {
+            return Err(too_large(BodyError::TooLarge { bytes, limit: self.max_bytes }));
+        }
+        Ok(())
+    }
+
+    /// Takes budget for `total` bytes of output in all.
+    fn take(&mut self, total: usize) -> Result<(), Error> {
+        self.check(total)?;
+        if total > self.taken {
+            // Rows are a second copy, held until they are appended.
+            self.hold.grow((total - self.taken).saturating_mul(2)).map_err(too_large)?;
+            self.taken = total;
+        }
+        Ok(())
+    }
+}
+
+/// A cap or the budget was hit.
+pub(crate) fn too_large(error: BodyError) -> Error {
+    Error::new(error.status(), error.to_string())
+}
+
+/// What [`decompress`] gives.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Decompressed {
+    /// What Go's reader says where the body broke off; what was read before it is in the buffer.
+    pub(crate) cut: Option<String>,
+}
+
+/// Undoes `encoding` (not [`Encoding::Identity`]) into `out`. The error is that of a cap, or of a
+/// gzip header, which Go reads before anything else.
+pub(crate) fn decompress(
+    encoding: Encoding,
+    body: &[u8],
+    caps: &mut Caps<'_>,
+    out: &mut Buffer,
+) -> Result<Decompressed, Error> {
+    match encoding {
+        Encoding::Gzip => inflate::gzip(body, caps, out),
+        Encoding::Deflate => inflate::deflate(body, caps, out),
+        Encoding::Identity => unreachable!("nothing to undo"),
+    }
+}
+
+pub(crate) use snappy::decompress as decompress_snappy;
+
+#[cfg(test)]
+mod tests;

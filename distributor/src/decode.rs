@@ -1,0 +1,131 @@
+//! Push bodies -> calls of a [`Sink`] with slices that borrow from the body.
+//!
+//! A decoder makes no struct per line: what it knows of the entry at hand lies in [`Pieces`], as
+//! positions in the body, or in the arena when an escape had to be undone. Both are reused.
+
+pub mod json;
+pub mod labels;
+pub mod legacy;
+pub mod protobuf;
+mod time;
+
+use crate::error::Error;
+
+/// Takes what a decoder finds, in the order of the body.
+pub(crate) trait Sink {
+    /// A stream begins. The error is one of the body's, and ends the decoding.
+    fn stream(&mut self, labels: RawLabels<'_>) -> Result<(), Error>;
+
+    /// About this many entries follow in the stream that began last.
+    fn expect(&mut self, entries: usize) {
+        let _ = entries;
+    }
+
+    /// An entry of the stream that began last.
+    fn entry(&mut self, entry: &Entry<'_>);
+
+    /// Forgets everything: the body is decoded again from its beginning.
+    fn restart(&mut self);
+}
+
+/// Labels as a body writes them; the bytes identify the stream for a cache.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RawLabels<'a> {
+    /// Prometheus' text, `{a="b"}`.
+    Text(&'a [u8]),
+    /// A JSON object, checked to be well-formed.
+    Json(&'a [u8]),
+}
+
+/// One entry, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry<'a> {
+    /// Nanoseconds.
+    pub(crate) ts_ns: i64,
+    pub(crate) line: &'a [u8],
+    pub(crate) metadata: Pairs<'a>,
+}
+
+/// Structured metadata of one entry, in the order of the body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pairs<'a> {
+    body: &'a [u8],
+    arena: &'a [u8],
+    spans: &'a [[Span; 2]],
+}
+
+impl<'a> Pairs<'a> {
+    pub(crate) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let (body, arena) = (self.body, self.arena);
+        self.spans.iter().map(move |[name, value]| (name.of(body, arena), value.of(body, arena)))
+    }
+}
+
+/// Bytes in the body or in the arena.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Span {
+    from: usize,
+    to: usize,
+    in_arena: bool,
+}
+
+impl Span {
+    pub(crate) fn body(from: usize, to: usize) -> Span {
+        Span { from, to, in_arena: false }
+    }
+
+    pub(crate) fn arena(from: usize, to: usize) -> Span {
+        Span { from, to, in_arena: true }
+    }
+
+    #[inline]
+    pub(crate) fn of<'a>(&self, body: &'a [u8], arena: &'a [u8]) -> &'a [u8] {
+        let bytes = if self.in_arena { arena } else { body };
+        &bytes[self.from..self.to]
+    }
+}
+
+/// The entry being read. Reused for all entries of all requests.
+#[derive(Debug, Default)]
+pub(crate) struct Pieces {
+    pub(crate) ts_ns: i64,
+    pub(crate) line: Span,
+    pub(crate) metadata: Vec<[Span; 2]>,
+    /// Bytes that are not as the body has them.
+    pub(crate) arena: Vec<u8>,
+    /// Open brackets while a value is skipped: whether each is an object.
+    pub(crate) nesting: Vec<bool>,
+}
+
+impl Pieces {
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.ts_ns = time::GO_ZERO_NS;
+        self.line = Span::default();
+        self.metadata.clear();
+        self.arena.clear();
+    }
+
+    #[inline]
+    pub(crate) fn entry<'a>(&'a self, body: &'a [u8]) -> Entry<'a> {
+        Entry {
+            ts_ns: self.ts_ns,
+            line: self.line.of(body, &self.arena),
+            metadata: Pairs { body, arena: &self.arena, spans: &self.metadata },
+        }
+    }
+
+    /// Bytes allocated.
+    pub(crate) fn capacity(&self) -> usize {
+        self.arena.capacity() + self.metadata.capacity() * size_of::<[Span; 2]>()
+    }
+}
+
+/// A body that breaks its own format.
+pub(crate) fn malformed(text: impl Into<String>) -> Error {
+    Error::new(400, text)
+}
