@@ -8,6 +8,8 @@
 
 mod class;
 
+use regex_syntax::hir::{Hir, HirKind, Look};
+
 use class::Reader;
 
 /// Deepest expression. Go allows 1,000 levels; compilers of expressions here recurse.
@@ -30,11 +32,26 @@ pub fn capture_names(pattern: &str) -> Result<Vec<String>, String> {
     Ok(Translator::run(pattern)?.names)
 }
 
-/// Whether a translatable expression, anchored on both sides, matches the empty text.
+/// Whether an expression, anchored on both sides, matches the empty text.
 pub fn matches_empty(pattern: &str) -> bool {
-    let Ok(pattern) = translate(pattern) else { return false };
-    let anchored = format!("^(?s:{pattern})$");
-    regex_automata::meta::Regex::new(&anchored).is_ok_and(|regex| regex.is_match(""))
+    let mut reader = regex_syntax::ParserBuilder::new();
+    reader.nest_limit(NEST_LIMIT).utf8(false);
+    let hir = translate(pattern).ok().and_then(|read| reader.build().parse(&read).ok());
+    hir.is_some_and(|hir| can_be_empty(&hir))
+}
+
+/// Whether `hir` matches at the only place of an empty text.
+fn can_be_empty(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Empty => true,
+        HirKind::Literal(_) | HirKind::Class(_) => false,
+        // Both ends are there, words are not.
+        HirKind::Look(look) => !matches!(look, Look::WordAscii),
+        HirKind::Repetition(repetition) => repetition.min == 0 || can_be_empty(&repetition.sub),
+        HirKind::Capture(capture) => can_be_empty(&capture.sub),
+        HirKind::Concat(parts) => parts.iter().all(can_be_empty),
+        HirKind::Alternation(parts) => parts.iter().any(can_be_empty),
+    }
 }
 
 fn fail<T>(what: &str, where_: &str) -> Result<T, String> {

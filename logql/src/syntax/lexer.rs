@@ -250,3 +250,6 @@ fn push_escape(out: &mut Vec<u8>, escape: &str) -> Option<usize> {
     }
     Some(from + digits)
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,7 @@ fn scale_by_power_of_two(value: u64, exponent: i64) -> f64 {
     let kept = (top + 1_075).clamp(0, 53);
     let drop = 63 - i64::from(value.leading_zeros()) + 1 - kept;
     if drop <= 0 {
-        return value as f64 * 2f64.powi(exponent as i32);
+        return shift(value as f64, exponent);
     }
     if drop > 64 {
         return 0.0;
@@ -82,13 +82,17 @@ fn scale_by_power_of_two(value: u64, exponent: i64) -> f64 {
     let (whole, rest) = (wide >> drop, wide & ((1 << drop) - 1));
     let half = 1u128 << (drop - 1);
     let rounded = whole + u128::from(rest > half || (rest == half && whole & 1 == 1));
-    let mut scaled = rounded as f64;
-    let mut left = exponent + drop;
-    while left < -1_000 {
-        scaled *= 2f64.powi(-1_000);
-        left += 1_000;
+    shift(rounded as f64, exponent + drop)
+}
+
+/// `value * 2^exponent` for a result that is a double: in steps whose factors are doubles too.
+fn shift(mut value: f64, mut exponent: i64) -> f64 {
+    while exponent != 0 {
+        let step = exponent.clamp(-1_000, 1_000);
+        value *= 2f64.powi(step as i32);
+        exponent -= step;
     }
-    scaled * 2f64.powi(left as i32)
+    value
 }
 
 /// Reads a byte size: `5KB` (1000), `5KiB` (1024), `5M`, `1,024B`. What follows the number may
@@ -157,3 +161,6 @@ pub fn general(value: f64) -> String {
     };
     format!("{mantissa}e{sign}{digits:0>2}")
 }
+
+#[cfg(test)]
+mod tests;

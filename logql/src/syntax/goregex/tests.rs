@@ -98,8 +98,22 @@ fn every_group_name_is_listed() {
 
 #[test]
 fn empty_text_is_matched_by_what_can_be_empty() {
-    for (pattern, matches) in [(".*", true), ("", true), ("a|", true), (".+", false), ("a", false)]
-    {
+    for (pattern, matches) in [
+        (".*", true),
+        ("", true),
+        ("a|", true),
+        (r"^\B$|x", true),
+        ("(a?b{0})*(?:|c)", true),
+        (r"\z\A(?m)^$", true),
+        (".+", false),
+        ("a", false),
+        (r"\b", false),
+        ("a{2,}b*", false),
+        ("(", false),
+    ] {
+        let anchored = translate(pattern).map(|read| format!("^(?s:{read})$"));
+        let engine = anchored.ok().and_then(|read| regex_automata::meta::Regex::new(&read).ok());
+        assert_eq!(engine.is_some_and(|regex| regex.is_match("")), matches, "{pattern}");
         assert_eq!(matches_empty(pattern), matches, "{pattern}");
     }
 }
