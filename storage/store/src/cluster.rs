@@ -60,7 +60,7 @@ impl Cluster {
         }
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let cluster_id = self.id.to_string();
         let first_voters: Vec<String> = self.first_voters.iter().map(StoreId::to_string).collect();
         let crc32c = checksum(&cluster_id, &first_voters);

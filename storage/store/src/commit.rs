@@ -36,12 +36,6 @@ pub enum Outcome {
     Ended(EndReason),
 }
 
-/// Whose object stands at a number.
-enum Standing {
-    Ours,
-    Another,
-}
-
 impl CatalogHandle {
     /// Puts `draft` at the head of the log. Its parts must be uploaded.
     ///
@@ -80,15 +74,18 @@ impl CatalogHandle {
             }
             let commit = draft.at_number(number, self.inner.deps.committer);
             match self.put_at(&commit).await? {
-                Standing::Ours if self.is_below_floor(number).await? => {
+                Created::Now if self.is_below_floor(number).await? => {
                     // The number was used and cleaned long ago: the commit never happened.
                     self.start_over().await?;
                 }
-                Standing::Ours => {
+                Created::Now => {
                     self.apply_own(&commit).await;
                     return Ok(Outcome::Committed(number));
                 }
-                Standing::Another => {
+                // Another commit to compare, or an earlier try of ours whose answer was lost: the
+                // next compare knows its nonce then. Or it was cleaned in between: then the floor
+                // is found.
+                Created::Exists => {
                     metrics::counter!(COLLISIONS).increment(1);
                     self.follow().await?;
                 }
@@ -106,29 +103,18 @@ impl CatalogHandle {
         catalog::step(catalog, draft)
     }
 
-    /// Makes the object at the commit's number exist, and says whose it is.
-    async fn put_at(&self, commit: &Commit) -> Result<Standing, Error> {
+    /// Makes an object exist at the commit's number. A lost answer is followed by the same PUT.
+    async fn put_at(&self, commit: &Commit) -> Result<Created, Error> {
         let path = paths::commit(commit.number);
         let bytes = Bytes::from(commit.encode());
         let mut attempt = 1;
-        let created = loop {
+        loop {
             match self.bucket().create(&path, bytes.clone()).await {
-                Ok(created) => break created,
+                Ok(created) => return Ok(created),
                 Err(error) if attempt == PUT_ATTEMPTS => return Err(error),
                 Err(error) => tracing::warn!(%error, attempt, "put the same commit again"),
             }
             attempt += 1;
-        };
-        if created == Created::Now {
-            return Ok(Standing::Ours);
-        }
-        // Perhaps an earlier try of ours whose answer was lost.
-        match self.read_commit(commit.number).await? {
-            crate::follow::Found::Commit(found) if found.nonce == commit.nonce => {
-                Ok(Standing::Ours)
-            }
-            // Not found: cleaned in between; following finds the floor.
-            _ => Ok(Standing::Another),
         }
     }
 

@@ -27,6 +27,8 @@ mod commit;
 pub mod config;
 pub mod error;
 mod follow;
+#[doc(hidden)]
+pub mod fuzz;
 mod handle;
 pub mod metrics;
 pub mod read;

@@ -183,6 +183,58 @@ async fn a_new_process_starts_from_a_checkpoint_and_the_log_after_it() {
     assert_eq!(flush(&reader, 11).await, 11);
 }
 
+/// Checkpoints at the head, raises the floor to it and deletes the log.
+async fn clean(writer: &CatalogHandle) -> u64 {
+    let version = writer.checkpoint().await.unwrap().unwrap();
+    let floor = catalog::Floor(version).encode();
+    writer.bucket().put(paths::FLOOR, vec![floor.into()]).await.unwrap();
+    for number in 1..=version {
+        writer.bucket().delete(&paths::commit(number)).await.unwrap();
+    }
+    version
+}
+
+#[tokio::test]
+async fn a_reader_that_the_cleaner_overtook_starts_over_and_does_not_think_it_is_at_the_head() {
+    let bucket = Bucket::open(&BucketConfig::InMemory, Arc::new(ManualClock::default())).unwrap();
+    let (writer, reader) = (open(&bucket, 1).await, open(&bucket, 2).await);
+    let heard = Arc::new(Heard::default());
+    reader.observe(heard.clone()).await;
+    for n in 1..=5 {
+        flush(&writer, n).await;
+    }
+    clean(&writer).await;
+    assert_eq!(part_ids(&reader.follow().await.unwrap()), [1, 2, 3, 4, 5]);
+    flush(&writer, 6).await;
+    assert_eq!(reader.follow().await.unwrap().version(), 6);
+    assert_eq!(heard.take(), ["start at 0", "start at 5", "commit 6 of 1 ids"]);
+}
+
+#[tokio::test]
+async fn a_commit_that_came_back_below_the_floor_is_never_told_to_anybody() {
+    let bucket = Bucket::open(&BucketConfig::InMemory, Arc::new(ManualClock::default())).unwrap();
+    let (writer, reader) = (open(&bucket, 1).await, open(&bucket, 2).await);
+    let stalled = open(&bucket, 3).await;
+    let heard = Arc::new(Heard::default());
+    reader.observe(heard.clone()).await;
+    for n in 1..=3 {
+        flush(&writer, n).await;
+    }
+    clean(&writer).await;
+    // A writer that stalled since before commit 1 creates the number anew.
+    let mut draft = stalled.draft();
+    draft.claims.insert(&batch(9));
+    let commit = draft.at_number(1, StoreId(Ulid(3)));
+    bucket.create(&paths::commit(1), commit.encode().into()).await.unwrap();
+    reader.follow().await.unwrap();
+    assert_eq!(heard.take(), ["start at 0", "start at 3"]);
+    assert_eq!(reader.claim_state(&batch(9)), ClaimState::Free);
+    // The writer itself finds out, and commits at the true head.
+    assert_eq!(stalled.commit(&draft).await.unwrap(), Outcome::Committed(4));
+    reader.follow().await.unwrap();
+    assert_eq!(reader.claim_state(&batch(9)), ClaimState::Claimed);
+}
+
 #[tokio::test]
 async fn only_changed_days_are_written_again() {
     let store = FaultyStore::new();
