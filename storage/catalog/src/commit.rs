@@ -58,6 +58,8 @@ pub struct NewPredicate {
     pub end: UnixNanos,
     /// When the request came.
     pub created: UnixNanos,
+    /// Fields that a later version appended, kept verbatim.
+    pub rest: Vec<u8>,
 }
 
 impl Commit {
@@ -133,6 +135,7 @@ impl NewPredicate {
         body.i64(self.start.0);
         body.i64(self.end.0);
         body.i64(self.created.0);
+        body.raw(&self.rest);
         out.bytes(&body.finish());
     }
 
@@ -145,6 +148,7 @@ impl NewPredicate {
             start: UnixNanos(body.i64("start")?),
             end: UnixNanos(body.i64("end")?),
             created: UnixNanos(body.i64("created")?),
+            rest: body.remaining().to_vec(),
         })
     }
 }

@@ -49,6 +49,7 @@ fn predicate() -> NewPredicate {
         start: UnixNanos(-5),
         end: UnixNanos(1_700_000_000_000_000_000),
         created: UnixNanos(1_700_000_000_000_000_001),
+        rest: Vec::new(),
     }
 }
 

@@ -140,6 +140,7 @@ impl World {
                 start: UnixNanos(0),
                 end: UnixNanos(i64::from(pick)),
                 created: UnixNanos(9),
+                rest: vec![pick],
             }),
         }
         self.committers[who].drafts.push(draft);
