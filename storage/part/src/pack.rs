@@ -102,7 +102,7 @@ impl<'a> Unpack<'a> {
         for (index, value) in self.values[..count].iter_mut().enumerate() {
             let bit = index * width;
             let mut word = eight(&self.bytes, bit / 8) >> (bit % 8);
-            if bit % 8 != 0 {
+            if !bit.is_multiple_of(8) {
                 word |= u64::from(self.bytes[bit / 8 + 8]) << (64 - bit % 8);
             }
             *value = low.wrapping_add(word & mask);

@@ -23,11 +23,11 @@ impl Footer {
                 while pages[page].end <= from {
                     page += 1;
                 }
-                for at in page..pages.len() {
-                    if inside(pages[at].min_ns, pages[at].max_ns) {
+                for (at, entry) in pages.iter().enumerate().skip(page) {
+                    if inside(entry.min_ns, entry.max_ns) {
                         found |= 1 << at;
                     }
-                    if pages[at].end >= run.end {
+                    if entry.end >= run.end {
                         break;
                     }
                 }

@@ -43,66 +43,93 @@ pub(crate) struct Longest {
     pub(crate) hyphened: u16,
 }
 
-fn in_run(byte: u8) -> bool {
-    RUN[usize::from(byte)]
-}
+/// What a byte may be in a run; 0 ends it.
+const LETTER: u8 = 1;
+const DIGIT: u8 = 2;
+const HYPHEN: u8 = 4;
 
-static RUN: [bool; 256] = {
-    let mut run = [false; 256];
+static CLASS: [u8; 256] = {
+    let mut class = [0; 256];
     let mut byte = 0;
     while byte < 256 {
-        run[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'-';
+        class[byte] = match byte as u8 {
+            b'0'..=b'9' => DIGIT,
+            b'-' => HYPHEN,
+            letter if letter.is_ascii_alphabetic() => LETTER,
+            _ => 0,
+        };
         byte += 1;
     }
-    run
+    class
 };
 
-/// Calls `found(run)` for every maximal run of alphanumerics and hyphens of at least twelve bytes.
-fn long_runs(line: &[u8], mut found: impl FnMut(usize, usize)) {
+fn class(byte: u8) -> u8 {
+    CLASS[usize::from(byte)]
+}
+
+/// A run that can be an entry: at least twelve bytes, with a digit.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    from: usize,
+    to: usize,
+    /// An H run, otherwise an A run.
+    hyphened: bool,
+}
+
+/// Calls `found` for every entry of `line`, however long.
+#[inline]
+fn entries(line: &[u8], mut found: impl FnMut(Run)) {
     let mut start = 0;
     // A long run that begins at or after `start` covers the byte eleven further on, or begins
     // after it: most bytes are never looked at.
     while start + MIN_RUN <= line.len() {
         let probe = start + MIN_RUN - 1;
-        if !in_run(line[probe]) {
+        let mut classes = class(line[probe]);
+        if classes == 0 {
             start = probe + 1;
             continue;
         }
-        let before = line[start..probe].iter().rposition(|&byte| !in_run(byte));
-        let from = before.map_or(start, |at| start + at + 1);
-        let after = line[probe..].iter().position(|&byte| !in_run(byte));
-        let to = after.map_or(line.len(), |at| probe + at);
-        if to - from >= MIN_RUN {
-            found(from, to);
+        let (mut from, mut to) = (probe, probe + 1);
+        while from > start && class(line[from - 1]) != 0 {
+            from -= 1;
+            classes |= class(line[from]);
+        }
+        while to < line.len() && class(line[to]) != 0 {
+            classes |= class(line[to]);
+            to += 1;
         }
         start = to + 1;
+        if to - from < MIN_RUN || classes & DIGIT == 0 {
+            continue;
+        }
+        let hyphened = classes & HYPHEN != 0;
+        found(Run { from, to, hyphened });
+        if hyphened {
+            plain_entries(line, from, to, &mut found);
+        }
     }
 }
 
-fn has_digit(run: &[u8]) -> bool {
-    run.iter().any(u8::is_ascii_digit)
-}
-
-/// The A runs inside an H run, or the run itself.
-fn plain_runs(run: &[u8], offset: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
-    let mut at = 0;
-    run.split(|&byte| byte == b'-').filter_map(move |piece| {
-        let from = at;
+/// The A runs inside an H run.
+fn plain_entries(line: &[u8], from: usize, to: usize, found: &mut impl FnMut(Run)) {
+    let mut at = from;
+    for piece in line[from..to].split(|&byte| byte == b'-') {
+        if piece.len() >= MIN_RUN && piece.iter().any(u8::is_ascii_digit) {
+            found(Run { from: at, to: at + piece.len(), hyphened: false });
+        }
         at += piece.len() + 1;
-        (piece.len() >= MIN_RUN).then_some((offset + from, offset + from + piece.len()))
-    })
+    }
 }
 
-fn hash_run(run: &[u8]) -> u64 {
-    let mut lower = [0u8; MAX_RUN];
-    let lower = &mut lower[..run.len()];
-    lower.copy_from_slice(run);
+fn hash_run(run: &[u8], lower: &mut Vec<u8>) -> u64 {
+    lower.clear();
+    lower.extend_from_slice(run);
     lower.make_ascii_lowercase();
     hash64(lower)
 }
 
 fn block_of(hash: u64, blocks: u32) -> u32 {
-    ((hash >> 32) * u64::from(blocks) >> 32) as u32
+    (((hash >> 32) * u64::from(blocks)) >> 32) as u32
 }
 
 fn bit_of(hash: u64, word: usize) -> u32 {
@@ -117,6 +144,8 @@ pub(crate) struct Builder {
     /// End of each page in `hashes`.
     ends: Vec<usize>,
     longest: Vec<Longest>,
+    /// The lower-cased run that is being hashed.
+    lower: Vec<u8>,
 }
 
 impl Builder {
@@ -124,8 +153,17 @@ impl Builder {
     pub(crate) fn page(&mut self, lines: base::StrView<'_>) {
         let from = self.hashes.len();
         let mut longest = Longest::default();
+        let (hashes, lower) = (&mut self.hashes, &mut self.lower);
         for index in 0..lines.len() {
-            self.line(lines.get(index), &mut longest);
+            let line = lines.get(index);
+            entries(line, |run| {
+                let length = run.to - run.from;
+                let longest = if run.hyphened { &mut longest.hyphened } else { &mut longest.plain };
+                *longest = (*longest).max(length.min(u16::MAX.into()) as u16);
+                if length <= MAX_RUN {
+                    hashes.push(hash_run(&line[run.from..run.to], lower));
+                }
+            });
         }
         let page = &mut self.hashes[from..];
         page.sort_unstable();
@@ -139,30 +177,6 @@ impl Builder {
         self.hashes.truncate(kept);
         self.ends.push(kept);
         self.longest.push(longest);
-    }
-
-    fn line(&mut self, line: &[u8], longest: &mut Longest) {
-        long_runs(line, |from, to| {
-            let run = &line[from..to];
-            if !has_digit(run) {
-                return;
-            }
-            if run.contains(&b'-') {
-                longest.hyphened = longest.hyphened.max(run.len().min(u16::MAX.into()) as u16);
-                if run.len() <= MAX_RUN {
-                    self.hashes.push(hash_run(run));
-                }
-            }
-            for (from, to) in plain_runs(run, from) {
-                let run = &line[from..to];
-                if has_digit(run) {
-                    longest.plain = longest.plain.max(run.len().min(u16::MAX.into()) as u16);
-                    if run.len() <= MAX_RUN {
-                        self.hashes.push(hash_run(run));
-                    }
-                }
-            }
-        });
     }
 
     /// Appends the filters to `out` and starts over. `line_bytes` of the row group bound their
@@ -274,19 +288,12 @@ pub(crate) fn probes(needle: &Needle<'_>, out: &mut Vec<Probe>) {
     let bounded = |from: usize, to: usize| {
         from > 0 && to < bytes.len() && bytes[from - 1].is_ascii() && bytes[to].is_ascii()
     };
-    let usable = |run: &[u8]| has_digit(run) && run.len() <= MAX_RUN;
-    long_runs(bytes, |from, to| {
-        let run = &bytes[from..to];
-        if run.contains(&b'-') && usable(run) {
-            let (hash, length) = (hash_run(run), run.len());
-            out.push(Probe { hash, length, bounded: bounded(from, to), hyphened: true });
-        }
-        for (from, to) in plain_runs(run, from) {
-            let run = &bytes[from..to];
-            if usable(run) {
-                let (hash, length) = (hash_run(run), run.len());
-                out.push(Probe { hash, length, bounded: bounded(from, to), hyphened: false });
-            }
+    let mut lower = Vec::new();
+    entries(bytes, |Run { from, to, hyphened }| {
+        let length = to - from;
+        if length <= MAX_RUN {
+            let hash = hash_run(&bytes[from..to], &mut lower);
+            out.push(Probe { hash, length, bounded: bounded(from, to), hyphened });
         }
     });
 }

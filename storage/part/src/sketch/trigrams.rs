@@ -44,10 +44,14 @@ impl Builder {
 
     /// Adds the lines of page `page`, joined. A trigram across two lines is a false positive only.
     pub(crate) fn page(&mut self, page: usize, lines: &[u8]) {
-        let mut code = CODES - 1;
+        let seen = &mut *self.seen;
+        // The pair before and the letter before it, so that no step waits for the sum of all.
+        let (mut pair, mut last) = (usize::from(OTHER) << 5 | usize::from(OTHER), OTHER);
         for &byte in lines {
-            code = (code << 5 | usize::from(CLASS[usize::from(byte)])) & (CODES - 1);
-            self.seen[code] = 1;
+            let letter = CLASS[usize::from(byte)];
+            seen[(pair << 5 | usize::from(letter)) & (CODES - 1)] = 1;
+            pair = usize::from(last) << 5 | usize::from(letter);
+            last = letter;
         }
         let bit = 1u64 << page;
         for (index, word) in self.seen.chunks_exact_mut(8).enumerate() {

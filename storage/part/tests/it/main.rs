@@ -1,4 +1,5 @@
 //! The part crate from outside.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 extern crate runelog_part as part;
 
