@@ -99,6 +99,7 @@ pub struct SelectRequest {
 
 /// Answer to [`SelectRequest`].
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // one per query and ingester, moved a few times
 pub enum SelectAnswer {
     /// V is below the commit up to which this ingester dropped rows: read the catalog, ask again.
     Behind {

@@ -60,6 +60,9 @@ impl Command {
             let (name, value) = match flag.split_once('=') {
                 Some((name, value)) => (name, value.to_owned()),
                 None if SWITCHES.contains(&flag) => (flag, "true".to_owned()),
+                None if !is_known(flag) => {
+                    return Err(format!("flag provided but not defined: -{flag}"));
+                }
                 None => match args.next() {
                     Some(value) => (flag, value),
                     None => return Err(format!("flag needs an argument: -{flag}")),
@@ -84,6 +87,10 @@ impl Command {
         }
         Ok(if verify { Command::Verify(source) } else { Command::Run(source) })
     }
+}
+
+fn is_known(flag: &str) -> bool {
+    flag == "config.file" || KEYS.iter().any(|(name, _, _)| *name == flag)
 }
 
 /// `-config.file` may be a comma list: the first file that exists counts.
@@ -144,7 +151,10 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        assert!(parse("-nosuch=1").unwrap_err().contains("-nosuch"));
+        for line in ["-nosuch=1", "-nosuch"] {
+            let error = parse(line).unwrap_err();
+            assert_eq!(error, "flag provided but not defined: -nosuch");
+        }
         assert!(parse("-config.file").unwrap_err().contains("needs an argument"));
         assert!(parse("serve").unwrap_err().contains("serve"));
         assert!(parse("-verify-config=maybe").unwrap_err().contains("maybe"));

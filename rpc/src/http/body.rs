@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ::metrics::{Gauge, counter, gauge};
 use axum::body::Body;
 use base::ErrorKind;
 use bytes::{Bytes, BytesMut};
@@ -11,16 +12,23 @@ use http::request::Parts;
 use http_body_util::BodyExt;
 
 use super::error::HttpError;
+use super::metrics;
 
 /// Bytes that all bodies in flight, and what is decompressed from them, may hold together (P6).
 /// Cheap to clone; a request extension set by [`super::Edge::wrap`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Budget(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     limit: usize,
     held: AtomicUsize,
+    gauge: Gauge,
+}
+
+impl std::fmt::Debug for Budget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Budget({} of {})", self.held(), self.0.limit)
+    }
 }
 
 /// A share of a [`Budget`]; given back when dropped.
@@ -86,9 +94,11 @@ impl BodyError {
 }
 
 impl Budget {
-    /// A budget of `limit` bytes.
+    /// A budget of `limit` bytes. Make it after the metrics recorder was installed.
     pub fn new(limit: usize) -> Budget {
-        Budget(Arc::new(Inner { limit, held: AtomicUsize::new(0) }))
+        gauge!(metrics::BODY_LIMIT_BYTES).set(limit as f64);
+        let gauge = gauge!(metrics::BODY_BYTES);
+        Budget(Arc::new(Inner { limit, held: AtomicUsize::new(0), gauge }))
     }
 
     /// Bytes in use now.
@@ -114,17 +124,18 @@ impl Hold {
     pub fn grow(&mut self, more: usize) -> Result<(), BodyError> {
         let total = self.bytes.saturating_add(more);
         if let Some(budget) = &self.budget {
-            let Inner { limit, held } = &*budget.0;
+            let Inner { limit, held, gauge } = &*budget.0;
             let limit = *limit;
             if total > limit {
-                return Err(BodyError::TooLarge { bytes: total, limit });
+                return Err(refused(BodyError::TooLarge { bytes: total, limit }));
             }
             let taken = held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
                 held.checked_add(more).filter(|&after| after <= limit)
             });
             if let Err(held) = taken {
-                return Err(BodyError::Busy { held, limit });
+                return Err(refused(BodyError::Busy { held, limit }));
             }
+            gauge.increment(more as f64);
         }
         self.bytes = total;
         Ok(())
@@ -135,8 +146,20 @@ impl Drop for Hold {
     fn drop(&mut self) {
         if let Some(budget) = &self.budget {
             budget.0.held.fetch_sub(self.bytes, Ordering::Relaxed);
+            budget.0.gauge.decrement(self.bytes as f64);
         }
     }
+}
+
+/// Counts an error on its way out.
+fn refused(error: BodyError) -> BodyError {
+    let reason = match &error {
+        BodyError::TooLarge { .. } => "too_large",
+        BodyError::Busy { .. } => "busy",
+        BodyError::Read(_) => "read",
+    };
+    counter!(metrics::BODIES_REFUSED, "reason" => reason).increment(1);
+    error
 }
 
 /// A body that was read, with the budget it occupies. Keep `hold` as long as `bytes` (or grow it
@@ -159,7 +182,7 @@ pub async fn collect(parts: &Parts, body: Body, cap: usize) -> Result<Collected,
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok())
         .unwrap_or(0);
     if announced > cap {
-        return Err(BodyError::TooLarge { bytes: announced, limit: cap });
+        return Err(refused(BodyError::TooLarge { bytes: announced, limit: cap }));
     }
     let mut hold = match parts.extensions.get::<Budget>() {
         Some(budget) => budget.hold(announced)?,
@@ -175,7 +198,7 @@ pub async fn collect(parts: &Parts, body: Body, cap: usize) -> Result<Collected,
         let Ok(data) = frame.into_data() else { continue };
         read += data.len();
         if read > cap {
-            return Err(BodyError::TooLarge { bytes: read, limit: cap });
+            return Err(refused(BodyError::TooLarge { bytes: read, limit: cap }));
         }
         if read > reserved {
             hold.grow(read - reserved)?;

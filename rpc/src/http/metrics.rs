@@ -10,6 +10,12 @@ pub const REQUEST_BYTES: &str = "loki_request_message_bytes";
 pub const RESPONSE_BYTES: &str = "loki_response_message_bytes";
 /// Counter: panics that became a 500.
 pub const PANICS: &str = "loki_panic_total";
+/// Gauge: bytes that request bodies and what is decompressed from them hold.
+pub const BODY_BYTES: &str = "runelog_http_body_bytes";
+/// Gauge: the most they may hold.
+pub const BODY_LIMIT_BYTES: &str = "runelog_http_body_limit_bytes";
+/// Counter {reason = too_large | busy}: bodies that were not taken.
+pub const BODIES_REFUSED: &str = "runelog_http_bodies_refused_total";
 
 /// Buckets of [`REQUEST_DURATION`].
 pub const DURATION_BUCKETS: [f64; 14] =

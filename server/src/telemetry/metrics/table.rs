@@ -1,6 +1,7 @@
 //! Every metric of the process: name, kind, help, buckets. Names are Loki's where its dashboards
 //! or alerts use them and the thing exists here (a chunk is a sealed unit).
 
+use distributor::metrics as push;
 use ingester::metrics as hold;
 use querier::metrics as query;
 use rpc::http::metrics as http;
@@ -51,6 +52,7 @@ const CHUNK_AGE: [f64; 10] =
 const CHUNK_HOURS: [f64; 8] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
 const RATIOS: [f64; 10] = [0.75, 2.75, 4.75, 6.75, 8.75, 10.75, 12.75, 14.75, 16.75, 18.75];
 const PAGES: [f64; 7] = [1.0, 4.0, 16.0, 64.0, 128.0, 256.0, 512.0];
+const LINE_BYTES: [f64; 8] = [16.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 65536.0];
 /// A megabyte to eight gigabytes per second.
 const BYTES_PER_SECOND: [f64; 8] = [1e6, 1e7, 5e7, 1e8, 5e8, 1e9, 2e9, 8e9];
 
@@ -65,7 +67,28 @@ pub const TABLE: &[Metric] = &[
     gauge(http::INFLIGHT_REQUESTS, "Requests being served."),
     histogram(http::REQUEST_BYTES, &http::BYTES_BUCKETS, "Size of request bodies."),
     histogram(http::RESPONSE_BYTES, &http::BYTES_BUCKETS, "Size of response bodies."),
+    gauge(http::BODY_BYTES, "Bytes held by request bodies and what is decompressed from them."),
+    gauge(http::BODY_LIMIT_BYTES, "Most bytes request bodies may hold."),
+    counter(http::BODIES_REFUSED, "Request bodies that were not taken, by reason."),
     counter(http::PANICS, "Panics of handlers that were answered with 500."),
+    counter(
+        push::BYTES_RECEIVED,
+        "Bytes of lines and structured metadata received, before validation.",
+    ),
+    counter(push::LINES_RECEIVED, "Lines received, before validation."),
+    counter(
+        push::METADATA_BYTES_RECEIVED,
+        "Bytes of structured metadata received, before validation.",
+    ),
+    counter(push::PUSHES, "Pushes."),
+    counter(push::DISCARDED_SAMPLES, "Lines refused, by reason."),
+    counter(push::DISCARDED_BYTES, "Bytes of refused lines, by reason."),
+    counter(push::MUTATED_SAMPLES, "Lines that were cut."),
+    counter(push::MUTATED_BYTES, "Bytes cut off lines."),
+    counter(push::INGESTER_APPENDS, "Append calls to an ingester."),
+    counter(push::INGESTER_APPEND_FAILURES, "Append calls to an ingester that failed."),
+    gauge(push::REPLICATION_FACTOR, "Members that hold each row."),
+    histogram(push::BYTES_PER_LINE, &LINE_BYTES, "Mean bytes per line of each push."),
     counter(wal::FSYNCS, "fdatasync calls that made appends durable."),
     counter(wal::DEAD_SEGMENTS, "Failed fdatasync calls and writes: each ends a segment."),
     gauge(wal::SIZE_BYTES, "Bytes of all segments on the disk."),
