@@ -66,6 +66,13 @@ struct Scratch {
     collector: Collector,
 }
 
+/// A push before the first call of an ingester.
+struct Prepared {
+    accepted: Option<Accepted>,
+    /// The answer, if the ingester has no other.
+    outcome: Result<(), Error>,
+}
+
 /// Valid rows of a push, ready for the owner.
 pub(crate) struct Accepted {
     pub(crate) streams: Vec<Labels>,
@@ -113,43 +120,43 @@ impl Distributor {
     /// Stores the entries of `payload`. `Ok` means that every one is durable; an error may still
     /// have stored the valid entries beside those it names.
     pub async fn push(self: &Arc<Self>, tenant: &TenantId, payload: Payload) -> Result<(), Error> {
-        let tenant = self.tenants.get(tenant);
-        tenant.metrics.push(payload.format, payload.encoding);
-        let Payload { format, encoding, body, mut hold } = payload;
-        // The hold lives until the rows are appended.
-        let (prepared, hold) = if body.len() <= INLINE_BYTES {
-            (self.prepare(&tenant, format, encoding, &body, &mut hold), hold)
-        } else {
-            let (this, tenant) = (self.clone(), tenant.clone());
-            let work = move || {
-                let prepared = this.prepare(&tenant, format, encoding, &body, &mut hold);
-                (prepared, hold)
-            };
-            let worked = base::task::blocking("decode push", work).await;
-            worked.map_err(|error| Error::new(500, format!("decoding the push failed: {error}")))?
-        };
-        let (accepted, outcome) = prepared?;
-        if let Some(accepted) = accepted {
-            self.send(&tenant, accepted).await?;
+        if payload.body.len() <= INLINE_BYTES {
+            return self.push_here(tenant, payload).await;
         }
-        drop(hold);
-        outcome
+        let (this, id) = (self.clone(), tenant.clone());
+        let work = move || {
+            let mut payload = payload;
+            let tenant = this.tenants.get(&id);
+            (this.prepare(&tenant, &mut payload), tenant, payload.hold)
+        };
+        let worked = base::task::blocking("decode push", work).await;
+        let (prepared, tenant, hold) = worked
+            .map_err(|error| Error::new(500, format!("decoding the push failed: {error}")))?;
+        self.finish(&tenant, prepared?, hold).await
     }
 
-    /// Everything up to the first call of an ingester. Also gives the answer that stands if the
-    /// ingester has no other.
-    #[allow(clippy::type_complexity)]
-    fn prepare(
-        &self,
-        tenant: &Arc<Tenant>,
-        format: Format,
-        encoding: Encoding,
-        body: &[u8],
-        hold: &mut Hold,
-    ) -> Result<(Option<Accepted>, Result<(), Error>), Error> {
+    /// As [`Distributor::push`], decoding in the calling task whatever the size.
+    pub async fn push_here(&self, tenant: &TenantId, mut payload: Payload) -> Result<(), Error> {
+        let tenant = self.tenants.get(tenant);
+        let prepared = self.prepare(&tenant, &mut payload)?;
+        self.finish(&tenant, prepared, payload.hold).await
+    }
+
+    /// Sends the rows. The hold lives until they are appended.
+    async fn finish(&self, tenant: &Tenant, prepared: Prepared, hold: Hold) -> Result<(), Error> {
+        if let Some(accepted) = prepared.accepted {
+            self.send(tenant, accepted).await?;
+        }
+        drop(hold);
+        prepared.outcome
+    }
+
+    /// Everything up to the first call of an ingester.
+    fn prepare(&self, tenant: &Arc<Tenant>, payload: &mut Payload) -> Result<Prepared, Error> {
+        tenant.metrics.push(payload.format, payload.encoding);
         let mut scratch = self.idle_scratch(tenant);
         let result = self
-            .decode(tenant, format, encoding, body, hold, &mut scratch)
+            .decode(tenant, payload, &mut scratch)
             .and_then(|streams| self.judge(tenant, streams, &mut scratch.collector));
         scratch.collector.reset();
         self.keep(scratch);
@@ -184,12 +191,11 @@ impl Distributor {
     fn decode(
         &self,
         tenant: &Arc<Tenant>,
-        format: Format,
-        encoding: Encoding,
-        body: &[u8],
-        hold: &mut Hold,
+        payload: &mut Payload,
         scratch: &mut Scratch,
     ) -> Result<usize, Error> {
+        let Payload { format, encoding, body, hold } = payload;
+        let (format, encoding, body) = (*format, *encoding, &body[..]);
         let max_bytes = usize::try_from(self.config.max_decompressed_size.0).unwrap_or(usize::MAX);
         let Scratch { pieces, decoded, message, collector } = scratch;
         let mut cut = None;
@@ -224,13 +230,12 @@ impl Distributor {
     }
 
     /// What the limits say of the push as a whole.
-    #[allow(clippy::type_complexity)]
     fn judge(
         &self,
         tenant: &Tenant,
         streams: usize,
         collector: &mut Collector,
-    ) -> Result<(Option<Accepted>, Result<(), Error>), Error> {
+    ) -> Result<Prepared, Error> {
         if let Some(error) = collector.fatal(streams) {
             return Err(error);
         }
@@ -243,7 +248,7 @@ impl Distributor {
         };
         let lines = collector.ts_ns.len();
         if lines == 0 {
-            return Ok((None, outcome));
+            return Ok(Prepared { accepted: None, outcome });
         }
         let (limits, bytes) = (&tenant.limits, collector.valid_bytes);
         let (rate, burst) = (limits.ingestion_rate_bytes, limits.ingestion_burst_bytes);
@@ -259,7 +264,7 @@ impl Distributor {
             );
             return Err(Error::new(429, text));
         }
-        Ok((Some(take(collector)), outcome))
+        Ok(Prepared { accepted: Some(take(collector)), outcome })
     }
 }
 
