@@ -110,4 +110,6 @@ impl From<Error> for EdgeError {
 }
 
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 mod tests;

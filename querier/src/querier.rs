@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Clock, TenantId};
+use base::{Clock, TenantId, task};
 use futures::future::try_join_all;
 use logql::engine::Answer;
 use logql::plan::{Direction, Plan, QueryError};
@@ -47,7 +47,7 @@ pub struct Planned {
     /// Whose rows.
     pub tenant: TenantId,
     /// What to evaluate.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// The end of time a log query starts from.
     pub direction: Direction,
 }
@@ -117,7 +117,10 @@ impl Querier {
             warnings.extend(of_leaf);
             partials.push(partial);
         }
-        let answer = planned.plan.finish(partials)?;
+        let plan = planned.plan.clone();
+        let job = task::blocking("querier.finish", move || plan.finish(partials));
+        let died = |died| Error::Internal(format!("an answer died: {died}"));
+        let answer = job.await.map_err(died)??;
         stats.entries_returned = entries(&answer);
         warnings.sort_unstable();
         warnings.dedup();

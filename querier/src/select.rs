@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base::shutdown::Shutdown;
-use base::{ErrorKind, TenantId, UnixNanos};
+use base::{ErrorKind, TenantId, UnixNanos, task};
 use futures::future::try_join_all;
 use logql::engine::Partial;
 use logql::engine::overlap::{Overlaps, StreamRange};
@@ -98,15 +98,16 @@ impl Querier {
             Ok(asked) => asked,
             Err(again) => return Ok(Err(again)),
         };
-        let mut merged = leaf.leaf.empty();
+        let mut partials = Vec::with_capacity(asked.answers.len());
         let ingester = &mut stats.ingester;
         ingester.reached = ingester.reached.max(asked.answers.len() as u64);
         ingester.calls += asked.calls;
         stats::add(&mut ingester.read, &asked.read);
         for answer in asked.answers {
             ingester.streams += answer.ranges.len() as u64;
-            merged.merge(answer.partial)?;
+            partials.push(answer.partial);
         }
+        let mut merged = leaf.leaf.empty();
         let mut bound = None;
         for batch in batches.iter() {
             if batches.is_beyond(batch, bound) {
@@ -119,11 +120,10 @@ impl Querier {
             };
             bound = scanned.bound;
             stats.parts.take_in(&scanned.stats);
-            for partial in scanned.partials {
-                merged.merge(partial)?;
-            }
+            partials.extend(scanned.partials);
+            merged = merge(merged, std::mem::take(&mut partials)).await?;
         }
-        Ok(Ok(merged))
+        Ok(Ok(merge(merged, partials).await?))
     }
 
     /// What the parts cover, for metric queries: an overlap may be between any two of them. Parts
@@ -229,6 +229,21 @@ struct Asked {
     overlaps: Arc<Overlaps>,
     calls: u64,
     read: ReadStats,
+}
+
+/// Merges off the threads that serve connections: a partial may hold millions of samples.
+async fn merge(merged: Partial, partials: Vec<Partial>) -> Result<Partial, Error> {
+    if partials.is_empty() {
+        return Ok(merged);
+    }
+    let mut merged = merged;
+    let job = task::blocking("querier.merge", move || {
+        for partial in partials {
+            merged.merge(partial)?;
+        }
+        Ok(merged)
+    });
+    job.await.unwrap_or_else(|died| Err(Error::Internal(format!("a merge died: {died}"))))
 }
 
 /// The parts of `view` that may hold rows of the leaf. Fails if the catalog is known to miss some.

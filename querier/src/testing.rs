@@ -186,7 +186,8 @@ pub struct World {
     /// The tenant of all requests.
     pub tenant: TenantId,
     random: Arc<SeededRandom>,
-    clock: ManualClock,
+    /// The time; starts at [`NOW`].
+    pub clock: ManualClock,
 }
 
 /// 2024-05-01 12:00 UTC, the end of the conformance data.

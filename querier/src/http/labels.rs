@@ -29,7 +29,8 @@ pub(super) async fn names(
     let result = streams(&querier, &tenant, &form).await.map(|streams| {
         sorted(streams.iter().flat_map(|labels| labels.iter().map(|(name, _)| name.to_owned())))
     });
-    ok(&querier, &headers, encode::label_list(&watch.finish_list(result)?)).await
+    let list = watch.finish_list(result)?;
+    ok(&querier, &headers, move || encode::label_list(&list)).await
 }
 
 /// `/label/{name}/values`: the values of one name.
@@ -46,7 +47,8 @@ pub(super) async fn values(
     let result = streams(&querier, &tenant, &form).await.map(|streams| {
         sorted(streams.iter().filter_map(|labels| labels.get(&name).map(str::to_owned)))
     });
-    ok(&querier, &headers, encode::label_list(&watch.finish_list(result)?)).await
+    let list = watch.finish_list(result)?;
+    ok(&querier, &headers, move || encode::label_list(&list)).await
 }
 
 async fn streams(

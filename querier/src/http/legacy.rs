@@ -30,10 +30,11 @@ pub(super) async fn query(
     let mut watch = Watch::new(&querier, &tenant, &headers, "limited");
     let result = evaluate(&querier, &tenant, &form, &mut watch).await;
     let evaluated = watch.finish(result)?;
-    let Answer::Streams(streams) = &evaluated.answer else {
+    let Answer::Streams(streams) = evaluated.answer else {
         return Err(HttpError::query_with(400, ONLY_STREAMS));
     };
-    ok(&querier, &headers, encode::legacy_streams(streams, &evaluated.stats)).await
+    let stats = evaluated.stats;
+    ok(&querier, &headers, move || encode::legacy_streams(&streams, &stats)).await
 }
 
 async fn evaluate(

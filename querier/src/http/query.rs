@@ -29,7 +29,7 @@ pub(super) async fn query(
     let result = evaluate(&querier, &tenant, &form, &mut watch).await;
     let evaluated = watch.finish(result)?;
     let flags = EncodingFlags::default();
-    ok(&querier, &headers, encode::answer(&evaluated, &flags)).await
+    ok(&querier, &headers, move || encode::answer(&evaluated, &flags)).await
 }
 
 async fn evaluate(
@@ -57,7 +57,8 @@ async fn evaluate(
         categorize: false,
     };
     let plan = Plan::new(&expr, &params).map_err(refuse)?;
-    let planned = Planned { tenant: tenant.clone(), plan, direction: asked.direction };
+    let planned =
+        Planned { tenant: tenant.clone(), plan: Arc::new(plan), direction: asked.direction };
     if selects_internal_streams(&expr) {
         return planned.nothing().map_err(refuse);
     }

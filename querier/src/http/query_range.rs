@@ -33,7 +33,7 @@ pub(super) async fn query(
     let mut watch = Watch::new(&querier, &tenant, &headers, "metric");
     let result = evaluate(&querier, &tenant, &form, flags.categorize(), &mut watch).await;
     let evaluated = watch.finish(result)?;
-    ok(&querier, &headers, encode::answer(&evaluated, &flags)).await
+    ok(&querier, &headers, move || encode::answer(&evaluated, &flags)).await
 }
 
 async fn evaluate(
@@ -75,7 +75,7 @@ pub(super) async fn run(
     };
     let plan = Plan::new(expr, &params).map_err(refuse)?;
     let direction = asked.direction;
-    let planned = Planned { tenant: tenant.clone(), plan, direction };
+    let planned = Planned { tenant: tenant.clone(), plan: Arc::new(plan), direction };
     if selects_internal_streams(expr) {
         return planned.nothing().map_err(refuse);
     }

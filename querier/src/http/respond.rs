@@ -15,25 +15,25 @@ use crate::querier::Querier;
 
 /// Below this compression saves no packet.
 const MIN_GZIP_BYTES: usize = 1400;
-/// Above this it takes milliseconds and does not belong on a thread that serves connections.
-const INLINE_BYTES: usize = 64 << 10;
 
-/// 200 with `body`.
+/// 200 with the body that `write` makes. Writing and compressing may take long: neither is done
+/// on a thread that serves connections.
 pub(super) async fn ok(
     querier: &Querier,
     headers: &HeaderMap,
-    body: Vec<u8>,
+    write: impl FnOnce() -> Vec<u8> + Send + 'static,
 ) -> Result<Response, HttpError> {
     let compress = querier.config.compress_responses;
-    let gzip = compress && body.len() >= MIN_GZIP_BYTES && accepts_gzip(headers);
-    let body = match gzip {
-        false => body,
-        true if body.len() <= INLINE_BYTES => gzipped(&body),
-        true => {
-            let job = task::blocking("querier.gzip", move || gzipped(&body));
-            job.await.map_err(|died| HttpError::query_with(500, died.to_string()))?
+    let accepted = compress && accepts_gzip(headers);
+    let job = task::blocking("querier.encode", move || {
+        let body = write();
+        match accepted && body.len() >= MIN_GZIP_BYTES {
+            true => (gzipped(&body), true),
+            false => (body, false),
         }
-    };
+    });
+    let died = |died| HttpError::query_with(500, format!("an answer died: {died}"));
+    let (body, gzip) = job.await.map_err(died)?;
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));

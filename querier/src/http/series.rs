@@ -27,7 +27,8 @@ pub(super) async fn series(
     let tenant = one_tenant(tenants)?;
     let mut watch = Watch::new(&querier, &tenant, &headers, "series");
     let result = streams(&querier, &tenant, &form, &mut watch).await;
-    ok(&querier, &headers, encode::series(&watch.finish_list(result)?)).await
+    let list = watch.finish_list(result)?;
+    ok(&querier, &headers, move || encode::series(&list)).await
 }
 
 async fn streams(

@@ -39,7 +39,7 @@ fn params(step_ns: i64, limit: usize, direction: Direction) -> Params {
 }
 
 async fn run(world: &World, query: &str, params: &Params) -> Result<Evaluated, Error> {
-    let plan = Plan::new(&parse(query).unwrap(), params).unwrap();
+    let plan = Arc::new(Plan::new(&parse(query).unwrap(), params).unwrap());
     let direction = params.direction;
     world.querier.evaluate(Planned { tenant: world.tenant.clone(), plan, direction }).await
 }
