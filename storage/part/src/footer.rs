@@ -36,6 +36,9 @@ pub(crate) mod section {
     pub(crate) const STREAMS: u8 = 3;
     /// Row groups: pages, columns, runs, sketches.
     pub(crate) const DIRECTORY: u8 = 4;
+    /// The only version of each so far. A reader skips kinds it does not know, and refuses versions
+    /// of known kinds that it does not know.
+    pub(crate) const VERSION: u16 = 1;
 }
 
 /// The opened footer: everything but column bytes and sketches. Share it as `Arc<Footer>`.

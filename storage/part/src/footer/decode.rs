@@ -359,7 +359,7 @@ impl Sections {
             let header = &bytes[cursor.position()..];
             let offset = start + cursor.position() as u64;
             let (kind, codec) = (cursor.u8()?, cursor.u8()?);
-            let _version = cursor.u16()?;
+            let version = cursor.u16()?;
             let (stored, raw, told) = (cursor.u32()?, cursor.u32()?, cursor.u32()?);
             let body = cursor.take(stored as usize)?;
             let crc = crc32c::crc32c_append(crc32c::crc32c(&header[..12]), body);
@@ -374,6 +374,10 @@ impl Sections {
             }
             let mut out = Vec::new();
             decompressor.frame(&frame, body, &mut out)?;
+            let is_known = (section::SUMMARY..=section::DIRECTORY).contains(&kind);
+            if is_known && version != section::VERSION {
+                return Err(Error::Version { found: version, known: section::VERSION });
+            }
             self.raw.push((kind, out));
         }
         Ok(())

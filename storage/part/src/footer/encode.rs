@@ -110,7 +110,7 @@ fn put_section(
     let frame = compressor.frame(raw, &mut stored)?;
     let start = out.len();
     out.extend_from_slice(&[kind, frame.codec.tag()]);
-    out.extend_from_slice(&1u16.to_le_bytes());
+    out.extend_from_slice(&section::VERSION.to_le_bytes());
     out.extend_from_slice(&frame.stored.to_le_bytes());
     out.extend_from_slice(&frame.raw.to_le_bytes());
     let crc = crc32c::crc32c_append(crc32c::crc32c(&out[start..]), &stored);

@@ -84,7 +84,7 @@ fn fold(letter: char, pick: usize) -> char {
         's' | 'S' | '\u{17f}' => &['s', 'S', '\u{17f}'],
         '\u{e9}' | '\u{c9}' => &['\u{e9}', '\u{c9}'],
         _ if letter.is_ascii_alphabetic() => {
-            return if pick % 2 == 0 {
+            return if pick.is_multiple_of(2) {
                 letter.to_ascii_lowercase()
             } else {
                 letter.to_ascii_uppercase()
