@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::Clock;
+use base::disk::{Disk, OsDisk};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::aws::AmazonS3Builder;
@@ -199,6 +200,17 @@ impl Bucket {
         }
     }
 
+    /// Makes the names under `prefix` that can be seen durable. A remote store's are; in a local
+    /// directory one may be seen whose maker died before its fsync.
+    pub(crate) async fn make_durable(&self, prefix: &str) -> Result<(), Error> {
+        let Some(dir) = self.local_path(prefix)? else { return Ok(()) };
+        let synced = base::task::blocking("sync-directory", move || OsDisk.sync_dir(&dir)).await;
+        synced.unwrap_or_else(|panic| Err(std::io::Error::other(panic))).map_err(|source| {
+            let (store, path) = (self.inner.name.clone(), prefix.to_owned());
+            Error::File { store, path, source }
+        })
+    }
+
     /// The file that is this object, if the bucket is a directory.
     pub(crate) fn local_path(&self, path: &str) -> Result<Option<PathBuf>, Error> {
         let Some(local) = &self.inner.local else { return Ok(None) };
@@ -262,7 +274,8 @@ impl fmt::Debug for Bucket {
 fn open_filesystem(dir: &std::path::Path, clock: Arc<dyn Clock>) -> Result<Bucket, Error> {
     let name = dir.display().to_string();
     let failed = |problem: String| Error::Config { store: name.clone(), problem };
-    std::fs::create_dir_all(dir).map_err(|error| failed(format!("make the directory: {error}")))?;
+    let made = OsDisk.create_dir_all(dir);
+    made.map_err(|error| failed(format!("make the directory: {error}")))?;
     // A commit that is answered must survive power loss: fsync of file and directory.
     let local = LocalFileSystem::new_with_prefix(dir).map_err(|error| failed(error.to_string()))?;
     let local = Arc::new(local.with_fsync(true));

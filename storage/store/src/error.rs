@@ -58,8 +58,8 @@ pub enum Error {
         /// What it said.
         source: Box<object_store::Error>,
     },
-    /// A local file could not be read.
-    #[error("{store}: read {path}: {source}")]
+    /// A local file could not be read, or a directory not synced.
+    #[error("{store}: {path}: {source}")]
     File {
         /// Which store.
         store: String,

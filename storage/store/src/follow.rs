@@ -72,6 +72,10 @@ impl CatalogHandle {
                 listed = 0;
                 continue;
             }
+            if !found.is_empty() {
+                // WAL records go because of what is told now.
+                self.bucket().make_durable(paths::LOG).await?;
+            }
             let next = first + found.len() as u64;
             let damaged = found.iter().position(|found| matches!(found, Found::Damaged(_)));
             if let Some(damaged) = damaged
