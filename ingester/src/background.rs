@@ -11,7 +11,7 @@ use crate::day::{DayKey, DayRows};
 use crate::flush::{Reason, blocking};
 
 /// First and longest pause before a failed flush of a day is tried again, nanoseconds.
-const RETRY_NS: (u64, u64) = (1_000_000_000, 60_000_000_000);
+const RETRY_NS: (u64, u64) = (1_000_000_000, 10_000_000_000);
 /// Unflushed bytes, in percent of the memory limit, at which everything is flushed early.
 const PRESSURE_PERCENT: u64 = 75;
 /// Streams that were admitted and never appended are forgotten after this, nanoseconds.
@@ -109,10 +109,11 @@ impl Core {
             };
             let (age_ns, idle_ns) =
                 (now_ns.saturating_sub(oldest_ns), now_ns.saturating_sub(state.last_append_ns));
+            let is_torn = state.is_torn;
             drop(state);
             let reason = if bytes >= self.config.flush_bytes.0 {
                 Reason::Full
-            } else if is_short || oldest.contains(&day.key) {
+            } else if is_torn || is_short || oldest.contains(&day.key) {
                 Reason::Forced
             } else if u128::from(age_ns) >= self.config.max_chunk_age.as_nanos() {
                 Reason::MaxAge
@@ -123,7 +124,7 @@ impl Core {
             };
             due.push((bytes, day, reason));
         }
-        due.sort_by(|a, b| b.0.cmp(&a.0));
+        due.sort_by_key(|&(bytes, ..)| std::cmp::Reverse(bytes));
         due.into_iter().map(|(_, day, reason)| (day, reason)).collect()
     }
 

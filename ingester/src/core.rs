@@ -299,9 +299,7 @@ impl Core {
             histogram!(CHUNK_AGE).record(now_ns.saturating_sub(unit.began_ns) as f64 / 1e9);
             self.release_streams(day, &unit.streams);
         }
-        if !released.batches.is_empty() || released.has_partly {
-            self.queue_release(&released.batches);
-        }
+        self.queue_release(&released.batches);
     }
 
     /// Drops flushed units whose time is over, then the oldest ones above the byte limit. The floor

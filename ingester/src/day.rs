@@ -49,6 +49,8 @@ pub(crate) struct DayState {
     pub units: Vec<UnitState>,
     /// Batches whose rows are here and in no commit that is known.
     pub held: HashMap<BatchId, Held>,
+    /// Somebody else's commit claimed some of the batches of a head or unit: a flush sorts it out.
+    pub is_torn: bool,
 }
 
 /// What is known of a batch.
@@ -117,8 +119,6 @@ pub(crate) struct Released {
     pub batches: Vec<BatchId>,
     /// Units that are flushed now.
     pub units: Vec<Arc<SealedUnit>>,
-    /// Whether some unit must be built anew.
-    pub has_partly: bool,
 }
 
 impl SealingHead {
@@ -212,7 +212,7 @@ impl DayState {
         &mut self,
         commit: u64,
         now_ns: u64,
-        is_claimed: impl Fn(&BatchId) -> bool,
+        is_claimed: impl Fn(&BatchId) -> bool + Copy,
         released: &mut Released,
     ) {
         for state in &mut self.units {
@@ -230,9 +230,11 @@ impl DayState {
                 released.units.push(Arc::clone(&state.unit));
             } else if claimed > 0 {
                 state.claimed = Claimed::Partly;
-                released.has_partly = true;
+                self.is_torn = true;
             }
         }
+        let sealing = self.sealing.iter().flat_map(|sealing| &sealing.batches);
+        self.is_torn |= self.head.batches().iter().chain(sealing).any(is_claimed);
     }
 
     /// The rows that are in no commit at or before `view`, as far as commits are known.

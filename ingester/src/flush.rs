@@ -100,12 +100,18 @@ impl Core {
             turns.push(day.flush_turn.lock().await);
         }
         let flushed = self.flush_in_turn(&days, reason).await;
+        drop(turns);
         gauge!(FLUSH_QUEUE_LENGTH).decrement(days.len() as f64);
         if let Err(error) = &flushed {
             counter!(FLUSH_FAILURES).increment(1);
             tracing::error!(%error, days = days.len(), "a flush failed; its rows are kept");
         }
         self.wake.notify_one();
+        if flushed.is_ok()
+            && let Err(error) = self.deps.catalog.maybe_checkpoint().await
+        {
+            tracing::warn!(%error, "no checkpoint; a later flush tries again");
+        }
         flushed
     }
 
@@ -175,6 +181,8 @@ impl Core {
         }
         self.seal_waiting(day)?;
         self.rebuild_partly_claimed(day)?;
+        let has_claims_in_head = reason == Reason::Full && !day.lock().head.is_empty();
+        day.lock().is_torn &= has_claims_in_head;
         let units = day.lock().unflushed();
         if units.is_empty() {
             return Ok(None);

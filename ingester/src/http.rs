@@ -20,3 +20,6 @@ pub fn router(ingester: Arc<Ingester>) -> Router {
         .route("/ingester/prepare_shutdown", prepare)
         .with_state(ingester)
 }
+
+#[cfg(test)]
+mod tests;

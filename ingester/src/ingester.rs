@@ -19,7 +19,7 @@ use crate::{Config, Error};
 
 /// One ingester.
 pub struct Ingester {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     store: StoreId,
     terminate: Shutdown,
     background: Mutex<Option<base::task::JoinHandle<()>>>,

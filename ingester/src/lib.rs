@@ -37,6 +37,8 @@ pub mod metrics;
 mod replay;
 mod seal;
 mod select;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 pub use self::core::Deps;

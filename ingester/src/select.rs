@@ -165,8 +165,9 @@ impl Select {
     fn new(request: &SelectRequest, snapshots: Vec<DaySnapshot>) -> Select {
         let leaf = Arc::clone(&request.leaf);
         let sources = sources(snapshots);
+        let mut selected = HashMap::default();
         let covered: Vec<Vec<StreamRange>> =
-            sources.iter().map(|source| included(&leaf, source)).collect();
+            sources.iter().map(|source| included(&leaf, source, &mut selected)).collect();
         let mut overlaps = Arc::clone(&request.overlaps);
         if !leaf.is_log() {
             let slices: Vec<&[StreamRange]> = covered.iter().map(Vec::as_slice).collect();
@@ -298,14 +299,26 @@ impl Select {
     }
 }
 
-/// Ranges of the streams of `source` that the leaf selects, cut to the leaf's time.
-fn included(leaf: &Leaf, source: &Source) -> Vec<StreamRange> {
+/// Ranges of the streams of `source` that the leaf selects, cut to the leaf's time. `selected`
+/// remembers the leaf's answers: most streams are in most sources.
+fn included(
+    leaf: &Leaf,
+    source: &Source,
+    selected: &mut HashMap<Labels, bool>,
+) -> Vec<StreamRange> {
     let time = leaf.range();
     let mut included = Vec::new();
     for (labels, range) in source.labels().iter().zip(source.ranges()) {
         let min_ns = range.min_ns.max(time.from_ns);
         let max_ns = range.max_ns.min(time.to_ns - 1);
-        if min_ns <= max_ns && leaf.selects(labels) {
+        if min_ns > max_ns {
+            continue;
+        }
+        let is_selected = match selected.get(labels) {
+            Some(&known) => known,
+            None => *selected.entry(labels.clone()).or_insert_with(|| leaf.selects(labels)),
+        };
+        if is_selected {
             included.push(StreamRange { stream: range.stream, min_ns, max_ns });
         }
     }

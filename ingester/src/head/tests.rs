@@ -27,7 +27,10 @@ fn batch(sequence: u64, rows: &[Row]) -> Batch {
     }
 }
 
-fn contents(head: &mut Head) -> Vec<(String, i64, Vec<u8>, Option<Vec<u8>>)> {
+/// (labels, timestamp, line, trace).
+type Found = (String, i64, Vec<u8>, Option<Vec<u8>>);
+
+fn contents(head: &mut Head) -> Vec<Found> {
     let snapshot = head.snapshot();
     let mut rows_before = 0;
     let mut all = Vec::new();

@@ -130,7 +130,7 @@ impl Wal {
         let opened = replay(dir, &env, false, &mut on_batch)?;
         let Opened { store, index, next_sequence, replayed } = opened;
         let (commands, queue) = sync_channel(config.queue_length);
-        let soft_limit = config.soft_limit.0;
+        let soft_limit = soft_limit(&config, &*env.disk);
         let (disk, dir) = (Arc::clone(&env.disk), config.dir.clone());
         let shared = Arc::new(Shared::default());
         let mut log = Log::new(config, env.disk, store, index, next_sequence);
@@ -236,6 +236,14 @@ impl Wal {
                 tracing::error!("the writer of the write-ahead log had panicked");
             }
         }
+    }
+}
+
+/// The configured limit, or a fifth of the disk if that is less (W4).
+fn soft_limit(config: &Config, disk: &dyn Disk) -> u64 {
+    match disk.space(&config.dir) {
+        Ok(space) => config.soft_limit.0.min(space.total_bytes / 5),
+        Err(_) => config.soft_limit.0,
     }
 }
 

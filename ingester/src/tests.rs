@@ -1,0 +1,5 @@
+//! The ingester as a whole, on a simulated disk and a store in memory.
+
+mod faults;
+pub(crate) mod harness;
+mod lifecycle;
