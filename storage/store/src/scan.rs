@@ -225,3 +225,6 @@ pub fn sort_for(units: &mut [Unit], direction: Direction) {
     }
     units.iter_mut().for_each(|unit| unit.direction = Some(direction));
 }
+
+#[cfg(test)]
+mod tests;

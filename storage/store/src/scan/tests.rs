@@ -1,0 +1,369 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use base::rows::Rows;
+use base::shutdown::Shutdown;
+use base::{Day, Labels, RowsBuilder, TenantId, UnixNanos};
+use bytes::Bytes;
+use logql::engine::StreamSource;
+use logql::engine::overlap::{Overlaps, StreamRange};
+use logql::plan::{Direction, Leaf, Params, Plan};
+use part::{Codec, Footer, Options, Source};
+use proptest::prelude::*;
+
+use super::*;
+
+/// A row without metadata but a level.
+#[derive(Clone, Debug)]
+struct Row {
+    stream: usize,
+    ts_ns: i64,
+    line: String,
+    level: usize,
+}
+
+const LEVELS: [&str; 3] = ["", "info", "error"];
+const SECOND: i64 = 1_000_000_000;
+
+fn streams() -> Vec<Labels> {
+    let stream = |(app, env)| Labels::from_pairs([("app", app), ("env", env)]);
+    [("a", "dev"), ("a", "prod"), ("b", "prod"), ("c", "test")].map(stream).to_vec()
+}
+
+fn rows_of<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Rows {
+    let mut builder = RowsBuilder::default();
+    for row in rows {
+        builder.push(row.stream as u32, row.ts_ns, row.line.as_bytes());
+        if row.level > 0 {
+            builder.metadata("level", LEVELS[row.level].as_bytes());
+        }
+    }
+    builder.finish()
+}
+
+/// A part of many pages and row groups.
+fn scan_of(rows: &[Row], order: u64) -> Option<Arc<Scan>> {
+    scan_with(&streams(), rows, order)
+}
+
+fn scan_with(streams: &[Labels], rows: &[Row], order: u64) -> Option<Arc<Scan>> {
+    let rows = rows_of(rows);
+    let metadata = rows.metadata_views();
+    let source = Source { streams, pages: vec![rows.page(&metadata)] };
+    let options = Options { codec: Codec::Lz4, page_bytes: 80, group_rows: 25, group_pages: 5 };
+    let tenant = TenantId::new("team-a").unwrap();
+    let image = part::seal(&tenant, Day(0), &[source], &options).unwrap()?;
+    let footer = Footer::open(&image.bytes, image.bytes.len() as u64).unwrap();
+    let scan = Scan::new(Arc::new(footer), Arc::new(Memory(image.bytes)));
+    Some(Arc::new(scan.with_order(order)))
+}
+
+fn plan(query: &str, params: &Params) -> Plan {
+    Plan::new(&logql::syntax::parse(query).unwrap(), params).unwrap()
+}
+
+fn params(direction: Direction, limit: usize, step_ns: i64) -> Params {
+    Params {
+        start: UnixNanos(20 * SECOND),
+        end: UnixNanos(180 * SECOND),
+        step_ns,
+        interval_ns: 0,
+        limit,
+        direction,
+        max_series: 0,
+        max_memory_bytes: 0,
+        categorize: false,
+    }
+}
+
+/// The answer of one worker per two parts' units, pulled in turns.
+fn scanned(
+    query: &str,
+    params: &Params,
+    scans: &[Arc<Scan>],
+    overlaps: &Arc<Overlaps>,
+) -> (String, ScanStats) {
+    let plan = plan(query, params);
+    let mut stats = ScanStats::default();
+    let mut partials = Vec::new();
+    for leaf in plan.leaves() {
+        let mut units: Vec<Unit> = scans.iter().flat_map(|scan| scan.units(leaf)).collect();
+        if leaf.is_log() {
+            sort_for(&mut units, params.direction);
+        }
+        let mut threads: Vec<_> = (0..2)
+            .map(|_| (leaf.worker(overlaps.clone()), Scratch::new(overlaps.clone())))
+            .collect();
+        for (at, unit) in units.iter().enumerate() {
+            let (worker, scratch) = &mut threads[at % 2];
+            let cancel = Shutdown::new();
+            scan_unit(leaf, worker, unit, scratch, &cancel, &mut stats).unwrap();
+        }
+        let mut merged = leaf.empty();
+        for (worker, _) in threads {
+            merged.merge(worker.finish()).unwrap();
+        }
+        partials.push(merged);
+    }
+    (format!("{:?}", plan.finish(partials).unwrap()), stats)
+}
+
+/// The answer of one worker that sees all rows as one page.
+fn direct(query: &str, params: &Params, rows: &[Row]) -> String {
+    direct_with(&streams(), query, params, rows)
+}
+
+fn direct_with(streams: &[Labels], query: &str, params: &Params, rows: &[Row]) -> String {
+    let plan = plan(query, params);
+    let mut sorted = rows.to_vec();
+    sorted.sort_by_key(|row| row.ts_ns);
+    let rows = rows_of(&sorted);
+    let metadata = rows.metadata_views();
+    let mut partials = Vec::new();
+    for leaf in plan.leaves() {
+        let mut worker = leaf.worker(Arc::default());
+        worker.source(&StreamSource { streams: streams.to_vec(), order: 0 }).unwrap();
+        worker.page(&rows.page(&metadata)).unwrap();
+        partials.push(worker.finish());
+    }
+    format!("{:?}", plan.finish(partials).unwrap())
+}
+
+fn row() -> impl Strategy<Value = Row> {
+    let word = prop_oneof![
+        "(error|Timeout|connection refused|ok)",
+        "id=[0-3]{13}",
+        "[a-c]{1,3}",
+        "KISS \u{212a}i\u{17f}\u{17f}",
+    ];
+    let line = prop::collection::vec(word, 0..4).prop_map(|words| words.join(" "));
+    (0usize..4, 0i64..200, line, 0usize..3).prop_map(|(stream, second, line, level)| Row {
+        stream,
+        ts_ns: second * SECOND,
+        line,
+        level,
+    })
+}
+
+const QUERIES: [&str; 11] = [
+    r#"{app=~".+"}"#,
+    r#"{app="a"}"#,
+    r#"{app="nobody"}"#,
+    r#"{env="prod"} |= "error""#,
+    r#"{app=~".+"} |~ "(?i)timeout|kiss" != "refused""#,
+    r#"{app=~"a|b"} |= "id=0123012301230" or "connection""#,
+    r#"{env!="dev", app=~".+"} | level="error""#,
+    r#"count_over_time({app=~".+"}[1m])"#,
+    r#"sum by (env) (count_over_time({app=~".+"} |= "error" [30s]))"#,
+    r#"sum(bytes_over_time({env="prod"}[1m]))"#,
+    r#"sum by (level) (count_over_time({app=~".+"} | level=~".+" [2m]))"#,
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn scanning_parts_answers_as_one_worker_over_all_rows(
+        rows in prop::collection::vec((row(), any::<bool>()), 0..150),
+        limit in 1usize..12,
+    ) {
+        // One row per instant: rows of one instant may come in any order of streams.
+        let unique = |(at, (mut row, first)): (usize, (Row, bool))| {
+            row.ts_ns += at as i64;
+            (row, first)
+        };
+        let rows: Vec<(Row, bool)> = rows.into_iter().enumerate().map(unique).collect();
+        let part = |wanted: bool| -> Vec<Row> {
+            rows.iter().filter(|(_, first)| *first == wanted).map(|(row, _)| row.clone()).collect()
+        };
+        let scans: Vec<Arc<Scan>> =
+            [scan_of(&part(true), 1), scan_of(&part(false), 2)].into_iter().flatten().collect();
+        let all: Vec<Row> = rows.iter().map(|(row, _)| row.clone()).collect();
+        for query in QUERIES {
+            for direction in [Direction::Forward, Direction::Backward] {
+                let params = params(direction, limit, 15 * SECOND);
+                let (answer, stats) = scanned(query, &params, &scans, &Arc::default());
+                prop_assert_eq!(answer, direct(query, &params, &all), "{}", query);
+                prop_assert!(stats.pages_scanned <= stats.pages_considered);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_in_two_parts_count_once_where_overlaps_say_so(
+        rows in prop::collection::vec(row(), 1..80),
+        twice in prop::collection::vec(any::<bool>(), 80),
+    ) {
+        let mut rows = rows;
+        rows.iter_mut().enumerate().for_each(|(at, row)| row.ts_ns += at as i64);
+        let again: Vec<Row> =
+            rows.iter().zip(&twice).filter(|(_, twice)| **twice).map(|(row, _)| row.clone()).collect();
+        let scans: Vec<Arc<Scan>> =
+            [scan_of(&rows, 1), scan_of(&again, 2)].into_iter().flatten().collect();
+        let ranges: Vec<Vec<StreamRange>> = scans.iter().map(|scan| ranges(scan)).collect();
+        let sources: Vec<&[StreamRange]> = ranges.iter().map(Vec::as_slice).collect();
+        let overlaps = Arc::new(Overlaps::between(&sources));
+        for query in QUERIES {
+            let params = params(Direction::Backward, 1000, 15 * SECOND);
+            let (answer, _) = scanned(query, &params, &scans, &overlaps);
+            prop_assert_eq!(answer, direct(query, &params, &rows), "{}", query);
+        }
+    }
+}
+
+fn ranges(scan: &Scan) -> Vec<StreamRange> {
+    let range = |(labels, stream): (&Labels, &part::Stream)| StreamRange {
+        stream: labels.key(),
+        min_ns: stream.min_ns,
+        max_ns: stream.max_ns,
+    };
+    scan.footer().labels().iter().zip(scan.footer().streams()).map(range).collect()
+}
+
+fn many_rows() -> Vec<Row> {
+    (0..4000)
+        .map(|at| Row {
+            stream: at % 4,
+            ts_ns: 20 * SECOND + at as i64 * SECOND / 25,
+            line: if at == 2000 { "quorum lost".into() } else { format!("request served {at}") },
+            level: at % 3,
+        })
+        .collect()
+}
+
+fn leaf_of(plan: &Plan) -> Arc<Leaf> {
+    plan.leaves()[0].clone()
+}
+
+#[test]
+fn a_log_query_stops_at_its_limit() {
+    let scans = [scan_of(&many_rows(), 1).unwrap()];
+    for direction in [Direction::Forward, Direction::Backward] {
+        let params = params(direction, 5, 0);
+        let query = r#"{app=~".+"}"#;
+        let (answer, limited) = scanned(query, &params, &scans, &Arc::default());
+        assert_eq!(answer, direct(query, &params, &many_rows()));
+        let all = Params { limit: 100_000, ..params };
+        let (_, whole) = scanned(query, &all, &scans, &Arc::default());
+        // A worker sets its threshold after some hundred rows.
+        assert!(limited.pages_scanned < whole.pages_scanned / 4, "{limited:?} {whole:?}");
+        assert!(limited.read_bytes < whole.read_bytes / 4, "{limited:?} {whole:?}");
+    }
+}
+
+/// Many streams of a few rows each: every page covers nearly all of the time, so that most pages
+/// have rows on both sides of the threshold.
+#[test]
+fn pages_across_the_threshold_are_read() {
+    let stream = |at: usize| Labels::from_pairs([("app", format!("app{at}"))]);
+    let streams: Vec<Labels> = (0..400).map(stream).collect();
+    let rows: Vec<Row> = (0..4000)
+        .map(|at| Row {
+            stream: at % 400,
+            ts_ns: 20 * SECOND + (at as i64 * 2_654_435_761) % (160 * SECOND),
+            line: format!("request served {at}"),
+            level: 0,
+        })
+        .collect();
+    let scans = [scan_with(&streams, &rows, 1).unwrap()];
+    for direction in [Direction::Forward, Direction::Backward] {
+        let params = params(direction, 150, 0);
+        let query = r#"{app=~".+"}"#;
+        let (answer, stats) = scanned(query, &params, &scans, &Arc::default());
+        assert_eq!(answer, direct_with(&streams, query, &params, &rows));
+        assert!(stats.pages_scanned < stats.pages_considered, "{stats:?}");
+    }
+}
+
+#[test]
+fn a_rare_word_reads_few_pages_and_no_line_is_read_for_a_count() {
+    let scans = [scan_of(&many_rows(), 1).unwrap()];
+    let params = params(Direction::Backward, 100, 0);
+    let (answer, stats) = scanned(r#"{app=~".+"} |= "quorum""#, &params, &scans, &Arc::default());
+    assert!(answer.contains("Entry"), "{answer}");
+    assert!(stats.pages_scanned <= 2 && stats.pages_considered > 200, "{stats:?}");
+
+    let counting = Params { start: params.end, step_ns: 0, ..params };
+    let query = "count_over_time({app=~\".+\"}[5m])";
+    let (_, counted) = scanned(query, &counting, &scans, &Arc::default());
+    let query = "count_over_time({app=~\".+\"} |= \"e\" [5m])";
+    let (_, searched) = scanned(query, &counting, &scans, &Arc::default());
+    assert_eq!(counted.pages_scanned, searched.pages_scanned);
+    assert!(counted.read_bytes < searched.read_bytes / 2, "{counted:?} {searched:?}");
+}
+
+#[test]
+fn a_cancelled_scan_reads_no_further_page() {
+    let scan = scan_of(&many_rows(), 1).unwrap();
+    let plan = plan(r#"{app=~".+"}"#, &params(Direction::Backward, 100, 0));
+    let leaf = leaf_of(&plan);
+    let cancel = Shutdown::new();
+    let cancelling = Cancelling { part: memory(&scan), cancel: cancel.clone() };
+    let scan = Arc::new(Scan::new(scan.footer().clone(), Arc::new(cancelling)));
+    let units = scan.units(&leaf);
+    let (mut worker, mut stats) = (leaf.worker(Arc::default()), ScanStats::default());
+    let mut scratch = Scratch::new(Arc::default());
+    let outcome = scan_unit(&leaf, &mut worker, &units[0], &mut scratch, &cancel, &mut stats);
+    assert!(matches!(outcome, Err(ScanError::Cancelled)));
+    assert_eq!((stats.pages_scanned, stats.groups), (0, 1));
+}
+
+/// Somebody cancels while the columns are being read.
+struct Cancelling {
+    part: Arc<Reader>,
+    cancel: Shutdown,
+}
+
+impl RangeRead for Cancelling {
+    type Error = Error;
+
+    fn read_ranges(&self, ranges: &[std::ops::Range<u64>]) -> Result<Vec<Bytes>, Error> {
+        self.cancel.cancel();
+        self.part.read_ranges(ranges)
+    }
+}
+
+fn memory(scan: &Scan) -> Arc<Reader> {
+    Arc::clone(&scan.reader)
+}
+
+#[test]
+fn damage_names_the_object_and_leaves_other_groups_readable() {
+    let whole = scan_of(&many_rows(), 1).unwrap();
+    let damaging = Damaging { part: memory(&whole), reads: AtomicU64::new(0) };
+    let scan = Scan::new(whole.footer().clone(), Arc::new(damaging));
+    let scan = Arc::new(scan.with_name("s3://logs", "parts/1.part"));
+    let plan = plan(r#"{app=~".+"}"#, &params(Direction::Backward, 100_000, 0));
+    let leaf = leaf_of(&plan);
+    let (mut worker, mut stats) = (leaf.worker(Arc::default()), ScanStats::default());
+    let mut scratch = Scratch::new(Arc::default());
+    let mut errors = Vec::new();
+    for unit in scan.units(&leaf) {
+        let cancel = Shutdown::new();
+        let outcome = scan_unit(&leaf, &mut worker, &unit, &mut scratch, &cancel, &mut stats);
+        errors.extend(outcome.err().map(|error| error.to_string()));
+    }
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].starts_with("s3://logs: part parts/1.part: part is damaged at byte"));
+    assert!(stats.pages_scanned > 200);
+}
+
+/// Flips a byte in the first read.
+struct Damaging {
+    part: Arc<Reader>,
+    reads: AtomicU64,
+}
+
+impl RangeRead for Damaging {
+    type Error = Error;
+
+    fn read_ranges(&self, ranges: &[std::ops::Range<u64>]) -> Result<Vec<Bytes>, Error> {
+        let mut read = self.part.read_ranges(ranges)?;
+        if self.reads.fetch_add(1, Ordering::Relaxed) == 0 {
+            let mut bytes = read[0].to_vec();
+            bytes[0] ^= 1;
+            read[0] = bytes.into();
+        }
+        Ok(read)
+    }
+}
