@@ -12,6 +12,7 @@ use crate::metrics::{
     BLOCKS_PER_CHUNK, CHUNK_BOUNDS, CHUNK_ENCODE_TIME, CHUNK_ENTRIES, CHUNK_RATIO, CHUNK_SIZE,
     CHUNK_UTILIZATION, CHUNKS_CREATED, SAMPLES_PER_CHUNK,
 };
+use crate::select::SOURCES_FROM;
 use crate::{Error, head};
 
 /// A head is sealed at this many raw bytes, at the end of the batch that passes it: a row group.
@@ -66,9 +67,10 @@ impl Core {
         histogram!(CHUNK_RATIO).record(sealing.raw_bytes as f64 / image.bytes.len() as f64);
         histogram!(CHUNK_BOUNDS).record((image.max_ns - image.min_ns) as f64 / 3.6e12);
         let reader = Arc::new(Memory(image.bytes.clone()));
+        let scan = Scan::new(Arc::new(footer), reader);
         Ok(SealedUnit {
             order: sealing.order,
-            scan: Arc::new(Scan::new(Arc::new(footer), reader)),
+            scan: Arc::new(scan.with_order(SOURCES_FROM + sealing.order)),
             image: image.bytes,
             streams: Arc::clone(&rows.streams),
             ranges: rows.ranges.clone(),

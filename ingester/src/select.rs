@@ -5,9 +5,12 @@
 //!    dropped before the snapshot have raised it before.
 //! 3. Instants that two sources here cover are overlaps besides those of the request (R2).
 //! 4. Threads pull pages and row groups from one queue; each owns a worker. Cancellation is looked
-//!    at before every page.
+//!    at before every page. A log query reads from its end of time and stops where nothing can
+//!    matter any more.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use base::shutdown::Shutdown;
 use base::{HashMap, HashSet, Labels, StreamKey, TenantId, UnixNanos};
@@ -18,12 +21,14 @@ use logql::syntax::{Expr, LogExpr};
 use rpc::ingester::{
     IngesterError, ReadStats, SelectAnswer, SelectRequest, StreamsAnswer, StreamsRequest,
 };
-use store::scan::{ScanError, ScanStats, Scratch, Unit, scan_unit};
+use store::scan::{ScanError, ScanStats, Scratch, Unit, scan_unit, sort_for};
 
 use crate::core::Core;
 use crate::day::{DayKey, DaySnapshot, SealedUnit};
 use crate::head::{Page, Snapshot};
 
+/// Where the numbers of an ingester's sources begin: rows here arrived after those of any part.
+pub(crate) const SOURCES_FROM: u64 = 1 << 62;
 /// Pages of a head that a thread takes at once.
 const PAGES_PER_JOB: usize = 8;
 
@@ -34,9 +39,74 @@ enum Source {
 }
 
 /// What a thread takes from the queue.
-enum Job {
+struct Job {
+    what: What,
+    min_ns: i64,
+    max_ns: i64,
+}
+
+enum What {
+    /// Some pages of a head, in order of arrival.
     Pages { source: usize, pages: Vec<Arc<Page>> },
+    /// A row group of a sealed unit.
     Group(Unit),
+}
+
+impl Job {
+    fn pages(source: usize, pages: &[Arc<Page>]) -> Job {
+        let min_ns = pages.iter().map(|page| page.min_ns).min().unwrap_or(i64::MAX);
+        let max_ns = pages.iter().map(|page| page.max_ns).max().unwrap_or(i64::MIN);
+        Job { what: What::Pages { source, pages: pages.to_vec() }, min_ns, max_ns }
+    }
+
+    fn group(unit: Unit) -> Job {
+        let (min_ns, max_ns) = (unit.min_ns, unit.max_ns);
+        Job { what: What::Group(unit), min_ns, max_ns }
+    }
+}
+
+/// Jobs that threads pull, and how far a log query still has to look.
+struct Queue {
+    jobs: Vec<Job>,
+    next: AtomicUsize,
+    direction: Option<Direction>,
+    /// The best threshold of any worker: rows at it or beyond it cannot be in the answer.
+    bound: AtomicI64,
+}
+
+impl Queue {
+    fn new(jobs: Vec<Job>, direction: Option<Direction>) -> Queue {
+        let bound = if direction == Some(Direction::Backward) { i64::MIN } else { i64::MAX };
+        Queue { jobs, next: AtomicUsize::new(0), direction, bound: AtomicI64::new(bound) }
+    }
+
+    fn pull(&self) -> Option<&Job> {
+        loop {
+            let job = self.jobs.get(self.next.fetch_add(1, Ordering::Relaxed))?;
+            let bound = self.bound.load(Ordering::Relaxed);
+            let is_beyond = match self.direction {
+                None => false,
+                Some(Direction::Backward) => bound > i64::MIN && job.max_ns <= bound,
+                Some(Direction::Forward) => bound < i64::MAX && job.min_ns >= bound,
+            };
+            if !is_beyond {
+                return Some(job);
+            }
+        }
+    }
+
+    /// A worker with enough rows better than `threshold` is enough for all.
+    fn learn(&self, threshold: Option<i64>) {
+        match (threshold, self.direction) {
+            (None, _) | (_, None) => {}
+            (Some(threshold), Some(Direction::Backward)) => {
+                self.bound.fetch_max(threshold, Ordering::Relaxed);
+            }
+            (Some(threshold), Some(Direction::Forward)) => {
+                self.bound.fetch_min(threshold, Ordering::Relaxed);
+            }
+        }
+    }
 }
 
 impl Source {
@@ -146,6 +216,7 @@ fn sources(snapshots: Vec<DaySnapshot>) -> Vec<Source> {
         sources.extend(day.units.into_iter().map(Source::Unit));
         for (order, snapshot) in day.heads {
             let streams = snapshot.streams.to_vec();
+            let order = SOURCES_FROM + order;
             sources.push(Source::Head(StreamSource { streams, order }, snapshot));
         }
     }
@@ -181,21 +252,16 @@ impl Select {
     }
 
     async fn run(self) -> Result<SelectAnswer, IngesterError> {
-        let jobs = self.jobs();
-        let count = jobs.len();
-        let threads = count.min(cores());
+        let queue = Arc::new(self.queue());
+        let threads = queue.jobs.len().min(cores());
         let select = Arc::new(self);
-        // Newest last: threads take from the end.
-        let jobs = Arc::new(Mutex::new(jobs));
         let mut workers = Vec::with_capacity(threads);
         for _ in 0..threads {
-            let (select, jobs) = (Arc::clone(&select), Arc::clone(&jobs));
-            workers.push(base::task::blocking("select", move || select.work(&jobs)));
+            let (select, queue) = (Arc::clone(&select), Arc::clone(&queue));
+            workers.push(base::task::blocking("select", move || select.work(&queue)));
         }
         let mut partial = select.leaf.empty();
-        let mut stats = ReadStats::default();
-        let mut scanned = ScanStats::default();
-        let mut pages = 0;
+        let (mut scanned, mut pages) = (ScanStats::default(), 0);
         for worker in workers {
             let panicked = |_| IngesterError::Internal("a select worker panicked".to_owned());
             let (part, scan, head_pages) = worker.await.map_err(panicked)??;
@@ -204,98 +270,99 @@ impl Select {
             pages += head_pages;
         }
         let read = partial.stats();
-        stats.rows = read.rows;
-        stats.line_bytes = read.line_bytes;
-        stats.metadata_bytes = read.metadata_bytes;
-        stats.rows_selected = read.selected_rows;
-        stats.stored_bytes = scanned.read_bytes;
-        stats.pages = pages + scanned.pages_scanned;
-        stats.pages_pruned = scanned.pages_considered - scanned.pages_scanned;
+        let stats = ReadStats {
+            rows: read.rows,
+            line_bytes: read.line_bytes,
+            metadata_bytes: read.metadata_bytes,
+            rows_selected: read.selected_rows,
+            stored_bytes: scanned.read_bytes,
+            pages: pages + scanned.pages_scanned,
+            pages_pruned: scanned.pages_considered.saturating_sub(scanned.pages_scanned),
+        };
         Ok(SelectAnswer::Rows { ranges: select.ranges.clone(), partial, stats })
     }
 
-    /// Everything that can matter, oldest first by its newest row.
-    fn jobs(&self) -> Vec<Job> {
+    /// Everything that can matter, in the order in which a log query wants it.
+    fn queue(&self) -> Queue {
         let range = self.leaf.range();
-        let mut jobs: Vec<(i64, Job)> = Vec::new();
+        let direction = self.leaf.direction();
+        let mut groups = Vec::new();
+        let mut jobs = Vec::new();
         for (at, source) in self.sources.iter().enumerate() {
             match source {
-                Source::Unit(unit) => {
-                    let groups = unit.scan.units(&self.leaf);
-                    jobs.extend(groups.into_iter().map(|group| (group.max_ns, Job::Group(group))));
-                }
-                Source::Head(streams, snapshot) => {
-                    if !self.leaf.selects_any(streams) {
-                        continue;
-                    }
+                Source::Unit(unit) => groups.extend(unit.scan.units(&self.leaf)),
+                Source::Head(streams, snapshot) if self.leaf.selects_any(streams) => {
                     let in_range = |page: &&Arc<Page>| {
                         page.min_ns < range.to_ns && page.max_ns >= range.from_ns
                     };
-                    let pages: Vec<Arc<Page>> =
-                        snapshot.pages.iter().filter(in_range).cloned().collect();
-                    for pages in pages.chunks(PAGES_PER_JOB) {
-                        let newest = pages.iter().map(|page| page.max_ns).max();
-                        let pages = pages.to_vec();
-                        let job = Job::Pages { source: at, pages };
-                        jobs.push((newest.unwrap_or(i64::MIN), job));
-                    }
+                    let pages = snapshot.pages.iter().filter(in_range).cloned();
+                    let pages: Vec<Arc<Page>> = pages.collect();
+                    jobs.extend(pages.chunks(PAGES_PER_JOB).map(|pages| Job::pages(at, pages)));
                 }
+                Source::Head(..) => {}
             }
         }
-        jobs.sort_by_key(|(newest, _)| *newest);
-        jobs.into_iter().map(|(_, job)| job).collect()
+        sort_for(&mut groups, direction.unwrap_or(Direction::Forward));
+        jobs.extend(groups.into_iter().map(Job::group));
+        match direction {
+            Some(Direction::Backward) => jobs.sort_by_key(|job| Reverse(job.max_ns)),
+            Some(Direction::Forward) | None => jobs.sort_by_key(|job| job.min_ns),
+        }
+        Queue::new(jobs, direction)
     }
 
-    /// One thread: takes jobs until there are none, or the worker has enough.
-    fn work(&self, jobs: &Mutex<Vec<Job>>) -> Result<(Partial, ScanStats, u64), IngesterError> {
+    /// One thread: takes jobs until none is left that can matter.
+    fn work(&self, queue: &Queue) -> Result<(Partial, ScanStats, u64), IngesterError> {
         let mut worker = self.leaf.worker(Arc::clone(&self.overlaps));
         let mut scratch = Scratch::new(Arc::clone(&self.overlaps));
-        let mut stats = ScanStats::default();
-        let (mut entered, mut pages) = (None, 0);
-        loop {
-            let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            match job {
-                None => break,
-                Some(Job::Group(unit)) => {
-                    entered = None;
-                    scan_unit(
-                        &self.leaf,
-                        &mut worker,
-                        &unit,
-                        &mut scratch,
-                        &self.cancel,
-                        &mut stats,
-                    )
-                    .map_err(scan_error)?;
+        let (mut stats, mut pages, mut entered) = (ScanStats::default(), 0, None);
+        while let Some(job) = queue.pull() {
+            match &job.what {
+                What::Group(unit) => {
+                    if entered.take().is_some() {
+                        // The scratch may believe that the worker still has this table.
+                        worker.source(unit.scan.source())?;
+                    }
+                    let (leaf, cancel) = (&self.leaf, &self.cancel);
+                    scan_unit(leaf, &mut worker, unit, &mut scratch, cancel, &mut stats)
+                        .map_err(scan_error)?;
                 }
-                Some(Job::Pages { source, pages: taken }) => {
-                    if entered != Some(source)
-                        && let Source::Head(streams, _) = &self.sources[source]
+                What::Pages { source, pages: taken } => {
+                    if entered != Some(*source)
+                        && let Source::Head(streams, _) = &self.sources[*source]
                     {
                         worker.source(streams)?;
-                        entered = Some(source);
+                        entered = Some(*source);
                     }
-                    pages += self.head_pages(&mut worker, &taken)?;
+                    pages += self.head_pages(&mut worker, taken, queue.direction)?;
                 }
             }
+            queue.learn(worker.threshold());
         }
         Ok((worker.finish(), stats, pages))
     }
 
-    /// Newest page first: a log query that looks backward has enough sooner.
-    fn head_pages(&self, worker: &mut Worker, pages: &[Arc<Page>]) -> Result<u64, IngesterError> {
-        let mut count = 0;
-        for page in pages.iter().rev() {
+    /// Pages of a head, a log query's first end first.
+    fn head_pages(
+        &self,
+        worker: &mut Worker,
+        pages: &[Arc<Page>],
+        direction: Option<Direction>,
+    ) -> Result<u64, IngesterError> {
+        for at in 0..pages.len() {
             if self.cancel.is_cancelled() {
                 return Err(IngesterError::Cancelled);
             }
-            count += 1;
+            let page = match direction {
+                Some(Direction::Backward) => &pages[pages.len() - 1 - at],
+                Some(Direction::Forward) | None => &pages[at],
+            };
             let metadata = page.rows.metadata_views();
             if worker.page_at(page.first_row, &page.rows.page(&metadata))? == Flow::Enough {
-                break;
+                return Ok(at as u64 + 1);
             }
         }
-        Ok(count)
+        Ok(pages.len() as u64)
     }
 }
 

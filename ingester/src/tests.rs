@@ -1,5 +1,6 @@
 //! The ingester as a whole, on a simulated disk and a store in memory.
 
+mod answers;
 mod faults;
 pub(crate) mod harness;
 mod lifecycle;

@@ -14,7 +14,7 @@ use base::{Labels, UnixNanos};
 use crate::engine::matrix::Value;
 use crate::engine::overlap::Overlaps;
 use crate::engine::partial::Held;
-use crate::engine::windows::evaluations;
+use crate::engine::windows::timestamps_ms;
 use crate::engine::{self, Answer, Matrix, Partial, Sample, StreamSource, Worker};
 use crate::syntax::{Expr, Matcher};
 
@@ -240,9 +240,25 @@ impl Leaf {
         Worker::new(self, overlaps)
     }
 
+    /// By how much the windows are shifted into the past.
+    fn offset_ns(&self) -> i64 {
+        match &self.kind {
+            leaf::LeafKind::Metric(metric) => metric.offset_ns,
+            leaf::LeafKind::Log(_) => 0,
+        }
+    }
+
     /// Whether this leaf selects lines (a log query) rather than samples.
     pub fn is_log(&self) -> bool {
         matches!(self.kind, leaf::LeafKind::Log(_))
+    }
+
+    /// The end of time a log query starts from; `None` if this leaf selects samples.
+    pub fn direction(&self) -> Option<Direction> {
+        match &self.kind {
+            leaf::LeafKind::Log(log) => Some(log.demand.direction),
+            leaf::LeafKind::Metric(_) => None,
+        }
     }
 
     /// The partial of no rows.
