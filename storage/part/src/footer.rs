@@ -245,7 +245,7 @@ impl Footer {
         self.labels.get_or_init(|| {
             let labels = |stream: usize| {
                 let pairs = self.pairs_of(stream).iter();
-                Labels::from_pairs(
+                Labels::from_sorted(
                     pairs.map(|&(name, value)| (self.symbols.get(name), self.symbols.get(value))),
                 )
             };
