@@ -163,21 +163,20 @@ impl Checks<'_> {
     }
 }
 
-/// Metric queries start and end at multiples of the step, counted in milliseconds since 1970.
+/// Metric queries start and end at multiples of the step, counted since 1970: the start is moved
+/// back, the end forward, be it by a nanosecond (range_aggregations/060).
 fn align(query: &mut RangeQuery) {
-    const MS: i64 = 1_000_000;
     // The step was validated in nanoseconds and works in milliseconds.
-    let step_ms = (query.step_ns / MS).max(1);
-    let start_ms = query.start.0.div_euclid(MS);
-    let end_ms = query.end.0.div_euclid(MS);
-    let first = start_ms.div_euclid(step_ms) * step_ms;
-    let mut last = end_ms.div_euclid(step_ms) * step_ms;
-    if last < end_ms {
-        last = last.saturating_add(step_ms);
-    }
-    query.step_ns = step_ms * MS;
-    query.start = UnixNanos(first.saturating_mul(MS));
-    query.end = UnixNanos(last.saturating_mul(MS));
+    const MS: i64 = 1_000_000;
+    let step_ns = (query.step_ns / MS).max(1) * MS;
+    let (start, end) = (i128::from(query.start.0), i128::from(query.end.0));
+    let step = i128::from(step_ns);
+    let first = start.div_euclid(step) * step;
+    let last = (end + step - 1).div_euclid(step) * step;
+    let saturated = |ns: i128| UnixNanos(ns.clamp(i64::MIN.into(), i64::MAX.into()) as i64);
+    query.step_ns = step_ns;
+    query.start = saturated(first);
+    query.end = saturated(last);
 }
 
 /// Whether Loki cuts an instant evaluation of this function into pieces of its range.

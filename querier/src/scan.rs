@@ -43,8 +43,6 @@ pub struct Scanned {
     pub partials: Vec<Partial>,
     /// What was read.
     pub stats: PartStats,
-    /// Rows at it or beyond it cannot be in the answer of the log query any more.
-    pub bound: Option<i64>,
 }
 
 /// Row groups that threads pull, and how far log queries still have to look.
@@ -182,7 +180,7 @@ impl Querier {
             ..PartStats::default()
         };
         if opened.units.is_empty() {
-            return Ok(Scanned { partials: Vec::new(), stats, bound });
+            return Ok(Scanned { partials: Vec::new(), stats });
         }
         let mut units = opened.units;
         if leaf.leaf.is_log() {
@@ -211,7 +209,7 @@ impl Querier {
             stats.read.metadata_bytes += partial.stats().metadata_bytes;
             partials.push(partial);
         }
-        Ok(Scanned { partials, stats, bound: queue.bound() })
+        Ok(Scanned { partials, stats })
     }
 
     /// Runs one worker in slices until the queue is empty.

@@ -107,9 +107,10 @@ impl Querier {
             ingester.streams += answer.ranges.len() as u64;
             partials.push(answer.partial);
         }
-        let mut merged = leaf.leaf.empty();
-        let mut bound = None;
+        let mut merged = merge(leaf.leaf.empty(), partials).await?;
         for batch in batches.iter() {
+            // What the ingesters and the batches before have may be enough for a log query.
+            let bound = merged.threshold();
             if batches.is_beyond(batch, bound) {
                 break;
             }
@@ -118,12 +119,10 @@ impl Querier {
                 Ok(scanned) => scanned,
                 Err(error) => return again_or_fail(error),
             };
-            bound = scanned.bound;
             stats.parts.take_in(&scanned.stats);
-            partials.extend(scanned.partials);
-            merged = merge(merged, std::mem::take(&mut partials)).await?;
+            merged = merge(merged, scanned.partials).await?;
         }
-        Ok(Ok(merge(merged, partials).await?))
+        Ok(Ok(merged))
     }
 
     /// What the parts cover, for metric queries: an overlap may be between any two of them. Parts

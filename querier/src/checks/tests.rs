@@ -137,11 +137,12 @@ fn metric_queries_are_aligned_to_their_step() {
     for (start, end, step, first, last) in [
         (1_714_557_600 * S, 1_714_557_601 * S, 60 * S, 1_714_557_600 * S, 1_714_557_660 * S),
         (1_714_557_601 * S, 1_714_561_201 * S, 600 * S, 1_714_557_600 * S, 1_714_561_800 * S),
-        // 900.5 s, and a part of a millisecond that does not count
+        (600 * S + 1, 1200 * S + 1, 600 * S, 600 * S, 1800 * S),
+        // 900.5 s; the step's part of a millisecond does not count
         (
             1_714_557_600 * S,
             1_714_564_800 * S + 5,
-            900_500_000_000,
+            900_500_000_123,
             1_714_557_403 * S,
             1_714_565_507_500_000_000,
         ),

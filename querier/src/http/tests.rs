@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::StaticLimits;
-use crate::testing::{NOW, World, encoded, row};
+use crate::testing::{NOW, Row, World, encoded, row};
 use axum::body::Body;
 
 const S: i64 = 1_000_000_000;
@@ -118,16 +118,105 @@ async fn labels_and_series_come_from_ingesters_and_parts() {
     assert_eq!(body, "{\"status\":\"success\"}\n", "outside the range");
 }
 
+fn with_metadata(app: &str, ts_ns: i64, line: &str, level: &str) -> Row {
+    let metadata = vec![("detected_level".to_owned(), level.to_owned())];
+    Row { metadata, ..row(app, ts_ns, line) }
+}
+
+/// A flushed row, a recent row, and a row that is both.
+async fn three_lines() -> World {
+    let world = world().await;
+    let line = |minutes: i64, text: &str, level: &str| {
+        with_metadata("x", NOW.0 - minutes * 60 * S, text, level)
+    };
+    let both = line(20, "both <3", "info");
+    let parts = [line(30, "stored", "info"), both.clone()];
+    world.flush(&parts, &part::Options::flushed()).await;
+    world.head.hold(&[both, line(10, "recent", "warn")]);
+    world
+}
+
+fn data(body: &str) -> Value {
+    let mut body: Value = serde_json::from_str(body).unwrap();
+    body["data"].as_object_mut().unwrap().remove("stats");
+    body["data"].take()
+}
+
+#[tokio::test]
+async fn lines_of_head_and_parts_are_one_answer() {
+    let world = three_lines().await;
+    let at = |minutes: i64| (NOW.0 - minutes * 60 * S).to_string();
+    let uri = format!("/loki/api/v1/query_range?{RANGE}&query={}", encoded("{app=\"x\"}"));
+    let (status, body) = world.get(&uri).await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(
+        data(&body),
+        json!({"resultType": "streams", "result": [
+            {"stream": {"app": "x", "detected_level": "info"},
+             "values": [[at(20), "both <3"], [at(30), "stored"]]},
+            {"stream": {"app": "x", "detected_level": "warn"}, "values": [[at(10), "recent"]]},
+        ]})
+    );
+    let (_, body) = world.get(&format!("{uri}&limit=1&direction=forward")).await;
+    assert_eq!(data(&body)["result"][0]["values"], json!([[at(30), "stored"]]));
+
+    let legacy = format!("/api/prom/query?{RANGE}&regexp=re.*t&query={}", encoded("{app=\"x\"}"));
+    let (_, body) = world.get(&legacy).await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let labels = "{app=\"x\", detected_level=\"warn\"}";
+    let entries = json!([{"ts": "2024-05-01T11:50:00Z", "line": "recent"}]);
+    assert_eq!(body["streams"], json!([{"labels": labels, "entries": entries}]));
+}
+
+#[tokio::test]
+async fn categorised_lines_name_their_metadata() {
+    let world = three_lines().await;
+    let uri = format!("/loki/api/v1/query_range?{RANGE}&limit=1&query={}", encoded("{app=\"x\"}"));
+    let request = http::Request::get(uri)
+        .header("x-scope-orgid", "acme")
+        .header("x-loki-response-encoding-flags", "categorize-labels")
+        .body(Body::empty())
+        .unwrap();
+    let (_, body) = world.send(request).await;
+    let data = data(&body);
+    assert_eq!(data["encodingFlags"], json!(["categorize-labels"]));
+    let third = json!({"structuredMetadata": {"detected_level": "warn"}});
+    assert_eq!(data["result"][0]["values"][0][2], third);
+}
+
+#[tokio::test]
+async fn metrics_count_each_line_once_and_stats_are_true() {
+    let world = three_lines().await;
+    let query = encoded("sum(count_over_time({app=\"x\"}[1h]))");
+    let (status, body) = world.get(&format!("/loki/api/v1/query?query={query}")).await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(data(&body)["result"], json!([{"metric": {}, "value": [1_714_564_800, "3"]}]));
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let stats = &body["data"]["stats"];
+    assert_eq!(stats["summary"]["totalEntriesReturned"], 1);
+    assert_eq!(stats["ingester"]["totalReached"], 1);
+    assert_eq!(stats["querier"]["store"]["chunk"]["decompressedLines"], 2);
+    let range = format!("/loki/api/v1/query_range?{RANGE}&step=1800&query={query}");
+    let (_, body) = world.get(&range).await;
+    let points = json!([[1_714_563_000, "1"], [1_714_564_800, "3"]]);
+    assert_eq!(data(&body)["result"], json!([{"metric": {}, "values": points}]));
+}
+
+#[tokio::test]
+async fn internal_streams_are_empty_for_ordinary_queries() {
+    let world = world().await;
+    let labels = vec![("__pattern__".to_owned(), "x".to_owned())];
+    world.head.hold(&[Row { labels, ..row("x", NOW.0 - S, "secret") }]);
+    let query = encoded("{__pattern__=\"x\"}");
+    let (status, body) =
+        world.get(&format!("/loki/api/v1/query_range?{RANGE}&query={query}")).await;
+    assert_eq!((status, &data(&body)["result"]), (200, &json!([])));
+}
+
 #[tokio::test]
 async fn constants_are_answered_without_reading() {
     let world = world().await;
-    let data = |body: &str| {
-        let mut body: Value = serde_json::from_str(body).unwrap();
-        body["data"].as_object_mut().unwrap().remove("stats");
-        body["data"].take()
-    };
-    let uri =
-        format!("/loki/api/v1/query?time=4000000000&query={}", encoded("vector(1)+vector(1)"));
+    let uri = format!("/loki/api/v1/query?time=4000000000&query={}", encoded("vector(2)"));
     let (status, body) = world.get(&uri).await;
     assert_eq!(status, 200, "{body}");
     let want = json!([{"metric": {}, "value": [4_000_000_000i64, "2"]}]);

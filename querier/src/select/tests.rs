@@ -274,6 +274,39 @@ async fn a_part_that_is_gone_for_good_is_an_error_and_not_a_short_answer() {
 }
 
 #[tokio::test]
+async fn a_log_query_that_has_enough_does_not_open_older_parts() {
+    let world = World::new(StaticLimits::default()).await;
+    let old = world.flush(&[row("a", BASE + S, "x")], &small_groups()).await;
+    let rows: Vec<Row> = (0..20).map(|n| row("a", BASE + 30 * S + n, "x")).collect();
+    world.head.hold(&rows);
+    world.catalog.bucket().delete(&old.path()).await.unwrap();
+    let evaluated = run(&world, "{app=\"a\"}", &params(S, 20, Direction::Backward)).await.unwrap();
+    assert_eq!(evaluated.stats.entries_returned, 20);
+    assert_eq!(evaluated.stats.parts.read.pages, 0);
+    let more = run(&world, "{app=\"a\"}", &params(S, 21, Direction::Backward)).await;
+    assert!(more.is_err(), "one more row needs the part");
+}
+
+#[tokio::test]
+async fn many_parts_are_read_in_batches() {
+    let world = World::new(StaticLimits::default()).await;
+    for n in 0..40 {
+        world.flush(&[row("a", BASE + n * S, "x")], &small_groups()).await;
+    }
+    let all = run(&world, "{app=\"a\"}", &params(S, 100, Direction::Forward)).await.unwrap();
+    assert_eq!(all.stats.entries_returned, 40);
+    let few = run(&world, "{app=\"a\"}", &params(S, 6, Direction::Forward)).await.unwrap();
+    assert_eq!(few.stats.entries_returned, 6);
+    assert!(few.stats.parts.read.pages <= 12, "{:?}", few.stats.parts);
+    let count = matrix(&world, "sum(count_over_time({app=\"a\"}[1m]))", 60 * S).await;
+    assert_eq!(
+        count["{}"][&(NOW.0 / 1_000_000)],
+        39.0,
+        "the window begins after its first instant"
+    );
+}
+
+#[tokio::test]
 async fn a_dropped_query_stops_before_the_next_page() {
     let world = World::new(StaticLimits::default()).await;
     let rows: Vec<Row> = (0..64).map(|n| row("a", BASE + n, "x")).collect();
