@@ -15,6 +15,9 @@ use logql::engine::overlap::{StreamRange, row_hash};
 const PAGE_LINE_BYTES: usize = 256 << 10;
 /// Rows of a page, for very short lines.
 const PAGE_ROWS: usize = 16 << 10;
+/// Codes of a page's metadata columns, for rows that all have other names: a column has a code per
+/// row, used or not.
+const PAGE_CODE_BYTES: usize = 4 << 20;
 
 /// Rows in order of arrival that do not change any more.
 #[derive(Debug)]
@@ -176,6 +179,12 @@ impl Head {
             // At least one row, however long; else those that end within the page.
             let fit = page.lines.ends[from..to].partition_point(|&end| end <= until).max(1);
             let end = to.min(from + fit).min(from + PAGE_ROWS - self.open.len());
+            let columns = self.open.peek().metadata.len() + page.metadata.len();
+            let codes = columns * (self.open.len() + end - from) * size_of::<u32>();
+            if codes >= PAGE_CODE_BYTES && !self.open.is_empty() {
+                self.close_page();
+                continue;
+            }
             self.open.append(page, from, end, |_| stream);
             from = end;
             let is_full = self.open.peek().lines.bytes.len() >= PAGE_LINE_BYTES
@@ -191,7 +200,7 @@ impl Head {
         let rows = std::mem::replace(&mut self.open, open_page()).finish();
         let first_row = self.closed_rows;
         self.closed_rows += rows.len() as u64;
-        self.closed_bytes += rows.raw_bytes();
+        self.closed_bytes += rows.raw_bytes() + code_bytes(&rows);
         self.closed.push(Arc::new(Page::new(first_row, rows)));
     }
 
@@ -265,15 +274,20 @@ impl Head {
         self.closed_rows + self.open.len() as u64
     }
 
-    /// Bytes of lines and distinct metadata values.
+    /// Bytes of lines, distinct metadata values and the codes that refer to them.
     pub fn raw_bytes(&self) -> usize {
-        self.closed_bytes + self.open.raw_bytes()
+        self.closed_bytes + self.open.raw_bytes() + code_bytes(self.open.peek())
     }
 
     /// Whether no batch was appended.
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
+}
+
+/// What the columns of metadata cost beyond their values.
+fn code_bytes(rows: &Rows) -> usize {
+    rows.metadata.len() * rows.len() * size_of::<u32>()
 }
 
 /// The hash of a row at its place: equal rows of one head have equal places.

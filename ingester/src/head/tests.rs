@@ -129,3 +129,31 @@ fn a_snapshot_does_not_see_later_rows() {
     assert_eq!(before.pages.iter().map(|page| page.rows.len()).sum::<usize>(), 1);
     assert_eq!(head.snapshot().pages.iter().map(|page| page.rows.len()).sum::<usize>(), 2);
 }
+
+#[test]
+fn rows_that_all_have_other_metadata_names_close_pages_early() {
+    let mut builder = RowsBuilder::default();
+    for n in 0..3_000_i64 {
+        builder.push(0, n, b"x");
+        builder.metadata(&format!("name{n}"), b"v");
+    }
+    let mut wide = batch(1, &[(0, 0, 0, None)]);
+    wide.rows = builder.finish();
+    let mut narrow = Head::default();
+    let views = wide.rows.metadata_views();
+    let page = wide.rows.page(&views);
+    // As the distributor cuts it: a few rows a batch.
+    for from in (0..3_000).step_by(500) {
+        let mut part = RowsBuilder::default();
+        part.append(&page, from, from + 500, |stream| stream);
+        let mut cut = batch(from as u64 + 2, &[(0, 0, 0, None)]);
+        cut.rows = part.finish();
+        narrow.append(&cut);
+    }
+    let snapshot = narrow.snapshot();
+    for page in &snapshot.pages {
+        assert!(code_bytes(&page.rows) < PAGE_CODE_BYTES, "{}", code_bytes(&page.rows));
+    }
+    assert_eq!(narrow.rows(), 3_000);
+    assert!(narrow.raw_bytes() >= 4 * 500 * 500 * 6, "the codes are counted");
+}
