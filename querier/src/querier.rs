@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Clock, TenantId, task};
+use base::{Clock, TenantId, UnixNanos, task};
 use futures::future::try_join_all;
 use logql::engine::Answer;
 use logql::plan::{Direction, Plan, QueryError};
@@ -126,6 +126,13 @@ impl Querier {
         warnings.dedup();
         Ok(Evaluated { answer, stats, warnings })
     }
+}
+
+/// An instant that arithmetic on times can work with: ranges, offsets and steps of years can be
+/// added to it, and two of them subtracted, without leaving 64 bits. From 1827 to 2112.
+pub(crate) fn workable(time: UnixNanos) -> UnixNanos {
+    const LIMIT_NS: i64 = 4_500_000_000_000_000_000;
+    UnixNanos(time.0.clamp(-LIMIT_NS, LIMIT_NS))
 }
 
 /// Runs `work`, at most `timeout` long; zero = as long as it takes.

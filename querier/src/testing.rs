@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use axum::Extension;
@@ -24,6 +24,7 @@ use store::{
     Bucket, BucketConfig, CatalogConfig, CatalogHandle, Outcome, PartId, PartRecord, Parts, Place,
     put_parts,
 };
+use tokio::sync::Notify;
 use tower::ServiceExt;
 
 use crate::{Config, Deps, Querier, StaticLimits};
@@ -98,6 +99,12 @@ pub struct FakeIngester {
     pub floor: AtomicU64,
     /// Calls of `select` so far.
     pub selects: AtomicU64,
+    /// While set, `select` never answers; its task ends when it is told to stop.
+    pub hangs: AtomicBool,
+    /// Told when `select` was called.
+    pub called: Notify,
+    /// Told when a hanging `select` was told to stop.
+    pub stopped: Arc<Notify>,
 }
 
 impl FakeIngester {
@@ -108,6 +115,9 @@ impl FakeIngester {
             table: Mutex::new(Arc::new(Table::new(rows))),
             floor: AtomicU64::new(0),
             selects: AtomicU64::new(0),
+            hangs: AtomicBool::new(false),
+            called: Notify::new(),
+            stopped: Arc::new(Notify::new()),
         }
     }
 
@@ -137,6 +147,15 @@ impl IngesterApi for FakeIngester {
 
     async fn select(&self, request: SelectRequest) -> Result<SelectAnswer, IngesterError> {
         self.selects.fetch_add(1, Ordering::SeqCst);
+        self.called.notify_one();
+        if self.hangs.load(Ordering::SeqCst) {
+            let (cancel, stopped) = (request.cancel, self.stopped.clone());
+            base::task::spawn("test.select", async move {
+                cancel.cancelled().await;
+                stopped.notify_one();
+            });
+            return std::future::pending().await;
+        }
         let floor = self.floor.load(Ordering::SeqCst);
         if request.view < floor {
             return Ok(SelectAnswer::Behind { floor });

@@ -16,7 +16,7 @@ use super::respond::ok;
 use super::telemetry::Watch;
 use super::{one_tenant, refuse};
 use crate::checks::{Checks, selects_internal_streams};
-use crate::querier::{Evaluated, Planned, Querier};
+use crate::querier::{Evaluated, Planned, Querier, workable};
 
 pub(super) async fn query(
     State(querier): State<Arc<Querier>>,
@@ -46,8 +46,8 @@ async fn evaluate(
     let checks = Checks { limits: querier.limits(), tenant, now };
     checks.instant(&expr, asked.time).map_err(refuse)?;
     let params = Params {
-        start: asked.time,
-        end: asked.time,
+        start: workable(asked.time),
+        end: workable(asked.time),
         step_ns: 0,
         interval_ns: 0,
         limit: asked.limit,

@@ -16,7 +16,7 @@ use super::respond::ok;
 use super::telemetry::Watch;
 use super::{one_tenant, refuse};
 use crate::checks::{Checks, selects_internal_streams};
-use crate::querier::{Evaluated, Planned, Querier};
+use crate::querier::{Evaluated, Planned, Querier, workable};
 
 /// Asks for entries with the origin of their labels.
 const FLAGS_HEADER: &str = "x-loki-response-encoding-flags";
@@ -63,8 +63,8 @@ pub(super) async fn run(
     checks.range(expr, &mut asked).map_err(refuse)?;
     let log = matches!(expr, Expr::Log(_));
     let params = Params {
-        start: asked.start,
-        end: if log { log_end(&asked) } else { asked.end },
+        start: workable(asked.start),
+        end: workable(if log { log_end(&asked) } else { asked.end }),
         step_ns: asked.step_ns,
         interval_ns: asked.interval_ns,
         limit: asked.limit,

@@ -214,6 +214,33 @@ async fn internal_streams_are_empty_for_ordinary_queries() {
 }
 
 #[tokio::test]
+async fn extreme_times_do_not_overflow() {
+    let unlimited =
+        StaticLimits { max_query_length: std::time::Duration::ZERO, ..Default::default() };
+    let world = World::new(unlimited).await;
+    world.flush(&[row("x", NOW.0 - S, "a")], &part::Options::flushed()).await;
+    world.head.hold(&[row("x", NOW.0 - 2 * S, "b")]);
+    let times = ["-9223372036854775808", "-1", "0", "9999999999", "9223372036854775807"];
+    let metric = encoded("sum(count_over_time({app=\"x\"}[1y] offset 1y))");
+    let lines = encoded("{app=\"x\"}");
+    for (at, start) in times.iter().enumerate() {
+        let (status, body) =
+            world.get(&format!("/loki/api/v1/query?time={start}&query={metric}")).await;
+        assert_eq!(status, 200, "{start}: {body}");
+        for end in &times[at..] {
+            for query in [&metric, &lines] {
+                let uri = format!("/loki/api/v1/query_range?start={start}&end={end}&query={query}");
+                let (status, body) = world.get(&format!("{uri}&step=1y")).await;
+                assert_eq!(status, 200, "{start} {end} {query}: {body}");
+            }
+            let (status, body) =
+                world.get(&format!("/loki/api/v1/labels?start={start}&end={end}")).await;
+            assert_eq!(status, 200, "{start} {end}: {body}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn constants_are_answered_without_reading() {
     let world = world().await;
     let uri = format!("/loki/api/v1/query?time=4000000000&query={}", encoded("vector(2)"));

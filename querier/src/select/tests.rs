@@ -329,12 +329,28 @@ async fn a_dropped_query_stops_before_the_next_page() {
 }
 
 #[tokio::test]
+async fn a_client_that_goes_away_stops_the_work_for_it() {
+    let world = World::new(StaticLimits::default()).await;
+    world.head.hangs.store(true, Ordering::SeqCst);
+    let (querier, tenant) = (world.querier.clone(), world.tenant.clone());
+    let request = base::task::spawn("test.request", async move {
+        let params = params(S, 10, Direction::Backward);
+        let plan = Arc::new(Plan::new(&parse("{app=\"a\"}").unwrap(), &params).unwrap());
+        querier.evaluate(Planned { tenant, plan, direction: Direction::Backward }).await
+    });
+    world.head.called.notified().await;
+    request.abort();
+    world.head.stopped.notified().await;
+    assert!(request.await.unwrap_err().is_cancelled());
+}
+
+#[tokio::test]
 async fn a_query_past_its_timeout_is_cancelled() {
     let limits =
         StaticLimits { query_timeout: std::time::Duration::from_nanos(1), ..Default::default() };
     let world = World::new(limits).await;
-    let never = std::future::pending::<Result<(), Error>>();
-    let timeout = world.querier.limits().query_timeout(&world.tenant);
-    let error = crate::querier::within(timeout, never).await.unwrap_err();
+    world.head.hangs.store(true, Ordering::SeqCst);
+    let all = params(S, 10, Direction::Backward);
+    let error = run(&world, "{app=\"a\"}", &all).await.unwrap_err();
     assert!(matches!(error, Error::Timeout));
 }
