@@ -8,13 +8,13 @@ use base::{Labels, Run, UnixNanos};
 use hashbrown::HashTable;
 
 use crate::columns::Meaning;
-use crate::decode::{Entry, Pairs, RawLabels, Sink};
+use crate::decode::{Entry, Fault, Pairs, RawLabels, Sink};
 use crate::error::Error;
 use crate::level::Level;
 use crate::metadata::clean_value;
 use crate::part::Part;
 use crate::problems::{Discards, Problems, Reason};
-use crate::streams::{self, Refusal, Stream, StreamCache};
+use crate::streams::{self, LabelLevel, Refusal, Stream, StreamCache};
 use crate::tenants::Tenant;
 use crate::validate::{self, Window};
 
@@ -276,7 +276,8 @@ impl Collector {
         if self.tenant.limits.discover_log_levels {
             match (given, &stream.level) {
                 (Given::Detected, _) => {}
-                (_, Some(level)) => part.set_level_text(level),
+                (_, Some(LabelLevel::Known(level))) => part.set_level(*level),
+                (_, Some(LabelLevel::Text(level))) => part.set_level_text(level),
                 (Given::Level(place), None) => {
                     let value = metadata.iter().nth(place).map_or(&b""[..], |(_, value)| value);
                     part.set_level_text(clean_value(value, &mut self.scratch));
@@ -360,7 +361,7 @@ fn store_metadata(
 }
 
 impl Sink for Collector {
-    fn stream(&mut self, raw: RawLabels<'_>) -> Result<(), Error> {
+    fn stream(&mut self, raw: RawLabels<'_>) -> Result<(), Fault> {
         self.current = Current::default();
         let (bytes, owner) = match raw {
             RawLabels::Text(bytes) => (bytes, self.tenant.owner),

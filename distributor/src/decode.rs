@@ -3,18 +3,21 @@
 //! A decoder makes no struct per line: what it knows of the entry at hand lies in [`Pieces`], as
 //! positions in the body, or in the arena when an escape had to be undone. Both are reused.
 
+mod arena;
 pub mod json;
 pub mod labels;
 pub mod legacy;
 pub mod protobuf;
 mod time;
 
+pub(crate) use arena::Arena;
+
 use crate::error::Error;
 
 /// Takes what a decoder finds, in the order of the body.
 pub(crate) trait Sink {
     /// A stream begins. The error is one of the body's, and ends the decoding.
-    fn stream(&mut self, labels: RawLabels<'_>) -> Result<(), Error>;
+    fn stream(&mut self, labels: RawLabels<'_>) -> Result<(), Fault>;
 
     /// About this many entries follow in the stream that began last.
     fn expect(&mut self, entries: usize) {
@@ -96,7 +99,7 @@ pub(crate) struct Pieces {
     pub(crate) line: Span,
     pub(crate) metadata: Vec<[Span; 2]>,
     /// Bytes that are not as the body has them.
-    pub(crate) arena: Vec<u8>,
+    pub(crate) arena: Arena,
     /// Open brackets while a value is skipped: whether each is an object.
     pub(crate) nesting: Vec<bool>,
 }
@@ -114,8 +117,8 @@ impl Pieces {
     pub(crate) fn entry<'a>(&'a self, body: &'a [u8]) -> Entry<'a> {
         Entry {
             ts_ns: self.ts_ns,
-            line: self.line.of(body, &self.arena),
-            metadata: Pairs { body, arena: &self.arena, spans: &self.metadata },
+            line: self.line.of(body, self.arena.as_slice()),
+            metadata: Pairs { body, arena: self.arena.as_slice(), spans: &self.metadata },
         }
     }
 
@@ -125,7 +128,11 @@ impl Pieces {
     }
 }
 
+/// An error on its way out of a decoder: small, so that results travel in registers.
+pub(crate) type Fault = Box<Error>;
+
 /// A body that breaks its own format.
-pub(crate) fn malformed(text: impl Into<String>) -> Error {
-    Error::new(400, text)
+#[cold]
+pub(crate) fn malformed(text: impl Into<String>) -> Fault {
+    Box::new(Error::new(400, text))
 }

@@ -53,7 +53,7 @@ pub struct Distributor {
     pub(crate) placement: Placement,
     clock: Arc<dyn Clock>,
     /// Buffers of pushes that ended, for those that come.
-    idle: Mutex<Vec<Box<Scratch>>>,
+    idle: Mutex<Vec<Scratch>>,
 }
 
 /// What one push works with. Reused.
@@ -163,19 +163,17 @@ impl Distributor {
         result
     }
 
-    fn idle_scratch(&self, tenant: &Arc<Tenant>) -> Box<Scratch> {
+    fn idle_scratch(&self, tenant: &Arc<Tenant>) -> Scratch {
         let mut idle = self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        idle.pop().unwrap_or_else(|| {
-            Box::new(Scratch {
-                pieces: Pieces::default(),
-                decoded: Buffer::default(),
-                message: Buffer::default(),
-                collector: Collector::new(tenant.clone(), self.cache.clone()),
-            })
+        idle.pop().unwrap_or_else(|| Scratch {
+            pieces: Pieces::default(),
+            decoded: Buffer::default(),
+            message: Buffer::default(),
+            collector: Collector::new(tenant.clone(), self.cache.clone()),
         })
     }
 
-    fn keep(&self, mut scratch: Box<Scratch>) {
+    fn keep(&self, mut scratch: Scratch) {
         scratch.decoded.trim();
         scratch.message.trim();
         if scratch.pieces.capacity() + scratch.collector.capacity() > MAX_IDLE_BYTES {
@@ -211,7 +209,7 @@ impl Distributor {
             decoded.as_slice()
         };
         let body = match (format, cut.take_if(|_| format == Format::Protobuf)) {
-            (Format::Protobuf, Some(cut)) => return Err(decode::malformed(cut)),
+            (Format::Protobuf, Some(cut)) => return Err(Error::new(400, cut)),
             (Format::Protobuf, None) => {
                 body::decompress_snappy(body, &mut Caps::new(max_bytes, hold), message)?;
                 message.as_slice()
@@ -305,8 +303,8 @@ impl Tenant {
     }
 
     fn remember_rows(&self, bytes: usize, rows: usize) {
-        if rows > 0 {
-            self.row_bytes.store(bytes / rows, Ordering::Relaxed);
+        if let Some(row_bytes) = bytes.checked_div(rows) {
+            self.row_bytes.store(row_bytes, Ordering::Relaxed);
         }
     }
 }

@@ -1,8 +1,7 @@
 //! What fuzzers call: every decoder of outside bytes, on any bytes.
 
 use crate::body::{self, Buffer, Caps, Encoding};
-use crate::decode::{self, Entry, Pieces, RawLabels, Sink};
-use crate::error::Error;
+use crate::decode::{self, Entry, Fault, Pieces, RawLabels, Sink};
 use crate::level::Detector;
 use crate::limits::PushLimits;
 use crate::{metadata, streams};
@@ -19,7 +18,7 @@ impl Reader {
 }
 
 impl Sink for Reader {
-    fn stream(&mut self, labels: RawLabels<'_>) -> Result<(), Error> {
+    fn stream(&mut self, labels: RawLabels<'_>) -> Result<(), Fault> {
         let _ = streams::read(labels)?;
         Ok(())
     }

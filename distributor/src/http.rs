@@ -18,6 +18,3 @@ pub fn router(distributor: Arc<Distributor>) -> Router {
         .route("/api/prom/push", post(push::push))
         .with_state(distributor)
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,7 +7,7 @@ use base::quote::quote_into;
 use base::{Labels, TenantId};
 use hashbrown::HashTable;
 
-use crate::decode::{self, RawLabels};
+use crate::decode::{self, Fault, RawLabels};
 use crate::error::Error;
 use crate::level::{Detector, Level};
 use crate::limits::PushLimits;
@@ -19,7 +19,15 @@ pub(crate) struct Stream {
     /// Canonical: sorted, no empty values, `service_name` discovered.
     pub(crate) labels: Labels,
     /// `detected_level`, where the labels decide it.
-    pub(crate) level: Option<Box<[u8]>>,
+    pub(crate) level: Option<LabelLevel>,
+}
+
+/// A level that a label names.
+#[derive(Debug)]
+pub(crate) enum LabelLevel {
+    Known(Level),
+    /// Anything else is taken as it is.
+    Text(Box<[u8]>),
 }
 
 /// A label set that may not be stored.
@@ -34,7 +42,7 @@ const UNKNOWN_SERVICE: &str = "unknown_service";
 
 /// Reads `raw`. The outer error is of the JSON itself; the middle one of the label text.
 #[allow(clippy::type_complexity)]
-pub(crate) fn read(raw: RawLabels<'_>) -> Result<Result<Vec<(String, String)>, Error>, Error> {
+pub(crate) fn read(raw: RawLabels<'_>) -> Result<Result<Vec<(String, String)>, Error>, Fault> {
     let text = match raw {
         RawLabels::Text(text) => return Ok(decode::labels::parse(text)),
         RawLabels::Json(object) => {
@@ -143,7 +151,7 @@ fn validate(pairs: &[(String, String)], limits: &PushLimits) -> Result<(), Refus
 }
 
 /// The value of the first of `log_level_fields` among the labels, as its level if it names one.
-fn level_of(labels: &Labels, limits: &PushLimits, detector: &Detector) -> Option<Box<[u8]>> {
+fn level_of(labels: &Labels, limits: &PushLimits, detector: &Detector) -> Option<LabelLevel> {
     let mut best: Option<(usize, &str)> = None;
     for (name, value) in labels.iter() {
         if let Some(rank) = detector.fields.rank(name.as_bytes())
@@ -155,7 +163,7 @@ fn level_of(labels: &Labels, limits: &PushLimits, detector: &Detector) -> Option
     debug_assert!(best.is_none_or(|(rank, _)| rank < limits.log_level_fields.len()));
     best.map(|(_, value)| {
         let value = value.as_bytes();
-        Level::named(value).map_or_else(|| value.into(), |level| level.as_bytes().into())
+        Level::named(value).map_or_else(|| LabelLevel::Text(value.into()), LabelLevel::Known)
     })
 }
 

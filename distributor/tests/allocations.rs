@@ -1,7 +1,10 @@
 //! A push of known streams costs a handful of allocations, however many lines it has.
 
+#![allow(clippy::unwrap_used)]
+
 extern crate runelog_distributor as distributor;
 
+#[path = "support/bench.rs"]
 mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -56,8 +59,9 @@ const ALLOWED: u64 = 50;
 
 fn line(round: usize, n: usize) -> String {
     let level = ["info", "warn", "debug"][n % 3];
+    let message = format!("request {round}-{n} served");
     format!(
-        r#"{{"ts":"2024-05-01T12:00:00Z","level":"{level}","message":"request {round}-{n} served","path":"/api/v1/users","duration":{}}}"#,
+        r#"{{"ts":"2024-05-01T12:00:00Z","level":"{level}","message":"{message}","duration":{}}}"#,
         n * 7
     )
 }

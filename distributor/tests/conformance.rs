@@ -1,7 +1,10 @@
 //! Replays the recorded pushes: every status and text of Loki, and what is stored afterwards.
 
+#![allow(clippy::unwrap_used)]
+
 extern crate runelog_distributor as distributor;
 
+#[path = "support/bench.rs"]
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,7 @@
 //! Replays each fuzz target's corpus and seeded mutations of it.
 
+#![allow(clippy::unwrap_used)]
+
 extern crate runelog_distributor as distributor;
 
 use base::random::{Random, SeededRandom};

@@ -1,7 +1,10 @@
 //! Whole pushes through the router: limits, partial success, batches, hostile bodies.
 
+#![allow(clippy::unwrap_used)]
+
 extern crate runelog_distributor as distributor;
 
+#[path = "support/bench.rs"]
 mod support;
 
 use std::io::Write;
@@ -401,4 +404,34 @@ async fn a_wrong_method_and_headers_are_refused() {
     let get = http::Request::get("/loki/api/v1/push").body(axum::body::Body::empty()).unwrap();
     let response = tower::ServiceExt::oneshot(bench.router.clone(), get).await.unwrap();
     assert_eq!(response.status(), 405);
+}
+
+#[tokio::test]
+async fn the_uri_decides_which_json_is_meant() {
+    let bench = Bench::new(FakeLimits::open());
+    let legacy = r#"{"streams":[{"labels":"{a=\"l\"}","entries":[
+        {"ts":"2024-05-01T10:00:00.5Z","line":"old \ud83d","x":1,
+         "structuredMetadata":[{"name":"n","value":"v"}]},
+        {"ts":null,"line":null}]}]}"#;
+    let newer = push(&[(A, &[(NOON, "new")])]);
+    for (uri, body) in [
+        ("/api/prom/push", legacy.to_owned()),
+        ("/api/prom/push?x=/LOKI/api/v1", newer.clone()),
+        // Unknown fields of either are skipped: streams without entries remain.
+        ("/api/prom/push", newer),
+        ("/loki/api/v1/push", legacy.to_owned()),
+    ] {
+        let request = http::Request::post(uri)
+            .header("content-type", "application/json; charset=utf-8")
+            .header("x-scope-orgid", "acme");
+        let request = request.body(axum::body::Body::from(body)).unwrap();
+        assert_eq!(support::send(&bench.router, request).await, (204, String::new()), "{uri}");
+    }
+    let rows = bench.rows();
+    let lines: Vec<(i64, &str)> = rows.iter().map(|row| (row.1, row.2.as_str())).collect();
+    // Go's zero time, as its nanoseconds overflow.
+    let zero = -6_795_364_578_871_345_152;
+    let half = NOON - 7200 * SECOND + SECOND / 2;
+    assert_eq!(lines, [(half, "old \u{fffd}"), (zero, ""), (NOON, "new")]);
+    assert_eq!(rows[0].3, "detected_level=unknown n=v");
 }

@@ -65,7 +65,7 @@ fn broken_bodies_get_gos_texts() {
     let sum = good.len() - 8;
     bad_sum[sum] ^= 1;
     assert_eq!(undo(Encoding::Gzip, &bad_sum), (cut("gzip: invalid checksum"), b"hello".to_vec()));
-    let mut trailing = good.clone();
+    let mut trailing = good;
     trailing.extend_from_slice(b"trailing garbage");
     assert_eq!(undo(Encoding::Gzip, &trailing).0, cut("gzip: invalid header"));
     let (result, _) = undo(Encoding::Deflate, b"\x07");

@@ -15,19 +15,19 @@ mod unescape;
 pub(crate) use scan::Cursor;
 pub(crate) use unescape::Escapes;
 
-use super::{Pieces, RawLabels, Sink, Span, malformed};
+use super::{Arena, Fault, Pieces, RawLabels, Sink, Span};
 use crate::error::Error;
 
 /// Why decoding stops.
 enum Stop {
-    Error(Error),
+    Fault(Fault),
     /// Keys in an order that needs the careful mode.
     Restart,
 }
 
-impl From<Error> for Stop {
-    fn from(error: Error) -> Stop {
-        Stop::Error(error)
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Stop {
+        Stop::Fault(fault)
     }
 }
 
@@ -41,13 +41,13 @@ pub(crate) fn decode<S: Sink>(
 ) -> Result<usize, Error> {
     with_cursor(body, cut, pieces, |cursor, pieces| match top(cursor, pieces, sink, false) {
         Ok(streams) => Ok(streams),
-        Err(Stop::Error(error)) => Err(error),
+        Err(Stop::Fault(fault)) => Err(fault),
         Err(Stop::Restart) => {
             sink.restart();
             cursor.rewind();
             match top(cursor, pieces, sink, true) {
                 Ok(streams) => Ok(streams),
-                Err(Stop::Error(error)) => Err(error),
+                Err(Stop::Fault(fault)) => Err(fault),
                 Err(Stop::Restart) => unreachable!("the careful mode takes any order"),
             }
         }
@@ -59,18 +59,18 @@ pub(super) fn with_cursor<T>(
     body: &[u8],
     cut: Option<&str>,
     pieces: &mut Pieces,
-    decode: impl FnOnce(&mut Cursor<'_>, &mut Pieces) -> Result<T, Error>,
+    decode: impl FnOnce(&mut Cursor<'_>, &mut Pieces) -> Result<T, Fault>,
 ) -> Result<T, Error> {
     if body.is_empty() {
-        return Err(malformed("EOF"));
+        return Err(Error::new(400, "EOF"));
     }
     let mut cursor = Cursor::new(body, std::mem::take(&mut pieces.nesting));
     let result = decode(&mut cursor, pieces);
     let ended = cursor.at_end();
     pieces.nesting = cursor.into_nesting();
     match (result, cut) {
-        (Err(_), Some(cut)) if ended => Err(malformed(cut)),
-        (result, _) => result,
+        (Err(_), Some(cut)) if ended => Err(Error::new(400, cut)),
+        (result, _) => result.map_err(|fault| *fault),
     }
 }
 
@@ -89,7 +89,8 @@ fn top<S: Sink>(
     while more {
         pieces.arena.clear();
         let key = cursor.key(&mut pieces.arena)?;
-        let is_streams = key.of(cursor.body(), &pieces.arena).eq_ignore_ascii_case(b"streams");
+        let is_streams =
+            key.of(cursor.body(), pieces.arena.as_slice()).eq_ignore_ascii_case(b"streams");
         if is_streams && careful {
             at = Some(cursor.position());
             cursor.skip_value()?;
@@ -145,7 +146,7 @@ fn decode_stream<S: Sink>(
     while more {
         pieces.arena.clear();
         let key = cursor.key(&mut pieces.arena)?;
-        match key.of(cursor.body(), &pieces.arena) {
+        match key.of(cursor.body(), pieces.arena.as_slice()) {
             b"stream" => {
                 if named || valued {
                     return Err(Stop::Restart);
@@ -182,7 +183,7 @@ fn decode_stream_in_any_order<S: Sink>(
     while more {
         pieces.arena.clear();
         let key = cursor.key(&mut pieces.arena)?;
-        match key.of(cursor.body(), &pieces.arena) {
+        match key.of(cursor.body(), pieces.arena.as_slice()) {
             b"stream" => stream = Some(cursor.position()),
             b"values" => values = Some(cursor.position()),
             _ => {}
@@ -206,7 +207,7 @@ fn decode_stream_in_any_order<S: Sink>(
     Ok(())
 }
 
-fn labels_object<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Error> {
+fn labels_object<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Fault> {
     cursor.peek_is(b'{')?;
     let from = cursor.position();
     cursor.skip_value()?;
@@ -217,7 +218,7 @@ fn decode_values<S: Sink>(
     cursor: &mut Cursor<'_>,
     pieces: &mut Pieces,
     sink: &mut S,
-) -> Result<(), Error> {
+) -> Result<(), Fault> {
     if !cursor.open_array_or_null()? {
         return Ok(());
     }
@@ -235,7 +236,7 @@ fn decode_values<S: Sink>(
 /// `["ts", "line", {"metadata": "value"}, anything else]`, each of them optional; the bracket is
 /// read already.
 #[inline]
-fn decode_row(cursor: &mut Cursor<'_>, pieces: &mut Pieces) -> Result<(), Error> {
+fn decode_row(cursor: &mut Cursor<'_>, pieces: &mut Pieces) -> Result<(), Fault> {
     pieces.clear();
     if cursor.eat(b']') {
         return Ok(());
@@ -255,7 +256,7 @@ fn decode_row(cursor: &mut Cursor<'_>, pieces: &mut Pieces) -> Result<(), Error>
     Ok(())
 }
 
-fn decode_metadata(cursor: &mut Cursor<'_>, pieces: &mut Pieces) -> Result<(), Error> {
+fn decode_metadata(cursor: &mut Cursor<'_>, pieces: &mut Pieces) -> Result<(), Fault> {
     cursor.open(b'{')?;
     let mut more = !cursor.eat(b'}');
     while more {
@@ -269,9 +270,9 @@ fn decode_metadata(cursor: &mut Cursor<'_>, pieces: &mut Pieces) -> Result<(), E
 
 /// The pairs of a label object, the last of equal names, in any order. Values that are no strings
 /// count as their text.
-pub(crate) fn labels(raw: &[u8]) -> Result<Vec<(String, String)>, Error> {
+pub(crate) fn labels(raw: &[u8]) -> Result<Vec<(String, String)>, Fault> {
     let mut cursor = Cursor::new(raw, Vec::new());
-    let mut arena = Vec::new();
+    let mut arena = Arena::default();
     let mut pairs: Vec<(String, String)> = Vec::new();
     cursor.open(b'{')?;
     let mut more = !cursor.eat(b'}');
@@ -286,7 +287,8 @@ pub(crate) fn labels(raw: &[u8]) -> Result<Vec<(String, String)>, Error> {
             let text = Span::body(from, cursor.position());
             unescape::unescape(text.of(raw, &[]), &mut arena)?.unwrap_or(text)
         };
-        let text = |span: Span| String::from_utf8_lossy(span.of(raw, &arena)).into_owned();
+        let text =
+            |span: Span| String::from_utf8_lossy(span.of(raw, arena.as_slice())).into_owned();
         pairs.push((text(name), text(value)));
         more = cursor.comma_or(b'}')?;
     }

@@ -4,7 +4,7 @@
 //! Keys count in any letter case; unknown ones are skipped; `null` leaves a field as it is.
 
 use super::json::{Cursor, Escapes, with_cursor};
-use super::{Pieces, RawLabels, Sink, Span, malformed, time};
+use super::{Arena, Fault, Pieces, RawLabels, Sink, Span, malformed, time};
 use crate::error::Error;
 
 /// Walks `body` and calls `sink`; returns the number of streams. `cut`: as for the JSON of today.
@@ -37,14 +37,14 @@ fn decode_stream<S: Sink>(
     cursor: &mut Cursor<'_>,
     pieces: &mut Pieces,
     sink: &mut S,
-) -> Result<(), Error> {
+) -> Result<(), Fault> {
     let mut labels = Vec::new();
     let mut entries = None;
     fields(cursor, pieces, |cursor, key, pieces| {
         if key.eq_ignore_ascii_case(b"labels") {
             if let Some(text) = string_or_null(cursor, pieces)? {
                 labels.clear();
-                labels.extend_from_slice(text.of(cursor.body(), &pieces.arena));
+                labels.extend_from_slice(text.of(cursor.body(), pieces.arena.as_slice()));
             }
             return Ok(());
         }
@@ -67,12 +67,12 @@ fn decode_stream<S: Sink>(
     Ok(())
 }
 
-fn decode_entry(cursor: &mut Cursor<'_>, pieces: &mut Pieces) -> Result<(), Error> {
+fn decode_entry(cursor: &mut Cursor<'_>, pieces: &mut Pieces) -> Result<(), Fault> {
     pieces.clear();
     fields(cursor, pieces, |cursor, key, pieces| {
         if key.eq_ignore_ascii_case(b"ts") {
             let Some(text) = string_or_null(cursor, pieces)? else { return Ok(()) };
-            let text = text.of(cursor.body(), &pieces.arena);
+            let text = text.of(cursor.body(), pieces.arena.as_slice());
             pieces.ts_ns = time::parse_rfc3339(text).ok_or_else(|| {
                 let text = base::quote::quote(&String::from_utf8_lossy(text));
                 malformed(format!("parsing time {text}: not RFC 3339"))
@@ -96,7 +96,7 @@ fn decode_entry(cursor: &mut Cursor<'_>, pieces: &mut Pieces) -> Result<(), Erro
     })
 }
 
-fn decode_pair(cursor: &mut Cursor<'_>, pieces: &mut Pieces) -> Result<[Span; 2], Error> {
+fn decode_pair(cursor: &mut Cursor<'_>, pieces: &mut Pieces) -> Result<[Span; 2], Fault> {
     let mut pair = [Span::default(); 2];
     fields(cursor, pieces, |cursor, key, pieces| {
         let slot = if key.eq_ignore_ascii_case(b"name") {
@@ -118,18 +118,18 @@ fn decode_pair(cursor: &mut Cursor<'_>, pieces: &mut Pieces) -> Result<[Span; 2]
 fn fields(
     cursor: &mut Cursor<'_>,
     pieces: &mut Pieces,
-    mut field: impl FnMut(&mut Cursor<'_>, &[u8], &mut Pieces) -> Result<(), Error>,
-) -> Result<(), Error> {
+    mut field: impl FnMut(&mut Cursor<'_>, &[u8], &mut Pieces) -> Result<(), Fault>,
+) -> Result<(), Fault> {
     if !cursor.open_object_or_null()? {
         return Ok(());
     }
     let mut more = !cursor.eat(b'}');
     // A key is looked at while the arena may grow, so an escaped one is kept apart.
-    let mut unescaped = Vec::new();
+    let mut unescaped = Arena::default();
     while more {
         unescaped.clear();
         let key = cursor.key(&mut unescaped)?;
-        field(cursor, key.of(cursor.body(), &unescaped), pieces)?;
+        field(cursor, key.of(cursor.body(), unescaped.as_slice()), pieces)?;
         more = cursor.comma_or(b'}')?;
     }
     Ok(())
@@ -138,8 +138,8 @@ fn fields(
 /// Calls `element` at every element of the array at hand; `null` has none.
 fn elements(
     cursor: &mut Cursor<'_>,
-    mut element: impl FnMut(&mut Cursor<'_>) -> Result<(), Error>,
-) -> Result<(), Error> {
+    mut element: impl FnMut(&mut Cursor<'_>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
     if !cursor.open_array_or_null()? {
         return Ok(());
     }
@@ -151,7 +151,7 @@ fn elements(
     Ok(())
 }
 
-fn string_or_null(cursor: &mut Cursor<'_>, pieces: &mut Pieces) -> Result<Option<Span>, Error> {
+fn string_or_null(cursor: &mut Cursor<'_>, pieces: &mut Pieces) -> Result<Option<Span>, Fault> {
     if cursor.peek_is(b'"').is_ok() {
         return cursor.string(&mut pieces.arena, Escapes::Lenient).map(Some);
     }

@@ -3,7 +3,7 @@
 //! Unknown fields are skipped, known ones must have their wire type. Errors are those of Go's
 //! generated decoders, which Loki hands to its clients.
 
-use super::{Pieces, RawLabels, Sink, Span, malformed, time};
+use super::{Fault, Pieces, RawLabels, Sink, Span, malformed, time};
 use crate::error::Error;
 
 /// Walks `body` and calls `sink`. Decoding stops at the first malformed field.
@@ -12,6 +12,10 @@ pub(crate) fn decode<S: Sink>(
     pieces: &mut Pieces,
     sink: &mut S,
 ) -> Result<usize, Error> {
+    decode_request(body, pieces, sink).map_err(|fault| *fault)
+}
+
+fn decode_request<S: Sink>(body: &[u8], pieces: &mut Pieces, sink: &mut S) -> Result<usize, Fault> {
     let mut fields = Fields::new(body, 0, body.len(), "PushRequest");
     let mut streams = 0;
     while let Some(field) = fields.next()? {
@@ -34,7 +38,7 @@ fn decode_stream<S: Sink>(
     to: usize,
     pieces: &mut Pieces,
     sink: &mut S,
-) -> Result<(), Error> {
+) -> Result<(), Fault> {
     let mut fields = Fields::new(body, from, to, "StreamAdapter");
     let (mut labels, mut entries) = ((from, from), 0);
     while let Some(field) = fields.next()? {
@@ -65,7 +69,7 @@ fn decode_stream<S: Sink>(
     Ok(())
 }
 
-fn decode_entry(body: &[u8], from: usize, to: usize, pieces: &mut Pieces) -> Result<(), Error> {
+fn decode_entry(body: &[u8], from: usize, to: usize, pieces: &mut Pieces) -> Result<(), Fault> {
     pieces.clear();
     let mut fields = Fields::new(body, from, to, "EntryAdapter");
     while let Some(field) = fields.next()? {
@@ -93,7 +97,7 @@ fn decode_entry(body: &[u8], from: usize, to: usize, pieces: &mut Pieces) -> Res
     Ok(())
 }
 
-fn decode_pair(body: &[u8], from: usize, to: usize) -> Result<[Span; 2], Error> {
+fn decode_pair(body: &[u8], from: usize, to: usize) -> Result<[Span; 2], Fault> {
     let mut fields = Fields::new(body, from, to, "LabelPairAdapter");
     let mut pair = [Span::body(from, from); 2];
     while let Some(field) = fields.next()? {
@@ -112,7 +116,10 @@ fn decode_pair(body: &[u8], from: usize, to: usize) -> Result<[Span; 2], Error> 
     Ok(pair)
 }
 
-fn decode_timestamp(body: &[u8], from: usize, to: usize) -> Result<i64, Error> {
+fn decode_timestamp(body: &[u8], from: usize, to: usize) -> Result<i64, Fault> {
+    if let Some(ts_ns) = usual_timestamp(&body[from..to]) {
+        return Ok(ts_ns);
+    }
     let mut fields = Fields::new(body, from, to, "Timestamp");
     let (mut seconds, mut nanos) = (0i64, 0i32);
     while let Some(field) = fields.next()? {
@@ -135,7 +142,42 @@ fn decode_timestamp(body: &[u8], from: usize, to: usize) -> Result<i64, Error> {
     Ok(time::nanos(seconds, i64::from(nanos)))
 }
 
+/// Seconds of today, which have five bytes, and perhaps nanoseconds after them.
+#[inline]
+fn usual_timestamp(message: &[u8]) -> Option<i64> {
+    let (seconds, rest) = message.split_first_chunk::<6>()?;
+    if seconds[0] != 0x08 || seconds[5] >= 0x80 {
+        return None;
+    }
+    let mut value = 0u64;
+    for (index, &byte) in seconds[1..].iter().enumerate() {
+        // Only the last byte may end the number.
+        if index < 4 && byte < 0x80 {
+            return None;
+        }
+        value |= u64::from(byte & 0x7f) << (7 * index);
+    }
+    let mut nanos = 0u64;
+    if let Some((&tag, bytes)) = rest.split_first() {
+        let (&last, more) = bytes.split_last()?;
+        if tag != 0x10 || last >= 0x80 || more.len() > 4 {
+            return None;
+        }
+        for (index, &byte) in bytes.iter().enumerate() {
+            if index < more.len() && byte < 0x80 {
+                return None;
+            }
+            nanos |= u64::from(byte & 0x7f) << (7 * index);
+        }
+        if nanos >= 1_000_000_000 {
+            return None;
+        }
+    }
+    Some(time::nanos(value as i64, nanos as i64))
+}
+
 const UNEXPECTED_EOF: &str = "unexpected EOF";
+const MAX_VARINT_BYTES: usize = 10;
 
 #[derive(Clone, Copy)]
 struct Field {
@@ -156,8 +198,8 @@ impl<'a> Fields<'a> {
         Fields { body: &body[..end], at, end, message }
     }
 
-    #[inline]
-    fn next(&mut self) -> Result<Option<Field>, Error> {
+    #[inline(always)]
+    fn next(&mut self) -> Result<Option<Field>, Fault> {
         if self.at >= self.end {
             return Ok(None);
         }
@@ -170,7 +212,7 @@ impl<'a> Fields<'a> {
     }
 
     #[cold]
-    fn bad_key(&self, field: Field) -> Error {
+    fn bad_key(&self, field: Field) -> Fault {
         let message = self.message;
         if field.wire == 4 {
             return malformed(format!("proto: {message}: wiretype end group for non-group"));
@@ -179,35 +221,39 @@ impl<'a> Fields<'a> {
         malformed(format!("proto: {message}: illegal tag {number} (wire type {wire})"))
     }
 
-    #[inline]
-    fn varint(&mut self) -> Result<u64, Error> {
-        if let Some(&byte) = self.body.get(self.at)
-            && byte < 0x80
-        {
-            self.at += 1;
-            return Ok(u64::from(byte));
+    /// Tags have one byte, lengths of lines one or two.
+    #[inline(always)]
+    fn varint(&mut self) -> Result<u64, Fault> {
+        match self.body[self.at..] {
+            [byte, ..] if byte < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(byte))
+            }
+            [low, high, ..] if high < 0x80 => {
+                self.at += 2;
+                Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
+            }
+            _ => self.long_varint(),
         }
-        self.long_varint()
     }
 
-    fn long_varint(&mut self) -> Result<u64, Error> {
+    fn long_varint(&mut self) -> Result<u64, Fault> {
+        let bytes = &self.body[self.at..];
         let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let Some(&byte) = self.body.get(self.at) else {
-                return Err(malformed(UNEXPECTED_EOF));
-            };
-            self.at += 1;
-            value |= u64::from(byte & 0x7f) << shift;
+        for (index, &byte) in bytes.iter().take(MAX_VARINT_BYTES).enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * index);
             if byte < 0x80 {
+                self.at += index + 1;
                 return Ok(value);
             }
         }
-        Err(malformed("proto: integer overflow"))
+        let whole = bytes.len() >= MAX_VARINT_BYTES;
+        Err(malformed(if whole { "proto: integer overflow" } else { UNEXPECTED_EOF }))
     }
 
     /// Where the bytes of a length-delimited field lie.
-    #[inline]
-    fn bytes(&mut self, field: Field, name: &'static str) -> Result<(usize, usize), Error> {
+    #[inline(always)]
+    fn bytes(&mut self, field: Field, name: &'static str) -> Result<(usize, usize), Fault> {
         if field.wire != 2 {
             return Err(wrong_wire(field, name));
         }
@@ -224,7 +270,7 @@ impl<'a> Fields<'a> {
         Ok((from, self.at))
     }
 
-    fn varint_of(&mut self, field: Field, name: &'static str) -> Result<u64, Error> {
+    fn varint_of(&mut self, field: Field, name: &'static str) -> Result<u64, Fault> {
         if field.wire != 0 {
             return Err(wrong_wire(field, name));
         }
@@ -232,7 +278,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Steps over a field of any type; groups nest without recursion.
-    fn skip(&mut self, field: Field) -> Result<(), Error> {
+    fn skip(&mut self, field: Field) -> Result<(), Fault> {
         let mut depth = 0usize;
         let mut wire = field.wire;
         loop {
@@ -262,7 +308,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn advance(&mut self, bytes: usize) -> Result<(), Error> {
+    fn advance(&mut self, bytes: usize) -> Result<(), Fault> {
         if bytes > self.end - self.at {
             return Err(malformed(UNEXPECTED_EOF));
         }
@@ -272,6 +318,63 @@ impl<'a> Fields<'a> {
 }
 
 #[cold]
-fn wrong_wire(field: Field, name: &str) -> Error {
+fn wrong_wire(field: Field, name: &str) -> Fault {
     malformed(format!("proto: wrong wireType = {} for field {name}", field.wire))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timestamp(seconds: u64, nanos: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (tag, mut value) in [(8, seconds), (16, nanos)] {
+            out.push(tag);
+            while value >= 0x80 {
+                out.push(value as u8 | 0x80);
+                value >>= 7;
+            }
+            out.push(value as u8);
+        }
+        out
+    }
+
+    /// As [`decode_timestamp`] without its short cut.
+    fn slow(message: &[u8]) -> Result<i64, Fault> {
+        let padded = [message, &[0x18, 0]].concat();
+        decode_timestamp(&padded, 0, padded.len())
+    }
+
+    #[test]
+    fn the_short_cut_for_todays_timestamps_changes_nothing() {
+        for seconds in [0, 1, 268_435_456, 1_714_557_600, 34_359_738_367, 34_359_738_368] {
+            for nanos in [0, 1, 127, 128, 5_000, 123_456_789, 999_999_999] {
+                let message = timestamp(seconds, nanos);
+                let want = Ok((seconds as i64).wrapping_mul(1_000_000_000) + nanos as i64);
+                assert_eq!(decode_timestamp(&message, 0, message.len()), want);
+                assert_eq!(slow(&message), want);
+            }
+        }
+        let message = timestamp(1_714_557_600, 7);
+        for at in 0..message.len() {
+            for byte in 0..=255 {
+                let mut message = message.clone();
+                message[at] = byte;
+                for end in 0..=message.len() {
+                    let fast = usual_timestamp(&message[..end]);
+                    assert!(fast.is_none() || fast == slow(&message[..end]).ok(), "{message:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn timestamps_out_of_range_are_refused() {
+        let bad = timestamp(1_714_557_600, 1_000_000_000);
+        let text = decode_timestamp(&bad, 0, bad.len()).unwrap_err().text;
+        assert!(text.ends_with(": nanos not in range [0, 1e9)"), "{text}");
+        let late = timestamp(253_402_300_800, 0);
+        let text = decode_timestamp(&late, 0, late.len()).unwrap_err().text;
+        assert!(text.ends_with(" after 10000-01-01"), "{text}");
+    }
 }

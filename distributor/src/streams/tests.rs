@@ -95,7 +95,10 @@ fn labels_may_decide_the_level() {
     let limits = PushLimits::default();
     let level = |json: &str, limits: &PushLimits| {
         let stream = admitted(RawLabels::Json(json.as_bytes()), limits).unwrap();
-        stream.level.map(|level| String::from_utf8(level.into()).unwrap())
+        stream.level.map(|level| match level {
+            LabelLevel::Known(level) => String::from_utf8(level.as_bytes().to_vec()).unwrap(),
+            LabelLevel::Text(text) => String::from_utf8(text.into()).unwrap(),
+        })
     };
     for (json, want) in [
         (r#"{"level":"WARNING"}"#, Some("warn")),

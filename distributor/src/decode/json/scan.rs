@@ -3,10 +3,9 @@
 
 use memchr::memchr2;
 
-use super::super::{Span, malformed};
+use super::super::{Arena, Fault, Span, malformed};
 use super::number;
 use super::unescape::{self, Escapes};
-use crate::error::Error;
 
 /// Deeper values are refused; the reference's limit.
 const MAX_DEPTH: usize = 10_000;
@@ -80,32 +79,32 @@ impl<'a> Cursor<'a> {
     }
 
     /// Fails unless `byte` is next.
-    pub(crate) fn peek_is(&mut self, byte: u8) -> Result<(), Error> {
+    pub(crate) fn peek_is(&mut self, byte: u8) -> Result<(), Fault> {
         if self.peek() == Some(byte) { Ok(()) } else { Err(self.expected(byte as char)) }
     }
 
     /// Steps over `byte`, which must be next.
     #[inline]
-    pub(crate) fn open(&mut self, byte: u8) -> Result<(), Error> {
+    pub(crate) fn open(&mut self, byte: u8) -> Result<(), Fault> {
         if self.eat(byte) { Ok(()) } else { Err(self.expected(byte as char)) }
     }
 
-    pub(crate) fn open_object_or_null(&mut self) -> Result<bool, Error> {
+    pub(crate) fn open_object_or_null(&mut self) -> Result<bool, Fault> {
         self.open_or_null(b'{')
     }
 
     #[inline]
-    pub(crate) fn open_array_or_null(&mut self) -> Result<bool, Error> {
+    pub(crate) fn open_array_or_null(&mut self) -> Result<bool, Fault> {
         if self.eat(b'[') { Ok(true) } else { self.open_or_null(b'[') }
     }
 
     /// Steps over `null`, which must be next.
-    pub(crate) fn null(&mut self) -> Result<(), Error> {
+    pub(crate) fn null(&mut self) -> Result<(), Fault> {
         self.peek();
         self.literal(b"null")
     }
 
-    fn open_or_null(&mut self, byte: u8) -> Result<bool, Error> {
+    fn open_or_null(&mut self, byte: u8) -> Result<bool, Fault> {
         match self.peek() {
             Some(found) if found == byte => {
                 self.at += 1;
@@ -118,7 +117,7 @@ impl<'a> Cursor<'a> {
 
     /// After an element: true for a comma, false for the end.
     #[inline]
-    pub(crate) fn comma_or(&mut self, end: u8) -> Result<bool, Error> {
+    pub(crate) fn comma_or(&mut self, end: u8) -> Result<bool, Fault> {
         match self.peek() {
             Some(b',') => {
                 self.at += 1;
@@ -134,7 +133,7 @@ impl<'a> Cursor<'a> {
 
     /// A key and its colon.
     #[inline]
-    pub(crate) fn key(&mut self, arena: &mut Vec<u8>) -> Result<Span, Error> {
+    pub(crate) fn key(&mut self, arena: &mut Arena) -> Result<Span, Fault> {
         let key = self.string(arena, Escapes::Strict)?;
         self.open(b':')?;
         Ok(key)
@@ -142,7 +141,7 @@ impl<'a> Cursor<'a> {
 
     /// A string; one with escapes is written to `arena`.
     #[inline]
-    pub(crate) fn string(&mut self, arena: &mut Vec<u8>, escapes: Escapes) -> Result<Span, Error> {
+    pub(crate) fn string(&mut self, arena: &mut Arena, escapes: Escapes) -> Result<Span, Fault> {
         self.open(b'"')?;
         let (from, length) = self.plain()?;
         if self.body[from + length] == b'"' {
@@ -150,7 +149,7 @@ impl<'a> Cursor<'a> {
             return Ok(Span::body(from, from + length));
         }
         let start = arena.len();
-        arena.extend_from_slice(&self.body[from..from + length]);
+        arena.extend(&self.body[from..from + length]);
         self.at = unescape::until_quote(self.body, from + length, arena, escapes)
             .map_err(|at| self.bad_string(at))?;
         Ok(Span::arena(start, arena.len()))
@@ -159,7 +158,7 @@ impl<'a> Cursor<'a> {
     /// The bytes up to the next quote or backslash, which may not be control characters. (After a
     /// backslash they may: so does the reference.)
     #[inline]
-    fn plain(&mut self) -> Result<(usize, usize), Error> {
+    fn plain(&mut self) -> Result<(usize, usize), Fault> {
         let rest = &self.body[self.at..];
         let Some(length) = memchr2(b'"', b'\\', rest) else {
             self.at = self.body.len();
@@ -173,7 +172,7 @@ impl<'a> Cursor<'a> {
         Ok((self.at, length))
     }
 
-    fn skip_string(&mut self) -> Result<(), Error> {
+    fn skip_string(&mut self) -> Result<(), Fault> {
         self.open(b'"')?;
         let (from, length) = self.plain()?;
         self.at = from + length;
@@ -195,7 +194,7 @@ impl<'a> Cursor<'a> {
 
     /// A string that holds a decimal number of nanoseconds.
     #[inline]
-    pub(crate) fn timestamp(&mut self) -> Result<i64, Error> {
+    pub(crate) fn timestamp(&mut self) -> Result<i64, Fault> {
         self.open(b'"')?;
         let digits = &self.body[self.at..];
         match number::nanoseconds(digits) {
@@ -208,7 +207,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Any value.
-    pub(crate) fn skip_value(&mut self) -> Result<(), Error> {
+    pub(crate) fn skip_value(&mut self) -> Result<(), Fault> {
         self.nesting.clear();
         loop {
             match self.peek() {
@@ -244,7 +243,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn skip_key(&mut self, object: bool) -> Result<(), Error> {
+    fn skip_key(&mut self, object: bool) -> Result<(), Fault> {
         if object {
             self.skip_string()?;
             self.open(b':')?;
@@ -252,7 +251,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    fn literal(&mut self, literal: &[u8]) -> Result<(), Error> {
+    fn literal(&mut self, literal: &[u8]) -> Result<(), Fault> {
         if self.body[self.at..].starts_with(literal) {
             self.at += literal.len();
             return Ok(());
@@ -264,7 +263,7 @@ impl<'a> Cursor<'a> {
         Err(self.bad("no value"))
     }
 
-    fn skip_number(&mut self) -> Result<(), Error> {
+    fn skip_number(&mut self) -> Result<(), Fault> {
         match number::length(&self.body[self.at..]) {
             Some(length) => {
                 self.at += length;
@@ -275,20 +274,20 @@ impl<'a> Cursor<'a> {
     }
 
     #[cold]
-    fn bad_string(&mut self, at: usize) -> Error {
+    fn bad_string(&mut self, at: usize) -> Fault {
         self.at = at;
         self.bad("a malformed string")
     }
 
     #[cold]
-    fn expected(&self, what: char) -> Error {
+    fn expected(&self, what: char) -> Fault {
         let found = self.body.get(self.at).map(|&byte| (byte as char).escape_default().to_string());
         let found = found.unwrap_or_else(|| "the end".to_owned());
         self.bad(&format!("expect {what}, but found {found}"))
     }
 
     #[cold]
-    fn bad(&self, what: &str) -> Error {
+    fn bad(&self, what: &str) -> Fault {
         malformed(format!("{what}, error found in #{} byte of the JSON body", self.at + 1))
     }
 }

@@ -1,7 +1,6 @@
 //! Undoing the escapes of JSON strings.
 
-use super::super::{Span, malformed};
-use crate::error::Error;
+use super::super::{Arena, Fault, Span, malformed};
 
 /// What becomes of half a surrogate pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,22 +16,64 @@ pub(crate) enum Escapes {
 pub(super) fn until_quote(
     text: &[u8],
     mut at: usize,
-    out: &mut Vec<u8>,
+    out: &mut Arena,
     escapes: Escapes,
 ) -> Result<usize, usize> {
     loop {
-        at = copy_plain(text, at, out);
+        let (read, written) = simple(&text[at..], out.room(MIN_ROOM));
+        at += read;
+        out.advance(written);
         match text.get(at) {
             Some(b'"') => return Ok(at + 1),
             Some(b'\\') => at = unescape_one(text, at, out, escapes)?,
-            _ => return Err(text.len()),
+            // The room is used up, or the body is nearly at its end.
+            Some(&byte) => {
+                out.push(byte);
+                at += 1;
+            }
+            None => return Err(text.len()),
         }
     }
 }
 
+/// Room that [`simple`] is given: a usual line, so that it is called once for it.
+const MIN_ROOM: usize = 1024;
+
+/// Copies `text` to `target`, undoing escapes of two characters, until a quote, another escape, or
+/// the end of either; returns the bytes read and written. Escapes stand close together where JSON
+/// is logged, so this goes by words, not by calls of a search.
+fn simple(text: &[u8], target: &mut [u8]) -> (usize, usize) {
+    let (mut read, mut written) = (0, 0);
+    while let (Some(from), Some(to)) = (text.get(read..), target.get_mut(written..)) {
+        let (Some(chunk), Some(room)) = (from.first_chunk::<10>(), to.first_chunk_mut::<9>())
+        else {
+            break;
+        };
+        let Some((word, _)) = chunk.split_first_chunk::<8>() else { break };
+        let found = specials(u64::from_le_bytes(*word));
+        // Always eight bytes, so that it is one store; what is too much is written over.
+        room[..8].copy_from_slice(word);
+        if found == 0 {
+            read += 8;
+            written += 8;
+            continue;
+        }
+        let length = (found.trailing_zeros() / 8) as usize & 7;
+        // Of an escape the second byte counts; a quote is none, nor is anything in the table.
+        let byte = SIMPLE[chunk[length + 1] as usize];
+        if chunk[length] == b'"' || byte == 0 {
+            return (read + length, written + length);
+        }
+        room[length] = byte;
+        read += length + 2;
+        written += length + 1;
+    }
+    (read, written)
+}
+
 /// The content of a string or of any JSON text with its escapes undone, in `out`; `None` if there
 /// is no backslash in it.
-pub(super) fn unescape(text: &[u8], out: &mut Vec<u8>) -> Result<Option<Span>, Error> {
+pub(super) fn unescape(text: &[u8], out: &mut Arena) -> Result<Option<Span>, Fault> {
     if memchr::memchr(b'\\', text).is_none() {
         return Ok(None);
     }
@@ -62,66 +103,45 @@ fn specials(word: u64) -> u64 {
     (zero(quote) | zero(backslash)) & HIGHS
 }
 
-/// Appends bytes up to the next quote, backslash or the end. Escapes stand close together where
-/// JSON is logged, so this goes by words, not by calls of a search.
-#[inline]
-fn copy_plain(text: &[u8], mut at: usize, out: &mut Vec<u8>) -> usize {
-    while let Some(chunk) = text[at..].first_chunk::<8>() {
-        let found = specials(u64::from_le_bytes(*chunk));
-        // Always eight bytes, so that it is one store; what was too much is cut off.
-        out.extend_from_slice(chunk);
-        if found != 0 {
-            let length = found.trailing_zeros() as usize / 8;
-            out.truncate(out.len() - 8 + length);
-            return at + length;
-        }
-        at += 8;
-    }
-    while let Some(&byte) = text.get(at)
-        && byte != b'"'
-        && byte != b'\\'
-    {
-        out.push(byte);
-        at += 1;
-    }
-    at
-}
-
 /// Undoes the escape at `at`; returns the position after it, or `at` if it is malformed.
 #[inline]
-fn unescape_one(
-    text: &[u8],
-    at: usize,
-    out: &mut Vec<u8>,
-    escapes: Escapes,
-) -> Result<usize, usize> {
-    let byte = match text.get(at + 1) {
-        Some(b'"') => b'"',
-        Some(b'\\') => b'\\',
-        Some(b'/') => b'/',
-        Some(b'n') => b'\n',
-        Some(b't') => b'\t',
-        Some(b'r') => b'\r',
-        Some(b'b') => 8,
-        Some(b'f') => 12,
-        Some(b'u') => return unescape_unicode(text, at, out, escapes),
-        _ => return Err(at),
-    };
-    out.push(byte);
-    Ok(at + 2)
+fn unescape_one(text: &[u8], at: usize, out: &mut Arena, escapes: Escapes) -> Result<usize, usize> {
+    let Some(&kind) = text.get(at + 1) else { return Err(at) };
+    match SIMPLE[kind as usize] {
+        0 if kind == b'u' => unescape_unicode(text, at, out, escapes),
+        0 => Err(at),
+        byte => {
+            out.push(byte);
+            Ok(at + 2)
+        }
+    }
 }
+
+/// What an escape of two characters stands for; 0: none.
+const SIMPLE: [u8; 256] = {
+    let mut table = [0; 256];
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table[b'/' as usize] = b'/';
+    table[b'n' as usize] = b'\n';
+    table[b't' as usize] = b'\t';
+    table[b'r' as usize] = b'\r';
+    table[b'b' as usize] = 8;
+    table[b'f' as usize] = 12;
+    table
+};
 
 fn unescape_unicode(
     text: &[u8],
     at: usize,
-    out: &mut Vec<u8>,
+    out: &mut Arena,
     escapes: Escapes,
 ) -> Result<usize, usize> {
     let high = hex4(text, at + 2).ok_or(at)?;
     let mut encoded = [0; 4];
-    let mut push = |out: &mut Vec<u8>, code: u32| {
+    let mut push = |out: &mut Arena, code: u32| {
         let found = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-        out.extend_from_slice(found.encode_utf8(&mut encoded).as_bytes());
+        out.extend(found.encode_utf8(&mut encoded).as_bytes());
     };
     if !(0xd800..0xe000).contains(&high) {
         push(out, high);
@@ -164,9 +184,8 @@ fn hex4(text: &[u8], at: usize) -> Option<u32> {
 /// Length of what follows the backslash of a well-formed escape.
 pub(super) fn escape_length(after: &[u8]) -> Option<usize> {
     match after.first()? {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(1),
         b'u' => hex4(after, 1).map(|_| 5),
-        _ => None,
+        kind => (SIMPLE[*kind as usize] != 0).then_some(1),
     }
 }
 
@@ -175,9 +194,9 @@ mod tests {
     use super::*;
 
     fn read(text: &str, escapes: Escapes) -> Result<String, usize> {
-        let mut out = Vec::new();
+        let mut out = Arena::default();
         until_quote(text.as_bytes(), 0, &mut out, escapes)?;
-        Ok(String::from_utf8(out).unwrap())
+        Ok(String::from_utf8(out.as_slice().to_vec()).unwrap())
     }
 
     #[test]
