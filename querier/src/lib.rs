@@ -12,7 +12,7 @@
 //!    rows of a later commit says so, and the query starts over with a newer V.
 //! 4. Instants of a stream that two sources cover are overlaps. Ingesters are asked again, with
 //!    the overlaps, until none is left that they did not send as rows; overlaps only grow.
-//! 5. [`scan`] opens the parts of V in batches and feeds their row groups to workers, in the
+//! 5. [`scan`] opens the parts of V in rounds and feeds their row groups to workers, in the
 //!    query's order of time, until the plan has enough. A part that is gone starts the query over.
 //! 6. Partials are merged, the plan makes the answer, [`http::encode`] writes it.
 //!
@@ -20,7 +20,6 @@
 //! does not answer, a damaged part or catalog fails the query with a text that names it.
 //! **Invariant:** parts and ingesters of one leaf are read at one V.
 
-mod batches;
 pub mod checks;
 pub mod config;
 pub mod error;
@@ -30,6 +29,7 @@ pub mod http;
 pub mod limits;
 pub mod metrics;
 pub mod querier;
+mod rounds;
 pub mod scan;
 pub mod select;
 pub mod stats;

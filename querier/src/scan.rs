@@ -15,9 +15,9 @@ use logql::engine::{Partial, Worker};
 use logql::plan::{Direction, Leaf as PlanLeaf};
 use store::scan::{Scan, ScanStats, Scratch, Unit, scan_unit, sort_for};
 
-use crate::batches::Numbered;
 use crate::error::Error;
 use crate::querier::Querier;
+use crate::rounds::Numbered;
 use crate::select::Leaf;
 use crate::stats::PartStats;
 
@@ -37,7 +37,7 @@ pub struct Opened {
     pub streams: u64,
 }
 
-/// What the scan of a batch of parts gave.
+/// What the scan of a round of parts gave.
 pub struct Scanned {
     /// One per worker.
     pub partials: Vec<Partial>,

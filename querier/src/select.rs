@@ -12,10 +12,10 @@ use metrics::counter;
 use rpc::ingester::{ReadStats, SelectAnswer, SelectRequest};
 use store::{PartRecord, Snapshot};
 
-use crate::batches::{Batches, Numbered};
 use crate::error::Error;
 use crate::metrics::{CORRUPT, REPEATS};
 use crate::querier::Querier;
+use crate::rounds::{Numbered, Rounds};
 use crate::scan::{Opened, Scanned};
 use crate::stats::{self, QueryStats};
 
@@ -23,9 +23,9 @@ use crate::stats::{self, QueryStats};
 /// the catalog and asking; parts are removed hours after the commit that says so, and ingesters
 /// keep flushed rows for a minute, so that more than two in a row mean something is broken.
 pub(crate) const MAX_ATTEMPTS: u32 = 8;
-/// Rounds of asking ingesters at one view. A second is normal, a third needs rows that arrived out
-/// of order in between; a push in every round cannot hold a query up for ever.
-const MAX_ROUNDS: u32 = 16;
+/// Times ingesters are asked at one view. A second is normal, a third needs rows that arrived out
+/// of order in between; a push between any two cannot hold a query up for ever.
+const MAX_ASKS: u32 = 16;
 
 /// A leaf of a plan and for whom it is evaluated.
 #[derive(Clone, Copy)]
@@ -88,9 +88,9 @@ impl Querier {
     ) -> Result<Result<Partial, Again>, Error> {
         let records = parts_in_range(leaf, view)?;
         let log = leaf.leaf.is_log().then_some(leaf.direction);
-        let batches = Batches::new(records, log);
-        stats.parts.parts += batches.parts() as u64;
-        let (ranges, mut held) = match self.part_ranges(leaf, &batches, cancel).await {
+        let rounds = Rounds::new(records, log);
+        stats.parts.parts += rounds.parts() as u64;
+        let (ranges, mut held) = match self.part_ranges(leaf, &rounds, cancel).await {
             Ok(opened) => opened,
             Err(error) => return again_or_fail(error),
         };
@@ -108,13 +108,13 @@ impl Querier {
             partials.push(answer.partial);
         }
         let mut merged = merge(leaf.leaf.empty(), partials).await?;
-        for batch in batches.iter() {
-            // What the ingesters and the batches before have may be enough for a log query.
+        for round in rounds.iter() {
+            // What the ingesters and the rounds before have may be enough for a log query.
             let bound = merged.threshold();
-            if batches.is_beyond(batch, bound) {
+            if rounds.is_beyond(round, bound) {
                 break;
             }
-            let scanned = self.scan_batch(leaf, batch, held.take(), &asked.overlaps, bound, cancel);
+            let scanned = self.scan_round(leaf, round, held.take(), &asked.overlaps, bound, cancel);
             let scanned = match scanned.await {
                 Ok(scanned) => scanned,
                 Err(error) => return again_or_fail(error),
@@ -126,11 +126,11 @@ impl Querier {
     }
 
     /// What the parts cover, for metric queries: an overlap may be between any two of them. Parts
-    /// that fit one batch stay open for the scan.
+    /// that fit one round stay open for the scan.
     async fn part_ranges(
         &self,
         leaf: Leaf<'_>,
-        batches: &Batches,
+        rounds: &Rounds,
         cancel: &Shutdown,
     ) -> Result<(Vec<Vec<StreamRange>>, Option<Opened>), Error> {
         let mut ranges = Vec::new();
@@ -138,20 +138,20 @@ impl Querier {
         if leaf.leaf.is_log() {
             return Ok((ranges, None));
         }
-        for batch in batches.iter() {
-            let mut opened = self.open_parts(leaf, batch, cancel).await?;
+        for round in rounds.iter() {
+            let mut opened = self.open_parts(leaf, round, cancel).await?;
             ranges.append(&mut opened.ranges);
-            if batches.is_one() {
+            if rounds.is_one() {
                 return Ok((ranges, Some(opened)));
             }
         }
         Ok((ranges, None))
     }
 
-    async fn scan_batch(
+    async fn scan_round(
         &self,
         leaf: Leaf<'_>,
-        batch: &[Numbered],
+        round: &[Numbered],
         held: Option<Opened>,
         overlaps: &Arc<Overlaps>,
         bound: Option<i64>,
@@ -159,7 +159,7 @@ impl Querier {
     ) -> Result<Scanned, Error> {
         let opened = match held {
             Some(opened) => opened,
-            None => self.open_parts(leaf, batch, cancel).await?,
+            None => self.open_parts(leaf, round, cancel).await?,
         };
         self.scan_parts(leaf, opened, overlaps, bound, cancel).await
     }
@@ -177,7 +177,7 @@ impl Querier {
         let mut overlaps = Overlaps::between(&part_ranges);
         let mut calls = 0;
         let mut read = ReadStats::default();
-        for _ in 0..MAX_ROUNDS {
+        for _ in 0..MAX_ASKS {
             let sent = Arc::new(overlaps.clone());
             let requests = self.deps.ingesters.iter().map(|ingester| {
                 ingester.select(SelectRequest {
@@ -221,7 +221,7 @@ struct HeadAnswer {
     partial: Partial,
 }
 
-/// What all ingesters answered last, and what all rounds cost.
+/// What all ingesters answered last, and what asking all the times cost.
 struct Asked {
     answers: Vec<HeadAnswer>,
     /// What every source sends as rows.

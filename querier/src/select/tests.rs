@@ -288,7 +288,7 @@ async fn a_log_query_that_has_enough_does_not_open_older_parts() {
 }
 
 #[tokio::test]
-async fn many_parts_are_read_in_batches() {
+async fn many_parts_are_read_in_rounds() {
     let world = World::new(StaticLimits::default()).await;
     for n in 0..40 {
         world.flush(&[row("a", BASE + n * S, "x")], &small_groups()).await;
@@ -318,9 +318,9 @@ async fn a_dropped_query_stops_before_the_next_page() {
         Leaf { leaf: &plan.leaves()[0], tenant: &world.tenant, direction: Direction::Backward };
     let cancel = Shutdown::new();
     let records = parts_in_range(leaf, &view).unwrap();
-    let batches = Batches::new(records, Some(Direction::Backward));
-    let batch = batches.iter().next().unwrap();
-    let opened = world.querier.open_parts(leaf, batch, &cancel).await.unwrap();
+    let rounds = Rounds::new(records, Some(Direction::Backward));
+    let round = rounds.iter().next().unwrap();
+    let opened = world.querier.open_parts(leaf, round, &cancel).await.unwrap();
     assert_eq!(opened.units.len(), 8);
     cancel.cancel();
     let overlaps = Arc::new(Overlaps::none());
