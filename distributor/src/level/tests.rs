@@ -50,6 +50,7 @@ fn lines_tell_their_level_as_recorded() {
                 "err #47",
                 "\x1b[31mERROR\x1b[0m something \x1b[1;33mbroke\x1b[0m level=error n=0",
                 r#"{"log":{"level":"error"}}"#,
+                r#"{"pod":"p-3","container":"main","_entry":"level=error code=55"}"#,
                 "2024-05-01 11:21:52.925 UTC [114] ERROR:  duplicate key value",
                 r#"ts=2024-05-01T11:09:00Z level=error msg="retry in 5s" user="dan b" level=dup"#,
             ],
@@ -102,7 +103,7 @@ fn fields_are_found_past_what_looks_like_them() {
         (r#"msg="level=debug" level=warn"#, Level::Warn),
         (r#"msg="say \"level=debug\"" lvl=warn"#, Level::Warn),
         ("q=a&level=debug lvl=error", Level::Error),
-        (r#"msg="open level=debug"#, Level::Unknown),
+        (r#"msg="open level=debug"#, Level::Debug),
     ] {
         assert_eq!(detector.line(line.as_bytes()), level, "{line}");
     }

@@ -92,9 +92,9 @@ fn word_at(text: &[u8], at: usize) -> Option<Level> {
     rest.get(word.len()).is_none_or(|&byte| closes(byte)).then_some(*level)
 }
 
-/// What may stand before a word. A colon, an equals sign or a letter make it part of another.
+/// What may stand before a word. A colon or a letter make it part of another.
 fn opens(byte: u8) -> bool {
-    byte.is_ascii_whitespace() || b"[({<\"'`|,;".contains(&byte)
+    byte.is_ascii_whitespace() || b"[({<\"'`|,;=".contains(&byte)
 }
 
 /// What may stand after a word.
