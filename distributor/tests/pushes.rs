@@ -435,3 +435,29 @@ async fn the_uri_decides_which_json_is_meant() {
     assert_eq!(lines, [(half, "old \u{fffd}"), (zero, ""), (NOON, "new")]);
     assert_eq!(rows[0].3, "detected_level=unknown n=v");
 }
+
+#[tokio::test]
+async fn limits_that_change_count_for_streams_already_known() {
+    let bench = Bench::new(FakeLimits::open());
+    let body = || push(&[(r#"{"level":"warn"}"#, &[(NOON, "error")])]);
+    assert_eq!(bench.json(body()).await.0, 204);
+    let change = |limits: PushLimits| *bench.limits.0.lock().unwrap() = std::sync::Arc::new(limits);
+    change(PushLimits { discover_service_name: Vec::new(), ..FakeLimits::open() });
+    assert_eq!(bench.json(body()).await.0, 204);
+    change(PushLimits { discover_log_levels: false, ..FakeLimits::open() });
+    assert_eq!(bench.json(body()).await.0, 204);
+    change(PushLimits { max_label_value_length: 3, ..FakeLimits::open() });
+    assert_eq!(bench.json(body()).await.0, 400);
+    let rows: Vec<(String, String)> =
+        bench.rows().into_iter().map(|(labels, _, _, metadata)| (labels, metadata)).collect();
+    let named = r#"{level="warn", service_name="unknown_service"}"#;
+    let row = |labels: &str, metadata: &str| (labels.to_owned(), metadata.to_owned());
+    assert_eq!(
+        rows,
+        [
+            row(named, "detected_level=warn"),
+            row(r#"{level="warn"}"#, "detected_level=warn"),
+            row(named, "")
+        ]
+    );
+}

@@ -299,3 +299,6 @@ pub(crate) fn labels(raw: &[u8]) -> Result<Vec<(String, String)>, Fault> {
     pairs.reverse();
     Ok(pairs)
 }
+
+#[cfg(test)]
+mod tests;

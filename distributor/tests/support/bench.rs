@@ -23,6 +23,7 @@ pub struct Bench {
     pub ingester: Arc<FakeIngester>,
     pub distributor: Arc<Distributor>,
     pub clock: ManualClock,
+    pub limits: Arc<FakeLimits>,
     pub budget: Budget,
 }
 
@@ -33,10 +34,11 @@ impl Bench {
 
     pub fn with(config: Config, limits: PushLimits) -> Bench {
         let ingester = Arc::new(FakeIngester::default());
-        let (distributor, clock) = distributor(config, limits, ingester.clone());
+        let limits = Arc::new(FakeLimits::new(limits));
+        let (distributor, clock) = with_limits(config, limits.clone(), ingester.clone());
         let budget = Budget::new(256 << 20);
         let router = router(&distributor, budget.clone());
-        Bench { router, ingester, distributor, clock, budget }
+        Bench { router, ingester, distributor, clock, limits, budget }
     }
 
     /// Status and body of a push by tenant `acme`.
@@ -84,10 +86,18 @@ pub fn distributor(
     limits: PushLimits,
     ingester: Arc<dyn IngesterApi>,
 ) -> (Arc<Distributor>, ManualClock) {
+    with_limits(config, Arc::new(FakeLimits::new(limits)), ingester)
+}
+
+fn with_limits(
+    config: Config,
+    limits: Arc<FakeLimits>,
+    ingester: Arc<dyn IngesterApi>,
+) -> (Arc<Distributor>, ManualClock) {
     let clock = ManualClock::new(UnixNanos(NOON));
     let distributor = Distributor::new(
         config,
-        Arc::new(FakeLimits::new(limits)),
+        limits,
         ingester,
         Arc::new(clock.clone()),
         Arc::new(SeededRandom::new(1)),

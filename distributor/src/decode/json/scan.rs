@@ -202,7 +202,10 @@ impl<'a> Cursor<'a> {
                 self.at += length + 1;
                 Ok(value)
             }
-            _ => Err(self.bad("a timestamp is no number of nanoseconds")),
+            _ => {
+                self.end_if_cut();
+                Err(self.bad("a timestamp is no number of nanoseconds"))
+            }
         }
     }
 
@@ -269,13 +272,26 @@ impl<'a> Cursor<'a> {
                 self.at += length;
                 Ok(())
             }
-            None => Err(self.bad("a malformed number")),
+            None => {
+                self.end_if_cut();
+                Err(self.bad("a malformed number"))
+            }
+        }
+    }
+
+    /// Goes to the end if only a part of a number stands before it.
+    fn end_if_cut(&mut self) {
+        let part = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+        if self.body[self.at..].iter().all(part) {
+            self.at = self.body.len();
         }
     }
 
     #[cold]
     fn bad_string(&mut self, at: usize) -> Fault {
-        self.at = at;
+        // The longest escape may have been cut.
+        let cut = at + unescape::LONGEST >= self.body.len();
+        self.at = if cut { self.body.len() } else { at };
         self.bad("a malformed string")
     }
 

@@ -11,6 +11,9 @@ pub(crate) enum Escapes {
     Lenient,
 }
 
+/// Bytes of a surrogate pair.
+pub(super) const LONGEST: usize = 12;
+
 /// Appends the string content from `at` up to its closing quote to `out`; returns the position
 /// after the quote, or the position of the malformed escape.
 pub(super) fn until_quote(
