@@ -21,6 +21,10 @@ use crate::seal;
 use crate::usage::Usage;
 use crate::{Config, Limits};
 
+/// [`logql::engine::StreamSource::order`] of the first batch. Queriers number parts from 0;
+/// whatever is held here arrived after them.
+const FIRST_ORDER: u64 = 1 << 32;
+
 /// What an ingester needs from others.
 pub struct Deps {
     /// Where the WAL lies.
@@ -96,7 +100,7 @@ impl Core {
             stopping: AtomicBool::new(false),
             days: Mutex::default(),
             wal: OnceLock::new(),
-            next_order: AtomicU64::new(1),
+            next_order: AtomicU64::new(FIRST_ORDER),
             floor: AtomicU64::new(floor),
             releases: Mutex::default(),
         })

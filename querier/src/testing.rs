@@ -249,6 +249,8 @@ impl World {
         let day = Day::of(UnixNanos(rows[0].ts_ns));
         let image = seal(&self.tenant, day, &[source], options).unwrap().unwrap();
         let mut draft = self.catalog.draft();
+        // Ids of parts are in the order of their milliseconds.
+        self.clock.advance(1_000_000);
         let record = PartRecord {
             id: PartId(self.random.ulid(&self.clock)),
             tenant: self.tenant.clone(),

@@ -288,6 +288,21 @@ async fn a_log_query_that_has_enough_does_not_open_older_parts() {
 }
 
 #[tokio::test]
+async fn rows_of_one_instant_keep_the_order_in_which_they_arrived() {
+    let world = World::new(StaticLimits::default()).await;
+    // Lines against the alphabet, so that no order of theirs is the right one by chance.
+    for line in ["z first", "y second"] {
+        world.flush(&[row("a", BASE + S, line)], &small_groups()).await;
+    }
+    world.head.hold(&[row("a", BASE + S, "x third"), row("a", BASE + S, "w fourth")]);
+    let evaluated = run(&world, "{app=\"a\"}", &params(S, 10, Direction::Forward)).await.unwrap();
+    let Answer::Streams(streams) = evaluated.answer else { panic!("not streams") };
+    let lines: Vec<&[u8]> = streams[0].entries.iter().map(|entry| &entry.line[..]).collect();
+    let want: [&[u8]; 4] = [b"z first", b"y second", b"x third", b"w fourth"];
+    assert_eq!(lines, want);
+}
+
+#[tokio::test]
 async fn many_parts_are_read_in_rounds() {
     let world = World::new(StaticLimits::default()).await;
     for n in 0..40 {
