@@ -188,7 +188,8 @@ async fn categorised_lines_name_their_metadata() {
 async fn metrics_count_each_line_once_and_stats_are_true() {
     let world = three_lines().await;
     let query = encoded("sum(count_over_time({app=\"x\"}[1h]))");
-    let (status, body) = world.get(&format!("/loki/api/v1/query?query={query}")).await;
+    let (status, body) =
+        world.get(&format!("/loki/api/v1/query?time=1714564800&query={query}")).await;
     assert_eq!(status, 200, "{body}");
     assert_eq!(data(&body)["result"], json!([{"metric": {}, "value": [1_714_564_800, "3"]}]));
     let body: Value = serde_json::from_str(&body).unwrap();
