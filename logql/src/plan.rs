@@ -152,8 +152,8 @@ impl Plan {
                 Held::Entries(_) => panic!("a metric leaf gathers samples"),
             })
             .collect();
-        let at_ms: Vec<i64> =
-            evaluations(&self.params).map(|ns| ns.div_euclid(1_000_000)).collect();
+        let offset_ns = self.leaves.first().map_or(0, |leaf| leaf.offset_ns());
+        let at_ms = timestamps_ms(&self.params, offset_ns);
         let instant = self.params.step_ns == 0;
         let mut matrix = match engine::evaluate(root, &mut matrices, at_ms.len())? {
             Value::Scalar(value) if instant => {

@@ -1,7 +1,8 @@
 //! `| json x="a.b[0].c"`: values at given paths (contract 6.2).
 //!
-//! The line is walked once for all paths. A path takes the first value it meets; what is malformed
-//! ends the walk and is no error, as long as the line begins like JSON.
+//! The line is scanned once for all paths, token by token. Nothing is validated: a path takes the
+//! first value that stands where it leads, whatever is missing or too much around it, also in a
+//! second document on the same line. The only error is a line that does not begin like JSON.
 
 use std::iter::Peekable;
 
@@ -14,9 +15,6 @@ use super::json_text::{push_clean, unescape};
 use super::names::{NONE, NameId, Names};
 use crate::syntax::json_path::Segment;
 
-/// Deepest value that is looked at; paths are shorter than that (P6).
-const DEPTH_MAX: usize = 256;
-
 /// One path and the label it fills.
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
@@ -26,17 +24,14 @@ pub(crate) struct Path {
     pub segments: Vec<Segment>,
 }
 
-/// How far each path has got.
+/// How far a path has got.
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
-    /// Leading segments that the current place matches.
+    /// Leading segments that the keys around the current place match.
     matched: usize,
-    found: Option<Found>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Found {
-    value: Value,
+    /// Done, with or without a value.
+    done: bool,
+    value: Option<Value>,
 }
 
 /// Scratch of a worker.
@@ -46,118 +41,153 @@ pub(crate) struct Scratch {
     key: Vec<u8>,
 }
 
-struct Walk<'w> {
+struct Scan<'w> {
     data: &'w [u8],
     paths: &'w [Path],
     scratch: &'w mut Scratch,
     missing: usize,
 }
 
-impl Walk<'_> {
-    /// Notes the paths that take the step `is` from `depth`. True = some lead on from here.
-    fn step(&mut self, depth: usize, at: usize, is: Step<'_>) -> bool {
-        let mut leads_on = false;
+impl Scan<'_> {
+    /// Scans to the end, the last missing path or the first unreadable string.
+    fn run(&mut self) {
+        let (mut at, mut level) = (0, 0usize);
+        while at < self.data.len() && self.missing > 0 {
+            match self.data[at] {
+                b'"' => {
+                    let Some(next) = self.string(at, level) else {
+                        return;
+                    };
+                    at = next;
+                }
+                b'{' => {
+                    level += 1;
+                    at += 1;
+                }
+                b'}' | b']' => {
+                    level = level.saturating_sub(1);
+                    at += 1;
+                }
+                b'[' => {
+                    let Some(next) = self.array(at, level) else {
+                        return;
+                    };
+                    at = next;
+                }
+                _ => at += 1,
+            }
+        }
+    }
+
+    /// A string: a key if a colon follows. Where to go on.
+    fn string(&mut self, open: usize, level: usize) -> Option<usize> {
+        let (end, escaped) = string_end(self.data, open + 1)?;
+        let colon = next_token(self.data, end)?;
+        if self.data[colon] != b':' {
+            return Some(end);
+        }
+        if level == 0 {
+            return None; // a key outside of any object
+        }
+        let mut key = &self.data[open + 1..end - 1];
+        let mut unescaped = std::mem::take(&mut self.scratch.key);
+        if escaped {
+            unescaped.clear();
+            if !unescape(key, &mut unescaped) {
+                return None;
+            }
+            key = &unescaped;
+        }
         for (path, progress) in self.paths.iter().zip(&mut self.scratch.progress) {
-            let fits = progress.found.is_none()
-                && progress.matched == depth
-                && path.segments.get(depth).is_some_and(|segment| match (segment, is) {
-                    (Segment::Field(name), Step::Key(key)) => name.as_bytes() == key,
-                    (Segment::Index(index), Step::Element(element)) => *index == element,
-                    _ => false,
-                });
+            progress.matched = progress.matched.min(level - 1);
+            let fits = progress.matched == level - 1
+                && matches!(path.segments.get(level - 1), Some(Segment::Field(name))
+                    if name.as_bytes() == key);
             if !fits {
                 continue;
             }
-            if path.segments.len() > depth + 1 {
-                progress.matched = depth + 1;
-                leads_on = true;
-            } else if let Ok(value) = value_at(self.data, at) {
-                progress.found = Some(Found { value });
+            progress.matched = level;
+            if path.segments.len() == level && !progress.done {
+                *progress = Progress { done: true, ..*progress };
+                progress.value = value_at(self.data, colon + 1).ok();
                 self.missing -= 1;
             }
         }
-        leads_on
+        self.scratch.key = unescaped;
+        Some(colon + 1)
     }
 
-    fn back_to(&mut self, depth: usize) {
-        for progress in &mut self.scratch.progress {
-            progress.matched = progress.matched.min(depth);
-        }
-    }
-
-    /// Walks the value at `at`; where it ends, or nothing if the walk must end.
-    fn value(&mut self, at: usize, depth: usize, enter: bool) -> Option<usize> {
-        let at = next_token(self.data, at)?;
-        match self.data[at] {
-            b'{' if enter && depth < DEPTH_MAX => self.object(at, depth),
-            b'[' if enter && depth < DEPTH_MAX => self.array(at, depth),
-            b'{' => block_end(self.data, at, b'{', b'}'),
-            b'[' => block_end(self.data, at, b'[', b']'),
-            _ => value_at(self.data, at).ok().map(|value| value.next),
-        }
-    }
-
-    fn object(&mut self, open: usize, depth: usize) -> Option<usize> {
-        let mut at = next_token(self.data, open + 1)?;
-        loop {
-            match self.data[at] {
-                b'}' => return Some(at + 1),
-                b'"' => {}
-                _ => return None,
+    /// An array: skipped unless a path wants an element of it.
+    fn array(&mut self, open: usize, level: usize) -> Option<usize> {
+        let wanted = |path: &Path, progress: &Progress| match path.segments.get(level) {
+            Some(Segment::Index(index)) if !progress.done && progress.matched >= level => {
+                Some(*index)
             }
-            let (key_end, escaped) = string_end(self.data, at + 1)?;
-            let mut key = &self.data[at + 1..key_end - 1];
-            let mut unescaped = std::mem::take(&mut self.scratch.key);
-            unescaped.clear();
-            let readable = !escaped || unescape(key, &mut unescaped);
-            if escaped {
-                key = &unescaped;
-            }
-            let colon = next_token(self.data, key_end).filter(|&at| self.data[at] == b':');
-            let enter = match colon {
-                Some(colon) if readable => self.step(depth, colon + 1, Step::Key(key)),
-                _ => false,
-            };
-            self.scratch.key = unescaped;
-            let colon = colon.filter(|_| readable && self.missing > 0)?;
-            let next = self.value(colon + 1, depth + 1, enter)?;
-            self.back_to(depth);
-            at = next_token(self.data, next).filter(|_| self.missing > 0)?;
-            if self.data[at] == b',' {
-                at = next_token(self.data, at + 1)?;
-            } else if self.data[at] != b'}' {
-                return None;
-            }
+            _ => None,
+        };
+        let pairs = self.paths.iter().zip(&self.scratch.progress);
+        if pairs.filter_map(|(path, progress)| wanted(path, progress)).next().is_none() {
+            return block_end(self.data, open, b'[', b']');
         }
-    }
-
-    fn array(&mut self, open: usize, depth: usize) -> Option<usize> {
-        let mut at = next_token(self.data, open + 1)?;
-        if self.data[at] == b']' {
-            return Some(at + 1);
-        }
+        let mut at = open + 1;
         for index in 0.. {
-            let enter = self.step(depth, at, Step::Element(index));
-            if self.missing == 0 {
-                return None;
+            let Ok(value) = value_at(self.data, at) else {
+                break;
+            };
+            for (path, progress) in self.paths.iter().zip(&mut self.scratch.progress) {
+                if wanted(path, progress) == Some(index) {
+                    progress.done = true;
+                    progress.value = look_up(self.data, value, &path.segments[level + 1..]);
+                    self.missing -= 1;
+                }
             }
-            let next = self.value(at, depth + 1, enter)?;
-            self.back_to(depth);
-            at = next_token(self.data, next).filter(|_| self.missing > 0)?;
-            match self.data[at] {
-                b',' => at = next_token(self.data, at + 1)?,
-                b']' => return Some(at + 1),
-                _ => return None,
+            at = value.next;
+            match next_token(self.data, at) {
+                Some(comma) if self.data[comma] == b',' => at = comma + 1,
+                _ => break,
             }
         }
-        None
+        // What follows the last element read is scanned like anything else.
+        Some(next_token(self.data, at).map_or(at, |end| end + usize::from(self.data[end] == b']')))
     }
 }
 
-#[derive(Clone, Copy)]
-enum Step<'k> {
-    Key(&'k [u8]),
-    Element(usize),
+/// The value at `path` inside `value`; of equal keys the first counts.
+fn look_up(data: &[u8], value: Value, path: &[Segment]) -> Option<Value> {
+    let Some((step, rest)) = path.split_first() else {
+        return Some(value);
+    };
+    let inside = &data[..value.to];
+    let mut at = value.from + 1;
+    match (step, value.kind) {
+        (Segment::Field(name), Kind::Object) => loop {
+            let open = next_token(inside, at).filter(|&at| inside[at] == b'"')?;
+            let (end, escaped) = string_end(inside, open + 1)?;
+            let colon = next_token(inside, end).filter(|&at| inside[at] == b':')?;
+            let member = value_at(inside, colon + 1).ok()?;
+            let raw = &inside[open + 1..end - 1];
+            let mut unescaped = Vec::new();
+            let same = match escaped {
+                true => unescape(raw, &mut unescaped) && unescaped == name.as_bytes(),
+                false => raw == name.as_bytes(),
+            };
+            if same {
+                return look_up(data, member, rest);
+            }
+            at = next_token(inside, member.next).filter(|&at| inside[at] == b',')? + 1;
+        },
+        (Segment::Index(index), Kind::Array) => {
+            for position in 0.. {
+                let element = value_at(inside, at).ok()?;
+                if position == *index {
+                    return look_up(data, element, rest);
+                }
+                at = next_token(inside, element.next).filter(|&at| inside[at] == b',')? + 1;
+            }
+            None
+        }
+        _ => None,
+    }
 }
 
 /// Extracts from the lines of `rows` before `end`, which belong to the run the scope has entered.
@@ -182,17 +212,16 @@ pub(crate) fn extract(
         }
         scratch.progress.clear();
         scratch.progress.resize(paths.len(), Progress::default());
-        let mut walk = Walk { data: line, paths, scratch, missing: paths.len() };
-        walk.value(0, 0, true);
+        Scan { data: line, paths, scratch, missing: paths.len() }.run();
         for (path, progress) in paths.iter().zip(&scratch.progress) {
             let taken = columns.scope.taken(page, row, path.name);
-            let Some(found) = progress.found else {
+            let Some(value) = progress.value else {
                 if !taken {
                     columns.parsed.add(row, path.name, Text::EMPTY);
                 }
                 continue;
             };
-            let text = text_of(page, row, found.value, &mut columns.scratch);
+            let text = text_of(page, row, value, &mut columns.scratch);
             let name = if taken { names.extracted(path.name) } else { path.name };
             if name != NONE {
                 columns.parsed.set(row, name, text);

@@ -77,7 +77,13 @@ impl LabelFilter {
             }
             Ast::Number { name, op, value } => (name, Check::Number(*op, *value)),
             Ast::Duration { name, op, value_ns } => (name, Check::Duration(*op, *value_ns)),
-            Ast::Bytes { name, op, value } => (name, Check::Bytes(*op, *value)),
+            Ast::Bytes { name, op, value } => {
+                // Loki sends a query on as canonical text, whose sizes have two or three digits:
+                // `4MiB` arrives as `4.2MB` and is compared as such.
+                let text = filter.to_string();
+                let printed = text.strip_prefix(&format!("{name}{op}")).unwrap_or(&text);
+                (name, Check::Bytes(*op, convert::parse_bytes(printed).unwrap_or(*value)))
+            }
             Ast::Ip { name, equal, pattern } => {
                 (name, Check::Ip { equal: *equal, filter: IpFilter::new(pattern)? })
             }

@@ -57,12 +57,10 @@ pub(crate) fn extract(
             for wanted in requested.iter().filter(|wanted| wanted.key == key) {
                 let taken = columns.scope.taken(page, row, wanted.name);
                 let name = if taken { names.extracted(wanted.name) } else { wanted.name };
-                if name == NONE || columns.parsed.has(name) {
-                    continue;
-                }
-                let text = text_of(page, row, &pair, &columns.scratch);
-                if !text.is_empty() || flags.keep_empty {
-                    columns.parsed.add(row, name, text);
+                if name != NONE {
+                    // Of a key that is there twice the last value stays, unlike in plain `logfmt`.
+                    let text = text_of(page, row, &pair, &columns.scratch);
+                    columns.parsed.set(row, name, text);
                 }
             }
         }

@@ -25,6 +25,8 @@ pub(crate) struct Required {
     pub exact: bool,
     /// Every text matches.
     pub everything: bool,
+    /// Every text but the empty one counts as a match: Loki reads `.+` so, line feeds included.
+    pub anything: bool,
 }
 
 /// What a match of `pattern` (anywhere in a text) requires.
@@ -39,13 +41,16 @@ pub(crate) fn of_pattern(pattern: &str) -> Required {
     if matches!(hir.kind(), HirKind::Empty) {
         return Required { everything: true, ..Required::default() };
     }
+    if is_anything(&hir) {
+        return Required { anything: true, ..Required::default() };
+    }
     if let Some(group) = alternatives(&hir) {
         let groups = vec![group.clone()];
-        return Required { groups, best: Some(group), exact: true, everything: false };
+        return Required { groups, best: Some(group), exact: true, ..Required::default() };
     }
     let groups = required(&hir);
     let best = groups.iter().max_by_key(|group| selectivity(group)).cloned();
-    Required { groups, best, exact: false, everything: false }
+    Required { groups, best, ..Required::default() }
 }
 
 /// The shortest needle decides; of equals the group with fewer needles.
@@ -67,6 +72,24 @@ fn strip_ends(hir: &Hir) -> Hir {
         HirKind::Capture(capture) => strip_ends(&capture.sub),
         HirKind::Repetition(repeat) if repeat.min == 0 => Hir::empty(),
         _ => hir.clone(),
+    }
+}
+
+/// Whether this is `.+`, or alternatives of it and literals.
+fn is_anything(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Capture(capture) => is_anything(&capture.sub),
+        HirKind::Repetition(repeat) => {
+            let any = Hir::dot(regex_syntax::hir::Dot::AnyCharExceptLF);
+            repeat.min == 1 && repeat.max.is_none() && *repeat.sub == any
+        }
+        HirKind::Alternation(branches) => {
+            branches.iter().any(is_anything)
+                && branches
+                    .iter()
+                    .all(|branch| is_anything(branch) || alternatives(branch).is_some())
+        }
+        _ => false,
     }
 }
 
@@ -230,9 +253,10 @@ mod tests {
             needles.join("|")
         };
         let groups: Vec<String> = found.groups.iter().map(group).collect();
-        let mark = match (found.exact, found.everything) {
-            (true, _) => " exact",
-            (_, true) => "everything",
+        let mark = match (found.exact, found.everything, found.anything) {
+            (true, _, _) => " exact",
+            (_, true, _) => "everything",
+            (_, _, true) => "anything",
             _ => "",
         };
         format!("{}{mark}", groups.join(" & "))
@@ -260,6 +284,9 @@ mod tests {
             (".*", "everything"),
             ("", "everything"),
             ("^$", ""),
+            (".+", "anything"),
+            ("(.+?)|foo", "anything"),
+            ("a.+", "a"),
         ] {
             assert_eq!(show(pattern), want, "{pattern}");
         }

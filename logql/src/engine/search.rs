@@ -144,6 +144,8 @@ fn escape_bytes(literal: &[u8]) -> String {
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern {
     regex: meta::Regex,
+    /// Any line but the empty one: [`Required::anything`](super::needles::Required).
+    anything: bool,
     /// Every match holds one of these; none = unknown.
     required: Option<Literals>,
     /// The literals are the whole expression: a hit needs no check.
@@ -156,7 +158,8 @@ impl Pattern {
         let regex = build(pattern)?;
         let found = super::needles::of_pattern(pattern);
         if found.everything {
-            return Ok(Pattern { regex, exact: true, required: Some(Literals::Empty) });
+            let required = Some(Literals::Empty);
+            return Ok(Pattern { regex, anything: false, exact: true, required });
         }
         let required = found.best.map(|group| {
             let literals: Vec<Vec<u8>> = group.iter().map(|needle| needle.bytes.clone()).collect();
@@ -167,7 +170,8 @@ impl Pattern {
             }
         });
         let required = required.filter(|literals| !literals.matches_all());
-        Ok(Pattern { regex, exact: found.exact && required.is_some(), required })
+        let exact = found.exact && required.is_some();
+        Ok(Pattern { regex, anything: found.anything, exact, required })
     }
 
     /// Whether `line` matches.
@@ -175,6 +179,7 @@ impl Pattern {
     pub(crate) fn is_match(&self, line: &[u8]) -> bool {
         match &self.required {
             Some(literals) if self.exact => literals.is_match(line),
+            _ if self.anything => !line.is_empty(),
             _ => self.regex.is_match(line),
         }
     }
@@ -189,7 +194,7 @@ impl Pattern {
     ) {
         let Some(literals) = &self.required else {
             for row in rows.iter() {
-                if self.regex.is_match(lines.get(row)) {
+                if self.is_match(lines.get(row)) {
                     hits.set(row);
                 }
             }

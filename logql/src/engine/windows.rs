@@ -71,6 +71,13 @@ impl Windows {
     }
 }
 
+/// Timestamps of evaluations in an answer. Loki adds up the milliseconds of the shifted instant and
+/// those of the offset, so an offset with a part below a millisecond shows.
+pub(crate) fn timestamps_ms(params: &Params, offset_ns: i64) -> Vec<i64> {
+    let ms = |at: i64| (at - offset_ns) / 1_000_000 + offset_ns / 1_000_000;
+    evaluations(params).map(ms).collect()
+}
+
 /// Instants of evaluation, nanoseconds.
 pub(crate) fn evaluations(params: &Params) -> impl Iterator<Item = i64> {
     let (start, end, step) = (params.start.0, params.end.0, params.step_ns);
@@ -140,6 +147,14 @@ mod tests {
         assert_eq!((inside[0], inside[inside.len() - 1], inside.len()), (31, 60, 30));
         assert_eq!(windows.range(), (31, 61));
         assert_eq!(Windows::new(&params(60, 60, 0), 0, 0).range(), (0, 0));
+    }
+
+    #[test]
+    fn an_offset_below_a_millisecond_shows_in_timestamps() {
+        let params = params(5_000_000, 6_000_000, 1_000_000);
+        assert_eq!(timestamps_ms(&params, 0), [5, 6]);
+        assert_eq!(timestamps_ms(&params, 1_000_000), [5, 6]);
+        assert_eq!(timestamps_ms(&params, 1), [4, 5]);
     }
 
     proptest! {

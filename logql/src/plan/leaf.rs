@@ -55,6 +55,7 @@ pub(crate) struct LogLeaf {
 pub(crate) struct MetricLeaf {
     pub measure: Arc<Measure>,
     pub grouping: Grouping,
+    pub offset_ns: i64,
 }
 
 impl Leaf {
@@ -82,7 +83,7 @@ impl Leaf {
             wanted,
             build_error,
             kind,
-            range: TimeRange { from_ns: params.start.0, to_ns: params.end.0 },
+            range: TimeRange { from_ns: params.start.0, to_ns: log_end(params) },
             needs: Needs { line_bytes: true, metadata: None },
         })
     }
@@ -135,7 +136,7 @@ impl Leaf {
             pipeline,
             wanted: wanted.unwrap_or(Wanted::All),
             build_error,
-            kind: LeafKind::Metric(MetricLeaf { measure, grouping }),
+            kind: LeafKind::Metric(MetricLeaf { measure, grouping, offset_ns: range.offset_ns }),
             range: TimeRange { from_ns, to_ns },
             needs,
         })
@@ -155,6 +156,12 @@ impl Leaf {
             LeafKind::Metric(metric) => matches!(metric.grouping, Grouping::Without(_)),
         }
     }
+}
+
+/// One past the last instant of a log query. As in Loki, an empty range is its one instant.
+fn log_end(params: &Params) -> i64 {
+    let (start, end) = (params.start.0, params.end.0);
+    if start == end { end.saturating_add(1) } else { end }
 }
 
 fn compile_matchers(matchers: &[Matcher]) -> Result<Vec<ValueMatcher>, QueryError> {

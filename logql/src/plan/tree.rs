@@ -45,6 +45,14 @@ fn aggregate(
         }
         inner => node(inner, params, leaves)?,
     };
+    if matches!(inner, Node::Scalar(_)) {
+        // Parses, and fails in Loki's evaluator with this text and status 500.
+        return Err(QueryError::Internal(
+            "unexpected expr type (*syntax.LiteralExpr) for Evaluator type \
+             (*logql.DefaultEvaluator)"
+                .to_owned(),
+        ));
+    }
     let aggregation = Aggregation {
         op: aggregation.op,
         parameter: aggregation.parameter.unwrap_or(0).max(0) as usize,
