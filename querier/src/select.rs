@@ -52,8 +52,8 @@ pub struct Selection {
 enum Again {
     /// An ingester dropped rows of a later commit.
     Behind,
-    /// A part was removed and deleted.
-    PartGone,
+    /// A part was removed and deleted; what the store said.
+    PartGone(Error),
 }
 
 impl Querier {
@@ -71,12 +71,32 @@ impl Querier {
                     let warnings = warnings(&view, leaf);
                     return Ok(Selection { partial, stats, warnings });
                 }
-                Err(Again::Behind) => counter!(REPEATS, "reason" => "behind").increment(1),
-                Err(Again::PartGone) => counter!(REPEATS, "reason" => "part_gone").increment(1),
+                Err(Again::Behind) => {
+                    counter!(REPEATS, "reason" => "behind").increment(1);
+                    view = self.deps.catalog.follow().await?;
+                }
+                Err(Again::PartGone(error)) => {
+                    view = self.view_without_part(&view, error).await?;
+                }
             }
-            view = self.deps.catalog.follow().await?;
         }
         Err(Error::Unstable { attempts: MAX_ATTEMPTS })
+    }
+
+    /// A newer view, after a part that `view` names was not found (C4). Without a commit that could
+    /// have removed it, it is lost.
+    pub(crate) async fn view_without_part(
+        &self,
+        view: &Snapshot,
+        error: Error,
+    ) -> Result<Snapshot, Error> {
+        let newer = self.deps.catalog.follow().await?;
+        if newer.version() == view.version() {
+            counter!(CORRUPT).increment(1);
+            return Err(error);
+        }
+        counter!(REPEATS, "reason" => "part_gone").increment(1);
+        Ok(newer)
     }
 
     async fn attempt(
@@ -289,7 +309,7 @@ fn warnings(view: &Snapshot, leaf: Leaf<'_>) -> Vec<String> {
 /// A part that is gone means that the catalog has moved on (C4).
 fn again_or_fail<T>(error: Error) -> Result<Result<T, Again>, Error> {
     match error.kind() {
-        ErrorKind::NotFound => Ok(Err(Again::PartGone)),
+        ErrorKind::NotFound => Ok(Err(Again::PartGone(error))),
         ErrorKind::Corrupt => {
             counter!(CORRUPT).increment(1);
             Err(error)

@@ -44,11 +44,12 @@ impl Querier {
             return Ok(Vec::new());
         }
         let filter = Arc::new(Filter::new(query)?);
+        let mut view = self.deps.catalog.follow().await?;
         for _ in 0..MAX_ATTEMPTS {
-            let view = self.deps.catalog.follow().await?;
             check_damage(&view, &query.tenant, query.start, query.end)?;
             let Some(recent) = self.recent_streams(query, &view).await? else {
                 counter!(REPEATS, "reason" => "behind").increment(1);
+                view = self.deps.catalog.follow().await?;
                 continue;
             };
             let records = view.parts(&query.tenant, query.start, query.end);
@@ -61,7 +62,7 @@ impl Querier {
                     return Ok(all);
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    counter!(REPEATS, "reason" => "part_gone").increment(1);
+                    view = self.view_without_part(&view, error).await?;
                 }
                 Err(error) => {
                     if error.kind() == ErrorKind::Corrupt {

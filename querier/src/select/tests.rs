@@ -269,8 +269,33 @@ async fn a_part_that_is_gone_for_good_is_an_error_and_not_a_short_answer() {
     let world = World::new(StaticLimits::default()).await;
     let record = world.flush(&[row("a", BASE + S, "x")], &small_groups()).await;
     world.catalog.bucket().delete(&record.path()).await.unwrap();
-    let error = run(&world, "{app=\"a\"}", &params(S, 10, Direction::Backward)).await.unwrap_err();
-    assert!(matches!(error, Error::Unstable { .. }), "{error}");
+    let all = params(S, 10, Direction::Backward);
+    let error = run(&world, "{app=\"a\"}", &all).await.unwrap_err();
+    assert!(error.to_string().contains(&record.path()), "{error}");
+    let uri = "/loki/api/v1/query_range?query=%7Bapp%3D%22a%22%7D";
+    let (status, text) = world.get(uri).await;
+    assert_eq!((status, text.contains(&record.path())), (500, true), "{text}");
+}
+
+#[tokio::test]
+async fn a_part_that_a_newer_commit_removed_starts_the_query_over() {
+    let world = World::new(StaticLimits::default()).await;
+    let rows = [row("a", BASE + S, "x"), row("a", BASE + 2 * S, "y")];
+    let old = world.flush(&rows, &small_groups()).await;
+    let view = world.catalog.follow().await.unwrap();
+    world.flush(&[row("a", BASE + S, "x")], &small_groups()).await;
+    world.remove(&old).await;
+    world.catalog.bucket().delete(&old.path()).await.unwrap();
+    let params = params(S, 10, Direction::Backward);
+    let plan = Plan::new(&parse("{app=\"a\"}").unwrap(), &params).unwrap();
+    let (leaf, direction) = (&plan.leaves()[0], Direction::Backward);
+    let leaf = Leaf { leaf, tenant: &world.tenant, direction };
+    let selection = world.querier.select(leaf, view).await.unwrap();
+    let Answer::Streams(streams) = plan.finish(vec![selection.partial]).unwrap() else {
+        panic!("not streams")
+    };
+    assert_eq!(streams[0].entries.len(), 1, "the whole leaf at the newer view");
+    assert_eq!(selection.stats.ingester.calls, 2, "ingesters were asked at both");
 }
 
 #[tokio::test]
