@@ -59,6 +59,7 @@ impl App {
         tell(&config);
         let listener = listen::bind(&config.raw.server).await?;
         let address = listener.local_addr().context("the address of the listener")?;
+        announce(&how_to(address, config.raw.auth_enabled));
         announce(&format!("listening http={address}"));
 
         let shared = shared(config, clock.clone());
@@ -80,7 +81,6 @@ impl App {
         let api = shared.edge.api(services.router());
         routes.open(shared.edge.wrap(operational.merge(api).merge(services.operational())));
         readiness.set(Phase::Running);
-        announce(&how_to(address, config.raw.auth_enabled));
         tracing::info!(%address, "ready");
         Ok(App { clock, readiness, services, listening, listener: serve, background })
     }

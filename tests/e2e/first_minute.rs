@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::harness::{END_NS, START_NS, Server, Site, binary};
+use crate::http::encode;
 
 #[test]
 fn without_configuration_it_serves_from_the_current_folder_and_says_how_to_use_it() {
@@ -18,7 +19,9 @@ fn without_configuration_it_serves_from_the_current_folder_and_says_how_to_use_i
         assert!(said.contains(word) || log.contains(word), "{word} in\n{said}\n{log}");
     }
     server.push_lines("demo", [(START_NS, "hello".to_owned())]);
-    assert_eq!(server.lines(r#"{app="demo"}"#), ["hello"]);
+    let selector = encode(r#"{app="demo"}"#);
+    let target = format!("/loki/api/v1/query_range?query={selector}&start={START_NS}&end={END_NS}");
+    assert!(server.get(&target).text().contains("hello"));
     assert!(dir.path().join("data").is_dir());
     assert!(server.terminate().success());
 }
@@ -55,14 +58,15 @@ fn an_unknown_key_of_the_configuration_is_named_with_its_line() {
 
 #[test]
 fn what_was_pushed_is_found_by_every_query_path_before_and_after_a_flush() {
-    let server = Site::new().start();
+    let site = Site::new();
+    let server = site.start();
     let lines = (0..100).map(|n| (START_NS + n * 1_000_000_000, format!("level=info n={n}")));
     server.push_lines("a", lines);
     for _ in 0..2 {
         assert_eq!(server.lines(r#"{app="a"} |= "n=7""#).len(), 11);
         assert_eq!(server.lines(r#"{app="a"} | logfmt | n > 97"#).len(), 2);
         assert_eq!(server.number(r#"sum(count_over_time({app="a"}[3h]))"#), 100.0);
-        assert_eq!(server.number(r#"sum(rate({app="a"}[100s] offset 7100s))"#), 1.0);
+        assert_eq!(server.number(r#"sum(rate({app="a"}[100s] offset 7101s))"#), 1.0);
         let window = format!("start={START_NS}&end={END_NS}");
         let labels = server.get(&format!("/loki/api/v1/labels?{window}")).json();
         assert_eq!(labels["data"], serde_json::json!(["app", "service_name"]));

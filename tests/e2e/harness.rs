@@ -65,7 +65,8 @@ impl Site {
         )
     }
 
-    /// Starts a server here and waits until it is ready.
+    /// Starts a server here and waits until it is ready. The site must outlive it: its folder goes
+    /// with it.
     pub fn start(&self) -> Server {
         std::fs::create_dir_all(&self.data).expect("data folder");
         let file = self.dir.path().join("config.yaml");

@@ -59,7 +59,8 @@ fn traffic(server: &Server) {
 
 #[test]
 fn every_metric_of_the_dashboards_changes_under_traffic() {
-    let server = Site::new().start();
+    let site = Site::new();
+    let server = site.start();
     let before = server.get("/metrics").text();
     traffic(&server);
     let during = server.get("/metrics").text();
@@ -98,7 +99,8 @@ fn promtool_finds_nothing_wrong_with_our_own_metrics() {
         eprintln!("skipped: promtool is not installed");
         return;
     };
-    let server = Site::new().start();
+    let site = Site::new();
+    let server = site.start();
     traffic(&server);
     server.flush();
     let text = server.get("/metrics").text();

@@ -33,3 +33,6 @@ pub const CACHE_BYTES: &str = "loki_embeddedcache_memory_bytes";
 pub const CACHE_ENTRIES: &str = "loki_embeddedcache_entries";
 /// Counter {cache, result = hit | miss}: look-ups.
 pub const CACHE_REQUESTS: &str = "runelog_store_cache_requests_total";
+
+/// Counter: pages that scans decoded and handed to the engine, of parts and of sealed units.
+pub const PAGES_SCANNED: &str = "runelog_store_pages_scanned_total";

@@ -160,6 +160,7 @@ pub const TABLE: &[Metric] = &[
     counter(store::FAILURES, "Requests to the object store that failed."),
     histogram(store::DURATION, &SECONDS, "Time of requests to the object store, seconds."),
     counter(store::FETCHED, "Bytes read from and written to the object store."),
+    counter(store::PAGES_SCANNED, "Pages decoded and evaluated, of parts and of sealed units."),
     counter(store::CORRUPT, "Stored objects that were damaged when read."),
     counter(store::COMMITS, "Attempts to commit, by outcome."),
     counter(store::COLLISIONS, "Commits that found their number taken."),

@@ -10,6 +10,7 @@ use logql::plan::{Direction, Leaf, Needs};
 use part::{Columns, Fetched, Footer, Needle, RangeRead};
 
 use crate::Error;
+use crate::metrics::PAGES_SCANNED;
 use crate::scan::{Reader, ScanError, ScanStats, Scratch, Unit};
 
 /// Line pages that a log query reads at first; doubled with every read, because it may have enough
@@ -29,7 +30,8 @@ pub fn scan_unit(
         return Err(ScanError::Cancelled);
     }
     let reader = Counting { reader: &*unit.scan.reader, read_bytes: Default::default() };
-    let pass = Pass { leaf, unit, reader: &reader, cancel };
+    let pages = metrics::counter!(PAGES_SCANNED);
+    let pass = Pass { leaf, unit, reader: &reader, cancel, pages };
     let flow = pass.run(worker, scratch, stats);
     stats.read_bytes += reader.read_bytes.into_inner();
     flow.map_err(|error| match error {
@@ -44,6 +46,8 @@ struct Pass<'a> {
     unit: &'a Unit,
     reader: &'a Counting<'a>,
     cancel: &'a Shutdown,
+    /// Counted as they are read: what a query that is given up still did is seen.
+    pages: metrics::Counter,
 }
 
 impl Pass<'_> {
@@ -174,6 +178,7 @@ impl Pass<'_> {
         let decoded = group.page(footer, page, lines).map_err(Error::Part)?;
         let view = decoded.view();
         stats.pages_scanned += 1;
+        self.pages.increment(1);
         stats.rows += view.len() as u64;
         stats.line_bytes += u64::from(entries[page].line_bytes);
         let before = if page == 0 { 0 } else { entries[page - 1].end };
