@@ -63,6 +63,8 @@ impl Edge {
             .layer(Extension(self.tenants.clone()))
             // Body cap: `body::collect` and `Form` draw on it.
             .layer(Extension(self.bodies.clone()))
+            // Go's routers answer an unclean path with the clean one.
+            .layer(middleware::from_fn(redirect_unclean_path))
             // A panic becomes a 500 before it is measured, so it is counted like any other answer.
             .layer(middleware::from_fn(observe::catch_panic))
             // Metrics by route: outside of everything that can answer on its own.
@@ -75,6 +77,47 @@ impl Edge {
 /// Go's answer to an unknown path.
 async fn not_found() -> HttpError {
     HttpError::push(ErrorKind::NotFound, "404 page not found")
+}
+
+async fn redirect_unclean_path(request: Request, next: Next) -> Response {
+    let uri = request.uri();
+    let Some(mut location) = clean_path(uri.path()) else { return next.run(request).await };
+    if let Some(query) = uri.query() {
+        location.push('?');
+        location.push_str(query);
+    }
+    match HeaderValue::from_str(&location) {
+        Ok(location) => {
+            (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, location)]).into_response()
+        }
+        Err(_) => next.run(request).await,
+    }
+}
+
+/// The path without empty, `.` and `..` steps; `None` if it has none. A slash at the end stays.
+fn clean_path(path: &str) -> Option<String> {
+    let inner = path.strip_prefix('/').unwrap_or(path);
+    let unclean = |step: &str| ["", ".", ".."].contains(&step);
+    let steps: Vec<&str> = inner.split('/').collect();
+    let (last, before) = steps.split_last()?;
+    if !before.iter().any(|step| unclean(step)) && ![".", ".."].contains(last) {
+        return None;
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    for step in &steps {
+        match *step {
+            "" | "." => {}
+            ".." => {
+                kept.pop();
+            }
+            step => kept.push(step),
+        }
+    }
+    let mut clean = format!("/{}", kept.join("/"));
+    if last.is_empty() && !kept.is_empty() {
+        clean.push('/');
+    }
+    (clean != path).then_some(clean)
 }
 
 async fn timeout(State(limit): State<Duration>, request: Request, next: Next) -> Response {

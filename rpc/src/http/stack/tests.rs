@@ -115,3 +115,32 @@ async fn a_panic_is_a_500_and_a_stuck_handler_a_504() {
     assert!(text.starts_with("request timed out, decrease the duration"), "{text}");
     assert_eq!(ask(&app, Method::POST, "/push", "acme").await, answer(200, "acme"));
 }
+
+#[test]
+fn unclean_paths_become_clean_ones() {
+    let table = [
+        ("/", None),
+        ("/a/b", None),
+        ("/a/b/", None),
+        ("/a//b", Some("/a/b")),
+        ("//a/b/", Some("/a/b/")),
+        ("/a/./b", Some("/a/b")),
+        ("/a/../b", Some("/b")),
+        ("/../..", Some("/")),
+        ("//", Some("/")),
+        ("/a/.", Some("/a")),
+    ];
+    for (path, clean) in table {
+        assert_eq!(clean_path(path).as_deref(), clean, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_for_an_unclean_path_is_told_the_clean_one() {
+    let readiness = Readiness::default();
+    readiness.set(Phase::Running);
+    let request = Request::builder().uri("/query//x/?q=1").body(Body::empty()).unwrap();
+    let response = app(&readiness).oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 301);
+    assert_eq!(response.headers()["location"], "/query/x/?q=1");
+}
