@@ -12,6 +12,7 @@ mod columns;
 mod convert;
 mod effective;
 pub(crate) mod entries;
+pub(crate) mod fuzz;
 pub(crate) mod group;
 mod ip;
 mod json;
@@ -138,3 +139,6 @@ pub struct Entry {
 
 /// Makes the ranges that a source's pages cover known to the querier.
 pub type Ranges = Vec<StreamRange>;
+
+#[cfg(test)]
+mod tests;

@@ -28,5 +28,19 @@ pub fn fuzz_parse(data: &[u8]) {
     }
 }
 
+/// A line for `| json`, with and without paths.
+pub fn fuzz_json_line(data: &[u8]) {
+    for stages in crate::engine::fuzz::json_stages() {
+        crate::engine::fuzz::parse_line(&stages, data);
+    }
+}
+
+/// A line for `| logfmt`, with flags and with requested keys.
+pub fn fuzz_logfmt_line(data: &[u8]) {
+    for stages in crate::engine::fuzz::logfmt_stages() {
+        crate::engine::fuzz::parse_line(&stages, data);
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -188,11 +188,9 @@ impl Entries {
         self.repack();
     }
 
-    /// Of equal rows the one that arrived first stays.
+    /// Of equal rows the one that comes first in the answer stays. So a row that is cut off in one
+    /// partial is cut off in all, and merging stays exact.
     fn drop_equals(&self, rows: &mut Vec<Candidate>) {
-        if self.demand.direction == Direction::Backward {
-            rows.reverse();
-        }
         let same = |a: &Candidate, b: &Candidate| a.ts_ns == b.ts_ns && a.stream == b.stream;
         let mut seen: base::HashSet<u128> = base::HashSet::default();
         let mut group: Option<Candidate> = None;
@@ -209,9 +207,6 @@ impl Entries {
                 true
             }
         });
-        if self.demand.direction == Direction::Backward {
-            rows.reverse();
-        }
     }
 
     /// Copies the bytes of the rows that are left together.

@@ -226,9 +226,7 @@ pub(crate) fn push_sanitized(out: &mut Vec<u8>, key: &[u8]) {
     if trimmed.is_empty() {
         return;
     }
-    if !out.is_empty() {
-        out.push(b'_');
-    } else if trimmed.as_bytes()[0].is_ascii_digit() {
+    if !out.is_empty() || trimmed.as_bytes()[0].is_ascii_digit() {
         out.push(b'_');
     }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';

@@ -51,3 +51,42 @@ fn the_parse_corpus_and_its_mutations_are_answered() {
     inputs.iter().for_each(|data| fuzz_parse(data));
     mutations(&inputs, &words, 5_000).iter().for_each(|data| fuzz_parse(data));
 }
+
+#[test]
+fn json_lines_and_their_mutations_are_parsed() {
+    let words = [
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        ":",
+        ",",
+        "null",
+        "true",
+        "-1e5",
+        "\\u00e9",
+        "\\ud83d",
+        "\\",
+        "{\"a\":",
+        "\"b\":[{\"c\":1}]",
+        " ",
+        "\n",
+        "\u{e9}",
+        "\0",
+    ];
+    let inputs = corpus("fuzz_json_line");
+    inputs.iter().for_each(|data| fuzz_json_line(data));
+    mutations(&inputs, &words, 5_000).iter().for_each(|data| fuzz_json_line(data));
+}
+
+#[test]
+fn logfmt_lines_and_their_mutations_are_parsed() {
+    let words = [
+        "=", "\"", " ", "a=", "b=1", "\\", "\\\"", "\\u00e9", "\n", "\u{e9}", "\0", "==",
+        "\u{fffd}",
+    ];
+    let inputs = corpus("fuzz_logfmt_line");
+    inputs.iter().for_each(|data| fuzz_logfmt_line(data));
+    mutations(&inputs, &words, 5_000).iter().for_each(|data| fuzz_logfmt_line(data));
+}

@@ -1,6 +1,8 @@
 use super::*;
 
-fn matrix(rows: &[(&[(&str, &str)], &[Option<f64>])]) -> Matrix {
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+fn matrix(rows: &[(Pairs<'_>, &[Option<f64>])]) -> Matrix {
     rows.iter()
         .map(|(labels, values)| (Labels::from_pairs(labels.iter().copied()), values.to_vec()))
         .collect()
