@@ -73,6 +73,15 @@ pub enum QueryError {
 }
 
 impl QueryError {
+    /// Loki's text for `max_query_series`.
+    pub(crate) fn too_many_series(limit: usize) -> QueryError {
+        QueryError::Limited(format!(
+            "maximum number of series ({limit}) reached for a single query; consider reducing \
+             query cardinality by adding more specific stream selectors, reducing the time range, \
+             or aggregating results with functions like sum(), count() or topk()"
+        ))
+    }
+
     /// Who may do what about it.
     pub fn kind(&self) -> base::ErrorKind {
         match self {
@@ -164,7 +173,7 @@ impl Plan {
         };
         let limit = self.params.max_series;
         if limit > 0 && matrix.len() > limit {
-            return Err(QueryError::Limited(too_many_series(limit)));
+            return Err(QueryError::too_many_series(limit));
         }
         matrix.sort_by(|a, b| a.0.cmp(&b.0));
         if instant {
@@ -196,15 +205,6 @@ impl Plan {
         };
         Answer::Streams(streams)
     }
-}
-
-/// Loki's text for `max_query_series`.
-fn too_many_series(limit: usize) -> String {
-    format!(
-        "maximum number of series ({limit}) reached for a single query; consider reducing query \
-         cardinality by adding more specific stream selectors, reducing the time range, or \
-         aggregating results with functions like sum(), count() or topk()"
-    )
 }
 
 impl Leaf {

@@ -3,20 +3,24 @@
 
 use std::borrow::Cow;
 
-use base::{Labels, LabelsBuilder, PageView};
+use base::{Labels, PageView};
 
 use super::Origins;
-use super::columns::Columns;
+use super::columns::{Columns, Text};
 use super::names::{ERROR, ERROR_DETAILS, ERROR_DETAILS_NAME, ERROR_NAME, NONE, NameId, Names};
 use super::pipeline::Stream;
 
-/// Labels of one row by where they come from.
-#[derive(Debug, Default)]
-pub(crate) struct Effective {
-    pub stream: LabelsBuilder,
-    pub metadata: LabelsBuilder,
-    pub parsed: LabelsBuilder,
+/// Where a label comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Stream,
+    Metadata,
+    Parsed,
 }
+
+/// Labels of one row in name order.
+#[derive(Debug)]
+pub(crate) struct Effective<'r>(Vec<(&'r str, Cow<'r, str>, Origin)>);
 
 /// One row whose run the scope has entered.
 #[derive(Clone, Copy)]
@@ -28,86 +32,73 @@ pub(crate) struct RowRef<'r, 'a> {
     pub row: usize,
 }
 
-impl RowRef<'_, '_> {
+impl<'r> RowRef<'r, '_> {
     /// The labels except those named in `without`.
-    pub(crate) fn effective(&self, without: &[NameId]) -> Effective {
-        let mut out = Effective::default();
+    pub(crate) fn effective(&self, without: &[NameId]) -> Effective<'r> {
+        let RowRef { page, stream, columns, names, row } = *self;
+        let mut out = Vec::with_capacity(stream.ids.len() + page.metadata.len() + 8);
         let kept = |name: NameId| !without.contains(&name);
-        let parsed = |name: NameId| self.columns.parsed.get(self.row, name).is_some();
-        let scope = &self.columns.scope;
-        for (index, &id) in self.stream.ids.iter().enumerate() {
-            let hidden = id != NONE
-                && (!kept(id) || parsed(id) || scope.metadata(self.page, self.row, id).is_some());
+        let parsed = |name: NameId| columns.parsed.get(row, name).is_some();
+        let scope = &columns.scope;
+        for (index, &id) in stream.ids.iter().enumerate() {
+            let hidden =
+                id != NONE && (!kept(id) || parsed(id) || scope.metadata(page, row, id).is_some());
             if !hidden {
-                let (name, value) = self.stream.labels.pair(index);
-                out.stream.set(name, value);
+                let (name, value) = stream.labels.pair(index);
+                out.push((name, Cow::Borrowed(value), Origin::Stream));
             }
         }
         for &id in scope.effective() {
             if id == NONE || !kept(id) || parsed(id) {
                 continue;
             }
-            if let Some(value) = scope.metadata(self.page, self.row, id) {
-                out.metadata.set(self.names.text(id), &lossy(value));
+            if let Some(value) = scope.metadata(page, row, id) {
+                out.push((names.text(id), lossy(value), Origin::Metadata));
             }
         }
-        for &(id, text) in self.columns.parsed.of(self.row) {
+        let text = |text: Text| lossy(text.bytes(page.lines.bytes, &columns.scratch));
+        for &(id, value) in columns.parsed.of(row) {
             if kept(id) {
-                let value = text.bytes(self.page.lines.bytes, &self.columns.scratch);
-                out.parsed.set(self.names.text(id), &lossy(value));
+                out.push((names.text(id), text(value), Origin::Parsed));
             }
         }
-        if kept(ERROR) {
-            self.set_error(&mut out.parsed, ERROR_NAME, Some(self.columns.errors.of(self.row)));
+        if !columns.errors.none() {
+            let error = Some(columns.errors.of(row)).filter(|_| kept(ERROR));
+            let details = columns.errors.details(row).filter(|_| kept(ERROR_DETAILS));
+            for (name, value) in [(ERROR_NAME, error), (ERROR_DETAILS_NAME, details)] {
+                if let Some(value) = value.filter(|value| !value.is_empty()) {
+                    // A key of the line may have the same name.
+                    out.retain(|label| label.0 != name);
+                    out.push((name, text(value), Origin::Parsed));
+                }
+            }
         }
-        if kept(ERROR_DETAILS) {
-            let details = self.columns.errors.details(self.row);
-            self.set_error(&mut out.parsed, ERROR_DETAILS_NAME, details);
-        }
-        out
-    }
-
-    fn set_error(&self, out: &mut LabelsBuilder, name: &str, text: Option<super::columns::Text>) {
-        if let Some(text) = text.filter(|text| !text.is_empty()) {
-            out.set(name, &lossy(text.bytes(self.page.lines.bytes, &self.columns.scratch)));
-        }
+        out.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        // Two metadata columns with one name in this run gave the same value twice.
+        out.dedup_by(|a, b| a.0 == b.0);
+        Effective(out)
     }
 
     /// All of them together, except those named in `without`.
     pub(crate) fn labels(&self, without: &[NameId]) -> Labels {
-        self.effective(without).parts().joined()
+        self.effective(without).joined()
     }
 }
 
-impl Effective {
-    /// Sorted and frozen.
-    pub(crate) fn parts(self) -> Parts {
-        let stream = self.stream.build();
-        Parts { stream, metadata: self.metadata.build(), parsed: self.parsed.build() }
-    }
-}
-
-/// Labels of one row by where they come from, frozen.
-#[derive(Clone, Debug)]
-pub(crate) struct Parts {
-    stream: Labels,
-    metadata: Labels,
-    parsed: Labels,
-}
-
-impl Parts {
+impl Effective<'_> {
     /// All in one set.
     pub(crate) fn joined(&self) -> Labels {
-        if self.metadata.is_empty() && self.parsed.is_empty() {
-            return self.stream.clone();
-        }
-        let parts = [&self.stream, &self.metadata, &self.parsed];
-        Labels::from_pairs(parts.into_iter().flat_map(Labels::iter))
+        Labels::from_sorted(self.0.iter().map(|(name, value, _)| (*name, &**value)))
     }
 
     /// Those that are no stream labels.
-    pub(crate) fn origins(self) -> Origins {
-        Origins { metadata: self.metadata, parsed: self.parsed }
+    pub(crate) fn origins(&self) -> Origins {
+        Origins { metadata: self.of(Origin::Metadata), parsed: self.of(Origin::Parsed) }
+    }
+
+    fn of(&self, origin: Origin) -> Labels {
+        let labels = self.0.iter().filter(|label| label.2 == origin);
+        Labels::from_sorted(labels.map(|(name, value, _)| (*name, &**value)))
     }
 }
 

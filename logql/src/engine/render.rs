@@ -70,8 +70,8 @@ fn render_page(
             let effective = RowRef { page: &page, stream, columns, names, row }.effective(&[]);
             let entry =
                 Entry { ts_ns: rows.ts_ns[row], origins: 0, line: rows.lines.get(row).to_vec() };
-            let parts = effective.parts();
-            out.add(parts.joined(), categorize.then(|| parts.origins()), entry);
+            let origins = categorize.then(|| effective.origins());
+            out.add(effective.joined(), origins, entry);
         }
     }
 }

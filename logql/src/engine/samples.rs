@@ -14,6 +14,9 @@ pub(crate) struct Measure {
     pub windows: Windows,
     pub function: Function,
     pub max_memory_bytes: u64,
+    /// Most series, where the series of the leaf are those of the answer: then there is no need to
+    /// gather more of them. 0 = no limit.
+    pub max_series: usize,
 }
 
 /// A row of an overlap: which one it is.
@@ -92,11 +95,15 @@ impl Samples {
         for (key, row) in other.apart {
             self.add_apart(key, Apart { series: mapped[row.series as usize], ..row });
         }
-        self.check_memory()
+        self.check_limits()
     }
 
-    /// Fails when more is held than the query may hold.
-    pub(crate) fn check_memory(&self) -> Result<(), QueryError> {
+    /// Fails when more is held than the query may hold or answer. Every series has a sample.
+    pub(crate) fn check_limits(&self) -> Result<(), QueryError> {
+        let most = self.measure.max_series;
+        if most > 0 && self.series.len() > most {
+            return Err(QueryError::too_many_series(most));
+        }
         let limit = self.measure.max_memory_bytes;
         // The dearest it can be, before anything is added up.
         let panes = self.measure.windows.panes();

@@ -54,10 +54,9 @@ impl Windows {
         &self.spans
     }
 
-    /// Whether two instants lie in one pane (or both before the first, or both after the last).
-    pub(crate) fn same_pane(&self, oldest: i64, newest: i64) -> bool {
-        let index = |at: i64| self.bounds.partition_point(|&bound| bound < at);
-        index(oldest) == index(newest)
+    /// A pane is the instants after the first and up to the second of these.
+    pub(crate) fn bounds_of(&self, pane: usize) -> (i64, i64) {
+        (self.bounds[pane], self.bounds[pane + 1])
     }
 
     /// The first and one past the last instant that can count, if any.

@@ -12,7 +12,7 @@ use super::overlap::{Overlaps, encoded_metadata, inside, row_hash};
 use super::partial::{Held, Partial};
 use super::pipeline::{Rooms, Runs, Stream};
 use super::samples::{Apart, RowKey, Samples};
-use super::windows::Cursor;
+use super::windows::{Cursor, Windows};
 use super::{Flow, Stats, StreamSource};
 use crate::plan::leaf::{Leaf, LeafKind, MetricLeaf};
 use crate::plan::{Direction, QueryError};
@@ -222,18 +222,19 @@ impl Worker {
             let stream = &self.streams[number as usize];
             let deciding = grouper.begin_run(&metric.grouping, page, columns, parsed);
             let intervals = self.overlaps.of(stream.key);
-            let one_pane = deciding == Deciding::Stream
+            let reference = RowRef { page, stream, columns, names, row: first };
+            let only_counts = deciding == Deciding::Stream
                 && intervals.is_empty()
                 && columns.errors.none()
                 && !metric.measure.function.bytes;
-            let reference = RowRef { page, stream, columns, names, row: first };
-            if one_pane && let Some(pane) = only_pane(metric, cursor, &page.ts_ns[from..to]) {
-                let Some(pane) = pane else {
-                    continue;
-                };
-                let series = grouper.of_row(&metric.grouping, deciding, reference, samples);
-                let rows = self.selected.count_range(from, to) as u64;
-                samples.add_rows(series, pane, rows);
+            if only_counts {
+                let windows = &metric.measure.windows;
+                let mut counter = PaneCounter { windows, cursor, selected: &self.selected };
+                let mut at = first;
+                while let Some((pane, rows)) = counter.next(page.ts_ns, &mut at, to) {
+                    let series = grouper.of_row(&metric.grouping, deciding, reference, samples);
+                    samples.add_rows(series, pane, rows);
+                }
                 continue;
             }
             let mut at = first;
@@ -259,7 +260,7 @@ impl Worker {
                 samples.add_apart(key, Apart { series, pane: pane as u32, sample });
             }
         }
-        samples.check_memory()
+        samples.check_limits()
     }
 
     /// For log queries: rows at or beyond this instant (older for backward, newer for forward)
@@ -284,12 +285,31 @@ impl Worker {
     }
 }
 
-/// The pane of all rows, if they have one: `Some(None)` = none of them counts.
-fn only_pane(metric: &MetricLeaf, cursor: &mut Cursor, ts_ns: &[i64]) -> Option<Option<usize>> {
-    let windows = &metric.measure.windows;
-    let oldest = ts_ns.iter().copied().min()?;
-    let newest = ts_ns.iter().copied().max()?;
-    windows.same_pane(oldest, newest).then(|| cursor.pane(windows, oldest))
+/// Counts neighbouring rows of one pane together.
+struct PaneCounter<'c> {
+    windows: &'c Windows,
+    cursor: &'c mut Cursor,
+    selected: &'c Bitmap,
+}
+
+impl PaneCounter<'_> {
+    /// The next pane that selected rows from `at` on fall into, and how many do one after the
+    /// other. `at` moves behind them.
+    fn next(&mut self, ts_ns: &[i64], at: &mut usize, to: usize) -> Option<(usize, u64)> {
+        loop {
+            let row = self.selected.next(*at).filter(|&row| row < to)?;
+            *at = row + 1;
+            let Some(pane) = self.cursor.pane(self.windows, ts_ns[row]) else {
+                continue;
+            };
+            let (after, last) = self.windows.bounds_of(pane);
+            // As far as time stays in the pane, selected or not: a scan without branches on bits.
+            let stays = |&&ts: &&i64| after < ts && ts <= last;
+            let end = *at + ts_ns[*at..to].iter().take_while(stays).count();
+            *at = end;
+            return Some((pane, self.selected.count_range(row, end) as u64));
+        }
+    }
 }
 
 /// An error on a row that counts fails the query (contract 6.11).

@@ -89,7 +89,8 @@ impl Leaf {
     }
 
     /// The leaf of a range function. `outer` is the grouping of a `sum` directly above it, which
-    /// is what the leaf can group by if the function is additive.
+    /// is what the leaf can group by if the function is additive. `params.max_series` is 0 unless
+    /// the series of the leaf are those of the answer.
     pub(super) fn metric(
         range: &RangeAggregation,
         outer: Option<Option<&syntax::Grouping>>,
@@ -126,8 +127,8 @@ impl Leaf {
             line_bytes: pipeline.needs_line(),
             metadata: metadata_needs(&pipeline, &grouping, &names),
         };
-        let max_memory_bytes = params.max_memory_bytes;
-        let measure = Arc::new(Measure { windows, function, max_memory_bytes });
+        let Params { max_memory_bytes, max_series, .. } = *params;
+        let measure = Arc::new(Measure { windows, function, max_memory_bytes, max_series });
         Ok(Leaf {
             compiled: compile_matchers(&range.log.matchers)?,
             matchers: range.log.matchers.clone(),

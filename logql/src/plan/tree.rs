@@ -4,13 +4,37 @@ use super::{Leaf, Params, QueryError};
 use crate::engine::binary;
 use crate::engine::matrix::Node;
 use crate::engine::vector::{self, Aggregation};
-use crate::syntax::{BinaryExpr, MetricExpr, VectorAggregation, VectorOp};
+use crate::syntax::{BinaryExpr, MetricExpr, RangeAggregation, VectorAggregation, VectorOp};
 
 /// Cuts `expr` at its range functions.
 pub(super) fn build(expr: &MetricExpr, params: &Params) -> Result<(Vec<Leaf>, Node), QueryError> {
     let mut leaves = Vec::new();
-    let root = node(expr, params, &mut leaves)?;
+    let mut params = params.clone();
+    if !is_one_leaf(expr) {
+        params.max_series = 0; // what is above the leaves may leave fewer series
+    }
+    let root = node(expr, &params, &mut leaves)?;
     Ok((leaves, root))
+}
+
+/// Whether the series of the answer are those of the only leaf.
+fn is_one_leaf(expr: &MetricExpr) -> bool {
+    match expr {
+        MetricExpr::Range(_) => true,
+        MetricExpr::Vector(aggregation) => pushed_down(aggregation).is_some(),
+        _ => false,
+    }
+}
+
+/// The range function that takes over the grouping of a `sum` above it. All functions that are
+/// executed add up, so the sum of series is the series of the sum.
+fn pushed_down(aggregation: &VectorAggregation) -> Option<&RangeAggregation> {
+    match &*aggregation.inner {
+        MetricExpr::Range(range) if aggregation.op == VectorOp::Sum && range.grouping.is_none() => {
+            Some(range)
+        }
+        _ => None,
+    }
 }
 
 fn node(expr: &MetricExpr, params: &Params, leaves: &mut Vec<Leaf>) -> Result<Node, QueryError> {
@@ -37,13 +61,12 @@ fn aggregate(
     if !vector::executes(aggregation.op) {
         return Err(QueryError::Unsupported(aggregation.op.to_string()));
     }
-    let inner = match &*aggregation.inner {
-        // All functions that are executed add up, so the sum of series is the series of the sum.
-        MetricExpr::Range(range) if aggregation.op == VectorOp::Sum && range.grouping.is_none() => {
+    let inner = match pushed_down(aggregation) {
+        Some(range) => {
             leaves.push(Leaf::metric(range, Some(aggregation.grouping.as_ref()), params)?);
             Node::Leaf(leaves.len() - 1)
         }
-        inner => node(inner, params, leaves)?,
+        None => node(&aggregation.inner, params, leaves)?,
     };
     if matches!(inner, Node::Scalar(_)) {
         // Parses, and fails in Loki's evaluator with this text and status 500.
