@@ -33,6 +33,10 @@ pub trait Value: Sized {
     fn idle(&self, path: &str, report: &mut dyn FnMut(&str, Status));
     /// Whether it is what the declaration says.
     fn is_default(&self, text: &str) -> bool;
+    /// Whether it switches something off: nobody misses what he does not want.
+    fn is_off(&self) -> bool {
+        false
+    }
 }
 
 /// Entry point for `#[serde(deserialize_with)]`.
@@ -51,6 +55,10 @@ pub trait Scalar: Sized + PartialEq {
     fn parse(text: &str) -> Result<Self, String>;
     /// As [`Scalar::parse`] reads it.
     fn print(&self) -> String;
+    /// See [`Value::is_off`].
+    fn is_off(&self) -> bool {
+        false
+    }
 }
 
 /// A text that `/config` does not show.
@@ -74,6 +82,9 @@ impl Scalar for bool {
     fn print(&self) -> String {
         self.to_string()
     }
+    fn is_off(&self) -> bool {
+        !*self
+    }
 }
 
 macro_rules! number {
@@ -84,6 +95,9 @@ macro_rules! number {
         }
         fn print(&self) -> String {
             self.to_string()
+        }
+        fn is_off(&self) -> bool {
+            *self == <$ty>::default()
         }
     })* };
 }
@@ -122,6 +136,9 @@ impl Scalar for ByteSize {
         // `Display` rounds; what is printed here must read back as the same number.
         let shown = self.to_string();
         if ByteSize::parse(&shown) == Ok(*self) { shown } else { self.0.to_string() }
+    }
+    fn is_off(&self) -> bool {
+        self.0 == 0
     }
 }
 
@@ -165,6 +182,9 @@ macro_rules! scalar_values {
         fn idle(&self, _: &str, _: &mut dyn FnMut(&str, Status)) {}
         fn is_default(&self, text: &str) -> bool {
             *self == <$ty as Value>::from_default(text)
+        }
+        fn is_off(&self) -> bool {
+            Scalar::is_off(self)
         }
     })* };
 }
@@ -283,7 +303,10 @@ macro_rules! blocks {
                     let default = concat!("" $(, $default)?);
                     if status == crate::config::value::Status::Used {
                         crate::config::value::Value::idle(&self.$key, &path, report);
-                    } else if !crate::config::value::Value::is_default(&self.$key, default) {
+                    } else if !crate::config::value::Value::is_default(&self.$key, default)
+                        && !(matches!(status, crate::config::value::Status::Later(_))
+                            && crate::config::value::Value::is_off(&self.$key))
+                    {
                         report(&path, status);
                     }
                 })*
