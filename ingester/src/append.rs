@@ -53,7 +53,7 @@ impl Core {
         self.log(&fresh).await?;
         for batch in fresh.iter() {
             if let (TakenIn::Head { is_full: true }, day) = self.take_in(batch, true) {
-                self.seal_soon(day).await;
+                self.settle(day).await;
             }
         }
         Ok(())
@@ -95,20 +95,24 @@ impl Core {
         })
     }
 
-    /// Seals in the background. The append that filled a head waits for a free place, so that
-    /// pushes are not faster than sealing for long.
-    async fn seal_soon(self: &Arc<Self>, day: Arc<DayRows>) {
+    /// After a head became full: seals in the background if raw rows take too much, and has sizes
+    /// looked at. Then the append waits for a free place, so that pushes are not faster than sealing
+    /// for long.
+    async fn settle(self: &Arc<Self>, day: Arc<DayRows>) {
+        self.wake.notify_one();
+        if !self.is_short_of_raw() {
+            return;
+        }
         let slots = Arc::clone(&self.seal_slots);
         let Ok(slot) = slots.acquire_owned().await else {
             return;
         };
         let core = Arc::clone(self);
         base::task::blocking("seal", move || {
-            if let Err(error) = core.seal_waiting(&day) {
+            if let Err(error) = core.seal_while_short(&day) {
                 tracing::error!(%error, tenant = %day.key.tenant, day = %day.key.day,
-                    "a head could not be sealed; it stays as it is");
+                    "a full head could not be sealed; it stays as it is");
             }
-            core.wake.notify_one();
             drop(slot);
         });
     }

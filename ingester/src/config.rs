@@ -23,6 +23,9 @@ pub struct Config {
     /// Raw bytes of a (tenant, day) that start a flush. More: fewer and larger parts, more memory,
     /// a longer WAL to replay.
     pub flush_bytes: ByteSize,
+    /// Raw rows in memory, over all tenants, above which full heads are compressed where they lie.
+    /// More: less CPU, because rows that are flushed raw are compressed once; more memory.
+    pub raw_limit: ByteSize,
     /// Flushes at the same time (`ingester.concurrent_flushes`, at most the number of cores).
     pub concurrent_flushes: usize,
     /// How long flushed rows are kept for queries that read the catalog before the flush
@@ -46,10 +49,11 @@ impl Default for Config {
             chunk_idle_period: Duration::from_secs(30 * 60),
             max_chunk_age: Duration::from_secs(2 * 60 * 60),
             flush_check_period: Duration::from_secs(30),
-            flush_bytes: ByteSize(128 << 20),
+            flush_bytes: ByteSize(64 << 20),
+            raw_limit: ByteSize(160 << 20),
             concurrent_flushes: 2,
             flushed_retain: Duration::from_secs(60),
-            flushed_retain_bytes: ByteSize(64 << 20),
+            flushed_retain_bytes: ByteSize(32 << 20),
             memory_limit: ByteSize(512 << 20),
             shutdown_marker_path: None,
         }

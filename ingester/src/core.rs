@@ -16,7 +16,7 @@ use wal::Wal;
 
 use crate::admit::Admitter;
 use crate::day::{Claimed, DayKey, DayRows, Held, Released};
-use crate::metrics::{CHUNK_AGE, WAL_DISCARDED_BYTES, WAL_DISCARDED_SAMPLES};
+use crate::metrics::{CHUNK_AGE, CHUNKS_CREATED, WAL_DISCARDED_BYTES, WAL_DISCARDED_SAMPLES};
 use crate::seal;
 use crate::usage::Usage;
 use crate::{Config, Limits};
@@ -72,7 +72,7 @@ pub(crate) struct Core {
 pub(crate) enum TakenIn {
     /// Its rows are in the head.
     Head {
-        /// The head is full: it waits to be sealed.
+        /// The head was full and is a unit now.
         is_full: bool,
     },
     /// It was there already.
@@ -196,8 +196,9 @@ impl Core {
         let appended = state.append(batch, self.now_ns(), order);
         if was_empty {
             self.usage.chunk_created();
+            counter!(CHUNKS_CREATED).increment(1);
         }
-        self.usage.move_unflushed(before as u64, state.head.raw_bytes() as u64);
+        self.usage.move_raw(before as u64, state.head.raw_bytes() as u64);
         if appended.duplicates > 0 {
             day.metrics.duplicate_bytes.increment(appended.duplicate_bytes);
         }
@@ -206,7 +207,7 @@ impl Core {
             let held = fresh.map(|at| (&state.head.streams()[at], state.head.newest_ns(at)));
             self.hold_streams(day, held);
         }
-        let is_full = seal::is_full(&state.head) && state.begin_seal();
+        let is_full = seal::is_full(&state.head) && state.freeze();
         Some(TakenIn::Head { is_full })
     }
 
@@ -295,11 +296,9 @@ impl Core {
     fn finish_claims(&self, day: &DayRows, released: Released) {
         let now_ns = self.now_ns();
         for unit in &released.units {
-            let bytes = unit.image.len() as u64;
-            self.usage.move_unflushed(bytes, 0);
+            let bytes = unit.held_bytes();
+            self.usage.flushed(bytes, unit.is_raw());
             self.usage.move_retained(0, bytes);
-            self.usage.chunk_flushed();
-            day.metrics.chunks_stored.increment(1);
             histogram!(CHUNK_AGE).record(now_ns.saturating_sub(unit.began_ns) as f64 / 1e9);
             self.release_streams(day, &unit.streams);
         }
@@ -315,7 +314,7 @@ impl Core {
         for day in self.days(None) {
             for state in &day.lock().units {
                 if let Claimed::By { commit, at_ns } = state.claimed {
-                    let bytes = state.unit.image.len() as u64;
+                    let bytes = state.unit.held_bytes();
                     let is_over = now_ns.saturating_sub(at_ns) >= retain_ns;
                     retained.push((commit, bytes, is_over));
                 }
@@ -350,7 +349,7 @@ impl Core {
             state.units.retain(|state| {
                 let is_below =
                     matches!(state.claimed, Claimed::By { commit: by, .. } if by <= commit);
-                dropped += if is_below { state.unit.image.len() as u64 } else { 0 };
+                dropped += if is_below { state.unit.held_bytes() } else { 0 };
                 !is_below
             });
             drop(state);

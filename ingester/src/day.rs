@@ -1,7 +1,8 @@
-//! What is held for one (tenant, day): the head, heads being sealed, sealed units.
+//! What is held for one (tenant, day): the head, and units of whole batches that do not change any
+//! more, raw or sealed.
 //!
-//! Rows move head -> sealing -> unit under one lock, so that whoever takes a snapshot finds each
-//! row once. Sealing and flushing work outside the lock on things that do not change any more.
+//! Rows move head -> raw unit -> sealed unit under one lock, so that whoever takes a snapshot finds
+//! each row once. Sealing and flushing work outside the lock.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,7 +26,7 @@ pub(crate) struct DayRows {
     pub key: DayKey,
     pub metrics: TenantMetrics,
     state: Mutex<DayState>,
-    /// Whoever seals holds it: each head is sealed once.
+    /// Whoever turns units into parts holds it: their rows lie as they lay.
     pub seal_turn: Mutex<()>,
     /// Whoever flushes holds it: one flush of these rows at a time.
     pub flush_turn: tokio::sync::Mutex<()>,
@@ -43,8 +44,6 @@ pub(crate) struct DayState {
     pub head_began_ns: u64,
     /// When the last batch came, monotonic nanoseconds.
     pub last_append_ns: u64,
-    /// Oldest first.
-    pub sealing: Vec<Arc<SealingHead>>,
     /// Oldest first, flushed ones included while they are retained.
     pub units: Vec<UnitState>,
     /// Batches whose rows are here and in no commit that is known.
@@ -62,30 +61,30 @@ pub(crate) struct Held {
     pub is_durable: bool,
 }
 
-/// A head that does not change any more.
-pub(crate) struct SealingHead {
+/// Rows of whole batches that do not change any more.
+pub(crate) struct Unit {
+    /// Place among sources by arrival.
     pub order: u64,
-    pub rows: Snapshot,
-    pub batches: Vec<BatchId>,
-    pub raw_bytes: u64,
-    pub began_ns: u64,
-}
-
-/// Rows of whole batches as a small part in memory.
-pub(crate) struct SealedUnit {
-    pub order: u64,
-    pub scan: Arc<Scan>,
-    pub image: Bytes,
+    pub rows: UnitRows,
     pub streams: Arc<Vec<Labels>>,
     pub ranges: Vec<StreamRange>,
     pub batches: Vec<BatchId>,
     pub raw_bytes: u64,
+    /// When its first batch came, monotonic nanoseconds.
     pub began_ns: u64,
+}
+
+/// How a unit's rows lie in memory.
+pub(crate) enum UnitRows {
+    /// As pages, in order of arrival.
+    Raw(Snapshot),
+    /// As a small part.
+    Sealed { scan: Arc<Scan>, image: Bytes },
 }
 
 /// A unit and what commits say about it.
 pub(crate) struct UnitState {
-    pub unit: Arc<SealedUnit>,
+    pub unit: Arc<Unit>,
     pub claimed: Claimed,
 }
 
@@ -108,8 +107,8 @@ pub(crate) enum Claimed {
 
 /// Rows for one query, at one moment.
 pub(crate) struct DaySnapshot {
-    pub heads: Vec<(u64, Snapshot)>,
-    pub units: Vec<Arc<SealedUnit>>,
+    pub head: Option<(u64, Snapshot)>,
+    pub units: Vec<Arc<Unit>>,
 }
 
 /// What changed for the outside when commits claimed batches.
@@ -118,19 +117,47 @@ pub(crate) struct Released {
     /// Batches the WAL may let go of.
     pub batches: Vec<BatchId>,
     /// Units that are flushed now.
-    pub units: Vec<Arc<SealedUnit>>,
+    pub units: Vec<Arc<Unit>>,
 }
 
-impl SealingHead {
-    /// A head with what is left of `unit`, for its place.
-    pub(crate) fn again(head: &mut Head, unit: &SealedUnit) -> SealingHead {
-        SealingHead {
-            order: unit.order,
-            rows: head.snapshot(),
+impl Unit {
+    /// The rows of `head`, in the place `order`.
+    pub(crate) fn raw(mut head: Head, order: u64, began_ns: u64) -> Unit {
+        let rows = head.snapshot();
+        Unit {
+            order,
+            streams: Arc::clone(&rows.streams),
+            ranges: rows.ranges.clone(),
             raw_bytes: head.raw_bytes() as u64,
-            began_ns: unit.began_ns,
-            batches: head.batches().to_vec(),
+            began_ns,
+            batches: head.into_batches(),
+            rows: UnitRows::Raw(rows),
         }
+    }
+
+    /// The same rows as a small part.
+    pub(crate) fn sealed(&self, scan: Arc<Scan>, image: Bytes) -> Unit {
+        Unit {
+            order: self.order,
+            rows: UnitRows::Sealed { scan, image },
+            streams: Arc::clone(&self.streams),
+            ranges: self.ranges.clone(),
+            batches: self.batches.clone(),
+            raw_bytes: self.raw_bytes,
+            began_ns: self.began_ns,
+        }
+    }
+
+    /// Bytes it takes in memory.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        match &self.rows {
+            UnitRows::Raw(_) => self.raw_bytes,
+            UnitRows::Sealed { image, .. } => image.len() as u64,
+        }
+    }
+
+    pub(crate) fn is_raw(&self) -> bool {
+        matches!(self.rows, UnitRows::Raw(_))
     }
 }
 
@@ -162,37 +189,35 @@ impl DayState {
         self.head.append(batch)
     }
 
-    /// Puts the head, if it holds anything, among those to be sealed.
-    pub(crate) fn begin_seal(&mut self) -> bool {
+    /// Makes a unit of the head, if it holds anything.
+    pub(crate) fn freeze(&mut self) -> bool {
         if self.head.is_empty() {
             return false;
         }
-        let mut head = std::mem::take(&mut self.head);
-        self.sealing.push(Arc::new(SealingHead {
-            order: self.head_order,
-            rows: head.snapshot(),
-            raw_bytes: head.raw_bytes() as u64,
-            began_ns: self.head_began_ns,
-            batches: head.into_batches(),
-        }));
+        let head = std::mem::take(&mut self.head);
+        let unit = Arc::new(Unit::raw(head, self.head_order, self.head_began_ns));
+        self.units.push(UnitState { unit, claimed: Claimed::No });
         true
     }
 
-    /// Puts a sealed unit into the place of its head.
-    pub(crate) fn finish_seal(&mut self, sealed: SealedUnit) {
-        let before = self.sealing.len();
-        self.sealing.retain(|sealing| sealing.order != sealed.order);
-        assert_eq!(self.sealing.len() + 1, before, "a head is sealed once");
-        let at = self.units.partition_point(|state| state.unit.order < sealed.order);
-        let unit = UnitState { unit: Arc::new(sealed), claimed: Claimed::No };
-        self.units.insert(at, unit);
+    /// Puts `sealed` into the place of `raw`, if it is still there and wanted.
+    pub(crate) fn finish_seal(&mut self, raw: &Arc<Unit>, sealed: Unit) -> bool {
+        let mut units = self.units.iter_mut();
+        let state = units.find(|state| Arc::ptr_eq(&state.unit, raw));
+        match state {
+            Some(state) if !matches!(state.claimed, Claimed::By { .. }) => {
+                state.unit = Arc::new(sealed);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Puts `rebuilt` into the place of `unit` and forgets the batches that are `gone` with it.
     pub(crate) fn replace_unit(
         &mut self,
-        unit: &Arc<SealedUnit>,
-        rebuilt: Option<SealedUnit>,
+        unit: &Arc<Unit>,
+        rebuilt: Option<Unit>,
         gone: &[BatchId],
     ) {
         let at = self.units.iter().position(|state| Arc::ptr_eq(&state.unit, unit));
@@ -233,27 +258,25 @@ impl DayState {
                 self.is_torn = true;
             }
         }
-        let sealing = self.sealing.iter().flat_map(|sealing| &sealing.batches);
-        self.is_torn |= self.head.batches().iter().chain(sealing).any(is_claimed);
+        self.is_torn |= self.head.batches().iter().any(is_claimed);
     }
 
     /// The rows that are in no commit at or before `view`, as far as commits are known.
     pub(crate) fn snapshot(&mut self, view: u64) -> DaySnapshot {
-        let mut heads: Vec<(u64, Snapshot)> =
-            self.sealing.iter().map(|sealing| (sealing.order, sealing.rows.clone())).collect();
-        if !self.head.is_empty() {
-            heads.push((self.head_order, self.head.snapshot()));
-        }
+        let head = match self.head.is_empty() {
+            true => None,
+            false => Some((self.head_order, self.head.snapshot())),
+        };
         let is_held = |state: &&UnitState| match state.claimed {
             Claimed::No | Claimed::Partly => true,
             Claimed::By { commit, .. } => view < commit,
         };
         let units = self.units.iter().filter(is_held).map(|state| Arc::clone(&state.unit));
-        DaySnapshot { heads, units: units.collect() }
+        DaySnapshot { head, units: units.collect() }
     }
 
     /// Units that no commit claims, oldest first.
-    pub(crate) fn unflushed(&self) -> Vec<Arc<SealedUnit>> {
+    pub(crate) fn unflushed(&self) -> Vec<Arc<Unit>> {
         let unflushed = self.units.iter().filter(|state| state.claimed == Claimed::No);
         unflushed.map(|state| Arc::clone(&state.unit)).collect()
     }
@@ -261,25 +284,19 @@ impl DayState {
     /// Raw bytes of everything that no commit claims.
     pub(crate) fn unflushed_raw_bytes(&self) -> u64 {
         let units = self.units.iter().filter(|s| !matches!(s.claimed, Claimed::By { .. }));
-        let sealing = self.sealing.iter().map(|sealing| sealing.raw_bytes);
-        units.map(|state| state.unit.raw_bytes).chain(sealing).sum::<u64>()
-            + self.head.raw_bytes() as u64
+        units.map(|state| state.unit.raw_bytes).sum::<u64>() + self.head.raw_bytes() as u64
     }
 
     /// When the oldest batch that no commit claims came; `None` if there is none.
     pub(crate) fn oldest_unflushed_ns(&self) -> Option<u64> {
         let units = self.units.iter().filter(|s| !matches!(s.claimed, Claimed::By { .. }));
         let units = units.map(|state| state.unit.began_ns);
-        let sealing = self.sealing.iter().map(|sealing| sealing.began_ns);
         let head = (!self.head.is_empty()).then_some(self.head_began_ns);
-        units.chain(sealing).chain(head).min()
+        units.chain(head).min()
     }
 
     /// Whether nothing is left to answer, flush or remember.
     pub(crate) fn is_empty(&self) -> bool {
-        self.head.is_empty()
-            && self.sealing.is_empty()
-            && self.units.is_empty()
-            && self.held.is_empty()
+        self.head.is_empty() && self.units.is_empty() && self.held.is_empty()
     }
 }

@@ -18,6 +18,9 @@ pub enum Error {
     /// A head with batches had no rows.
     #[error("a head without rows cannot be sealed")]
     EmptyHead,
+    /// A unit that was to be sealed is sealed.
+    #[error("a sealed unit cannot be sealed again")]
+    Resealed,
     /// The catalog refuses a flush for a reason that a flush cannot have.
     #[error("flush: the commit was ended: {0}")]
     Ended(String),
@@ -47,7 +50,9 @@ impl Error {
             Error::Wal(error) => error.kind(),
             Error::Part(error) => error.kind(),
             Error::Store(error) => error.kind(),
-            Error::EmptyHead | Error::Ended(_) | Error::Panicked(_) => ErrorKind::Internal,
+            Error::EmptyHead | Error::Resealed | Error::Ended(_) | Error::Panicked(_) => {
+                ErrorKind::Internal
+            }
             Error::Contended(_) | Error::Marker { .. } => ErrorKind::Unavailable,
             Error::LostBatch(_) => ErrorKind::Corrupt,
         }

@@ -1,26 +1,30 @@
-//! Flushing: sealed units of a (tenant, day) become one part, in object storage and the catalog.
+//! Flushing: units of a (tenant, day) become one part, in object storage and the catalog.
 //!
-//! A flush merges the units, uploads the part and commits it together with the ids of their
+//! A flush makes a part of the units (sorted and compressed in one go while all of them are raw,
+//! merged otherwise), uploads the part and commits it together with the ids of their
 //! batches. The commit tells the observer, which marks the units; a flush that fails anywhere
 //! leaves everything as it was and is tried again. Whether an unanswered commit counted is known
 //! when the log is followed.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use base::{BatchId, HashSet, UnixNanos};
 use catalog::{ClaimState, IdSet, PartId, PartRecord, Place};
-use metrics::{counter, gauge};
-use part::{Image, Input, Options, merge};
+use metrics::{counter, gauge, histogram};
+use part::{Footer, Image, Input, Options, merge};
 use store::{Draft, Outcome, Upload, put_parts};
 
 use crate::Error;
 use crate::core::Core;
-use crate::day::{Claimed, DayRows, SealedUnit, SealingHead};
+use crate::day::{Claimed, DayKey, DayRows, Unit, UnitRows};
 use crate::head::Head;
 use crate::metrics::{
-    CHUNKS_FLUSHED, FLUSH_FAILURES, FLUSH_QUEUE_LENGTH, FLUSH_REQUESTS, REBUILT_UNITS,
+    BLOCKS_PER_CHUNK, CHUNK_BOUNDS, CHUNK_ENCODE_TIME, CHUNK_ENTRIES, CHUNK_RATIO, CHUNK_SIZE,
+    CHUNK_UTILIZATION, CHUNKS_FLUSHED, FLUSH_FAILURES, FLUSH_QUEUE_LENGTH, FLUSH_REQUESTS,
+    REBUILT_UNITS, SAMPLES_PER_CHUNK,
 };
+use crate::seal::{FULL_BYTES, part_of};
 
 /// Times a flush is rebuilt because other commits claimed some of its batches. Each needs one such
 /// commit between looking and committing; there is no other committer in ordinary operation.
@@ -57,7 +61,8 @@ impl Reason {
 /// One merged part and what it was made of.
 struct Built {
     upload: Upload,
-    units: Vec<Arc<SealedUnit>>,
+    groups: u64,
+    units: Vec<Arc<Unit>>,
     day: Arc<DayRows>,
 }
 
@@ -173,34 +178,47 @@ impl Core {
         Ok(self.deps.catalog.commit(draft).await?)
     }
 
-    /// Seals what is in the head (unless there is enough without it), builds anew what others
-    /// claimed parts of, and merges all units that no commit claims. Blocking.
+    /// Makes one part of all units that no commit claims, the head among them unless there is enough
+    /// without it. What others claimed parts of is built anew before. Blocking.
     fn build(&self, day: &Arc<DayRows>, reason: Reason) -> Result<Option<Built>, Error> {
-        if reason != Reason::Full {
-            day.lock().begin_seal();
+        let _turn = day.seal_turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_torn = {
+            let mut state = day.lock();
+            if reason != Reason::Full || state.is_torn {
+                state.freeze();
+            }
+            std::mem::take(&mut state.is_torn)
+        };
+        if is_torn {
+            self.look_up_claims(day);
         }
-        self.seal_waiting(day)?;
         self.rebuild_partly_claimed(day)?;
-        let has_claims_in_head = reason == Reason::Full && !day.lock().head.is_empty();
-        day.lock().is_torn &= has_claims_in_head;
-        let units = day.lock().unflushed();
+        let mut units = day.lock().unflushed();
         if units.is_empty() {
             return Ok(None);
         }
-        let footers: Vec<_> = units.iter().map(|unit| Arc::clone(unit.scan.footer())).collect();
-        let inputs: Vec<Input<'_, part::Error>> = units
-            .iter()
-            .zip(&footers)
-            .map(|(unit, footer)| Input { footer, reader: &unit.image })
-            .collect();
-        let image = merge(&day.key.tenant, day.key.day, &inputs, &Options::flushed())?;
-        let image = image.ok_or(Error::EmptyHead)?;
-        let upload = Upload { record: self.record(day, &units, &image), bytes: image.bytes };
-        Ok(Some(Built { upload, units, day: Arc::clone(day) }))
+        let began_ns = self.now_ns();
+        let mut raw = Vec::with_capacity(units.len());
+        for unit in &units {
+            if let UnitRows::Raw(rows) = &unit.rows {
+                raw.push(rows);
+            }
+        }
+        let image = if raw.len() == units.len() {
+            part_of(&day.key, &raw, &Options::flushed())?
+        } else {
+            while self.seal_oldest(day)? {}
+            units = day.lock().unflushed();
+            merge_sealed(&day.key, &units)?
+        };
+        let record = self.record(day, &units, &image);
+        let groups = self.count_built(day, &units, &image, began_ns)?;
+        let upload = Upload { record, bytes: image.bytes };
+        Ok(Some(Built { upload, groups, units, day: Arc::clone(day) }))
     }
 
-    fn record(&self, day: &DayRows, units: &[Arc<SealedUnit>], image: &Image) -> PartRecord {
-        let labels = units.iter().flat_map(|unit| unit.scan.footer().labels().iter());
+    fn record(&self, day: &DayRows, units: &[Arc<Unit>], image: &Image) -> PartRecord {
+        let labels = units.iter().flat_map(|unit| unit.streams.iter());
         let (mut min_key, mut max_key) = (u64::MAX, 0);
         for labels in labels {
             min_key = min_key.min(labels.key().0);
@@ -229,10 +247,38 @@ impl Core {
 
     fn count_flushed(&self, built: &[Built], reason: Reason) {
         for built in built {
-            let units = built.units.len() as u64;
-            counter!(CHUNKS_FLUSHED, "reason" => reason.as_str()).increment(units);
+            counter!(CHUNKS_FLUSHED, "reason" => reason.as_str()).increment(built.groups);
+            built.day.metrics.chunks_stored.increment(built.groups);
             built.day.metrics.stored_bytes.increment(built.upload.bytes.len() as u64);
         }
+    }
+
+    /// Records what a part is like; returns its row groups.
+    fn count_built(
+        &self,
+        day: &DayRows,
+        units: &[Arc<Unit>],
+        image: &Image,
+        began_ns: u64,
+    ) -> Result<u64, Error> {
+        let seconds = self.now_ns().saturating_sub(began_ns) as f64 / 1e9;
+        histogram!(CHUNK_ENCODE_TIME).record(seconds);
+        let raw: u64 = units.iter().map(|unit| unit.raw_bytes).sum();
+        let stored = image.bytes.len() as f64;
+        histogram!(CHUNK_RATIO).record(raw as f64 / stored);
+        let footer = Footer::open(&image.bytes, image.bytes.len() as u64)?;
+        let groups = footer.groups();
+        for (at, group) in groups.iter().enumerate() {
+            histogram!(BLOCKS_PER_CHUNK).record(footer.pages(at).len() as f64);
+            histogram!(CHUNK_ENTRIES).record(f64::from(group.rows));
+            histogram!(SAMPLES_PER_CHUNK).record(f64::from(group.rows));
+            histogram!(CHUNK_SIZE).record(stored / groups.len() as f64);
+            histogram!(CHUNK_UTILIZATION).record(group.line_bytes as f64 / FULL_BYTES as f64);
+            let nanoseconds = group.max_ns.saturating_sub(group.min_ns);
+            histogram!(CHUNK_BOUNDS).record(nanoseconds as f64 / 3.6e12);
+        }
+        day.metrics.encoded.increment(groups.len() as u64);
+        Ok(groups.len() as u64)
     }
 
     /// Units with batches that the id table does not reach are built anew without them.
@@ -261,7 +307,7 @@ impl Core {
             let is_free = |id: &&BatchId| catalog.claim_state(id) == ClaimState::Free;
             let free: Vec<BatchId> = unit.batches.iter().filter(is_free).copied().collect();
             let head = self.read_back(&free)?;
-            self.replace_unit(day, &unit, head)?;
+            self.replace_unit(day, &unit, head);
             counter!(REBUILT_UNITS).increment(1);
         }
     }
@@ -283,34 +329,38 @@ impl Core {
     }
 
     /// Puts `head` in the place of `unit`. A batch that is in neither any more is let go of.
-    fn replace_unit(
-        &self,
-        day: &DayRows,
-        unit: &Arc<SealedUnit>,
-        mut head: Head,
-    ) -> Result<(), Error> {
+    fn replace_unit(&self, day: &DayRows, unit: &Arc<Unit>, head: Head) {
         let kept: HashSet<BatchId> = head.batches().iter().copied().collect();
-        let rebuilt = match head.is_empty() {
-            true => None,
-            false => Some(self.seal(&day.key, &SealingHead::again(&mut head, unit))?),
-        };
-        let bytes = rebuilt.as_ref().map_or(0, |rebuilt| rebuilt.image.len() as u64);
         // Claimed rows go from here: views before the claiming commit are refused from now on.
         self.raise_floor(self.deps.catalog.read(catalog::Catalog::version));
         self.swap_streams(day, head.streams(), &unit.streams);
         let gone = unit.batches.iter().filter(|id| !kept.contains(*id));
         let gone: Vec<BatchId> = gone.copied().collect();
-        if rebuilt.is_none() {
-            self.usage.chunk_flushed();
+        let rebuilt = (!head.is_empty()).then(|| Unit::raw(head, unit.order, unit.began_ns));
+        if let Some(rebuilt) = &rebuilt {
+            self.usage.chunk_created();
+            self.usage.move_raw(0, rebuilt.raw_bytes);
         }
         day.lock().replace_unit(unit, rebuilt, &gone);
-        self.usage.move_unflushed(unit.image.len() as u64, bytes);
+        self.usage.flushed(unit.held_bytes(), unit.is_raw());
         let catalog = &self.deps.catalog;
         let is_claimed = |id: &BatchId| catalog.claim_state(id) == ClaimState::Claimed;
         let claimed: Vec<BatchId> = gone.into_iter().filter(is_claimed).collect();
         self.queue_release(&claimed);
-        Ok(())
     }
+}
+
+/// One part of sealed units.
+fn merge_sealed(key: &DayKey, units: &[Arc<Unit>]) -> Result<Image, Error> {
+    let mut inputs: Vec<Input<'_, part::Error>> = Vec::with_capacity(units.len());
+    for unit in units {
+        let UnitRows::Sealed { scan, image } = &unit.rows else {
+            return Err(Error::Resealed);
+        };
+        inputs.push(Input { footer: scan.footer(), reader: image });
+    }
+    let image = merge(&key.tenant, key.day, &inputs, &Options::flushed())?;
+    image.ok_or(Error::EmptyHead)
 }
 
 fn claims(built: &[Built]) -> IdSet {

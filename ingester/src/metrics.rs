@@ -1,24 +1,24 @@
-//! Names of the metrics this crate writes, with their labels beside them. A chunk is a sealed unit.
+//! Names of the metrics this crate writes, with their labels beside them. A chunk in memory is a head
+//! or unit; a chunk that is flushed is a row group of a part.
 
 use base::TenantId;
 use metrics::{Counter, Gauge, counter, gauge};
 
 /// Active streams. Gauge; `tenant`.
 pub const MEMORY_STREAMS: &str = "loki_ingester_memory_streams";
-/// Sealed units in memory that no commit holds yet, heads with rows included. Gauge.
+/// Heads with rows, and units that no commit holds yet. Gauge.
 pub const MEMORY_CHUNKS: &str = "loki_ingester_memory_chunks";
 /// Flushes that wait or run. Gauge.
 pub const FLUSH_QUEUE_LENGTH: &str = "loki_ingester_flush_queue_length";
-/// Sealed units that became part of a committed part. Counter; `reason` = `full`, `max_age`,
-/// `idle`, `forced`.
+/// Row groups of committed parts. Counter; `reason` = `full`, `max_age`, `idle`, `forced`.
 pub const CHUNKS_FLUSHED: &str = "loki_ingester_chunks_flushed_total";
 /// The same. Counter; `tenant`.
 pub const CHUNKS_STORED: &str = "loki_ingester_chunks_stored_total";
 /// Bytes of committed parts. Counter; `tenant`.
 pub const CHUNK_STORED_BYTES: &str = "loki_ingester_chunk_stored_bytes_total";
-/// Sealed units made. Counter.
+/// Heads begun. Counter.
 pub const CHUNKS_CREATED: &str = "loki_ingester_chunks_created_total";
-/// The same. Counter; `user`.
+/// Row groups of parts made, committed or not. Counter; `user`.
 pub const CHUNKS_ENCODED: &str = "loki_ingester_chunks_encoded_total";
 /// Flushes begun. Counter.
 pub const FLUSH_REQUESTS: &str = "loki_ingester_chunks_flush_requests_total";
@@ -28,23 +28,23 @@ pub const FLUSH_FAILURES: &str = "loki_ingester_chunks_flush_failures_total";
 pub const STREAMS_CREATED: &str = "loki_ingester_streams_created_total";
 /// Streams that are not active any more. Counter; `tenant`.
 pub const STREAMS_REMOVED: &str = "loki_ingester_streams_removed_total";
-/// Raw bytes of a sealed unit over the size at which it is sealed. Histogram.
+/// Line bytes of a row group over those of a full one. Histogram.
 pub const CHUNK_UTILIZATION: &str = "loki_ingester_chunk_utilization";
-/// Compressed bytes of a sealed unit. Histogram.
+/// Compressed bytes of a row group. Histogram.
 pub const CHUNK_SIZE: &str = "loki_ingester_chunk_size_bytes";
-/// Rows of a sealed unit. Histogram.
+/// Rows of a row group. Histogram.
 pub const CHUNK_ENTRIES: &str = "loki_ingester_chunk_entries";
 /// The same. Histogram.
 pub const SAMPLES_PER_CHUNK: &str = "loki_ingester_samples_per_chunk";
 /// Age of a unit's first append when it is flushed. Histogram.
 pub const CHUNK_AGE: &str = "loki_ingester_chunk_age_seconds";
-/// Time between a unit's oldest and newest row. Histogram.
+/// Time between a row group's oldest and newest row. Histogram.
 pub const CHUNK_BOUNDS: &str = "loki_ingester_chunk_bounds_hours";
-/// Raw over compressed bytes of a sealed unit. Histogram.
+/// Raw over compressed bytes of a part. Histogram.
 pub const CHUNK_RATIO: &str = "loki_ingester_chunk_compression_ratio";
-/// Pages of a sealed unit. Histogram.
+/// Pages of a row group. Histogram.
 pub const BLOCKS_PER_CHUNK: &str = "loki_ingester_blocks_per_chunk";
-/// Time to seal a unit. Histogram.
+/// Time to make a part. Histogram.
 pub const CHUNK_ENCODE_TIME: &str = "loki_ingester_chunk_encode_time_seconds";
 /// Line bytes of rows that were here already. Counter; `tenant`.
 pub const DUPLICATE_BYTES: &str = "loki_ingester_duplicate_log_bytes_total";
@@ -72,6 +72,8 @@ pub const UNFLUSHED_BYTES: &str = "runelog_ingester_unflushed_bytes";
 pub const RETAINED_BYTES: &str = "runelog_ingester_retained_bytes";
 /// Appends refused. Counter; `reason` = `memory`, `wal`, `stopping`.
 pub const REFUSED: &str = "runelog_ingester_refused_appends_total";
+/// Units sealed in memory because raw rows took too much. Counter.
+pub const SEALED_UNITS: &str = "runelog_ingester_sealed_units_total";
 /// Batches of a unit that somebody else's commit claimed: the unit was built anew. Counter.
 pub const REBUILT_UNITS: &str = "runelog_ingester_rebuilt_units_total";
 

@@ -50,7 +50,7 @@ impl Core {
                 TakenIn::Head { is_full } => {
                     entries += batch.rows.len() as u64;
                     streams.extend(batch.streams.iter().map(base::Labels::key));
-                    let sealed = if is_full { self.seal_waiting(&day) } else { Ok(()) };
+                    let sealed = if is_full { self.seal_while_short(&day) } else { Ok(()) };
                     if let Err(error) = sealed.and_then(|()| self.make_room(runtime)) {
                         failed = Some(error);
                         return Verdict::Stop;

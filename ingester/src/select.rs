@@ -21,21 +21,20 @@ use logql::syntax::{Expr, LogExpr};
 use rpc::ingester::{
     IngesterError, ReadStats, SelectAnswer, SelectRequest, StreamsAnswer, StreamsRequest,
 };
-use store::scan::{ScanError, ScanStats, Scratch, Unit, scan_unit, sort_for};
+use store::scan::{Scan, ScanError, ScanStats, Scratch, scan_unit, sort_for};
 
 use crate::core::Core;
-use crate::day::{DayKey, DaySnapshot, SealedUnit};
+use crate::day::{DayKey, DaySnapshot, Unit, UnitRows};
 use crate::head::{Page, Snapshot};
 
-/// Where the numbers of an ingester's sources begin: rows here arrived after those of any part.
-pub(crate) const SOURCES_FROM: u64 = 1 << 62;
 /// Pages of a head that a thread takes at once.
 const PAGES_PER_JOB: usize = 8;
 
 /// Rows that share a stream table.
 enum Source {
-    Head(StreamSource, Snapshot),
-    Unit(Arc<SealedUnit>),
+    /// Pages of a head or a raw unit.
+    Pages(StreamSource, Snapshot),
+    Sealed(Arc<Scan>, Arc<Unit>),
 }
 
 /// What a thread takes from the queue.
@@ -49,7 +48,7 @@ enum What {
     /// Some pages of a head, in order of arrival.
     Pages { source: usize, pages: Vec<Arc<Page>> },
     /// A row group of a sealed unit.
-    Group(Unit),
+    Group(store::scan::Unit),
 }
 
 impl Job {
@@ -59,7 +58,7 @@ impl Job {
         Job { what: What::Pages { source, pages: pages.to_vec() }, min_ns, max_ns }
     }
 
-    fn group(unit: Unit) -> Job {
+    fn group(unit: store::scan::Unit) -> Job {
         let (min_ns, max_ns) = (unit.min_ns, unit.max_ns);
         Job { what: What::Group(unit), min_ns, max_ns }
     }
@@ -110,17 +109,29 @@ impl Queue {
 }
 
 impl Source {
+    fn pages(order: u64, snapshot: Snapshot) -> Source {
+        let streams = snapshot.streams.to_vec();
+        Source::Pages(StreamSource { streams, order }, snapshot)
+    }
+
+    fn unit(unit: Arc<Unit>) -> Source {
+        match &unit.rows {
+            UnitRows::Raw(snapshot) => Source::pages(unit.order, snapshot.clone()),
+            UnitRows::Sealed { scan, .. } => Source::Sealed(Arc::clone(scan), Arc::clone(&unit)),
+        }
+    }
+
     fn ranges(&self) -> &[StreamRange] {
         match self {
-            Source::Head(_, snapshot) => &snapshot.ranges,
-            Source::Unit(unit) => &unit.ranges,
+            Source::Pages(_, snapshot) => &snapshot.ranges,
+            Source::Sealed(_, unit) => &unit.ranges,
         }
     }
 
     fn labels(&self) -> &[Labels] {
         match self {
-            Source::Head(_, snapshot) => &snapshot.streams,
-            Source::Unit(unit) => &unit.streams,
+            Source::Pages(_, snapshot) => &snapshot.streams,
+            Source::Sealed(_, unit) => &unit.streams,
         }
     }
 }
@@ -213,12 +224,8 @@ fn selector_leaves(request: &StreamsRequest) -> Result<Vec<Arc<Leaf>>, IngesterE
 fn sources(snapshots: Vec<DaySnapshot>) -> Vec<Source> {
     let mut sources = Vec::new();
     for day in snapshots {
-        sources.extend(day.units.into_iter().map(Source::Unit));
-        for (order, snapshot) in day.heads {
-            let streams = snapshot.streams.to_vec();
-            let order = SOURCES_FROM + order;
-            sources.push(Source::Head(StreamSource { streams, order }, snapshot));
-        }
+        sources.extend(day.units.into_iter().map(Source::unit));
+        sources.extend(day.head.map(|(order, snapshot)| Source::pages(order, snapshot)));
     }
     sources
 }
@@ -290,8 +297,8 @@ impl Select {
         let mut jobs = Vec::new();
         for (at, source) in self.sources.iter().enumerate() {
             match source {
-                Source::Unit(unit) => groups.extend(unit.scan.units(&self.leaf)),
-                Source::Head(streams, snapshot) if self.leaf.selects_any(streams) => {
+                Source::Sealed(scan, _) => groups.extend(scan.units(&self.leaf)),
+                Source::Pages(streams, snapshot) if self.leaf.selects_any(streams) => {
                     let in_range = |page: &&Arc<Page>| {
                         page.min_ns < range.to_ns && page.max_ns >= range.from_ns
                     };
@@ -299,7 +306,7 @@ impl Select {
                     let pages: Vec<Arc<Page>> = pages.collect();
                     jobs.extend(pages.chunks(PAGES_PER_JOB).map(|pages| Job::pages(at, pages)));
                 }
-                Source::Head(..) => {}
+                Source::Pages(..) => {}
             }
         }
         sort_for(&mut groups, direction.unwrap_or(Direction::Forward));
@@ -329,7 +336,7 @@ impl Select {
                 }
                 What::Pages { source, pages: taken } => {
                     if entered != Some(*source)
-                        && let Source::Head(streams, _) = &self.sources[*source]
+                        && let Source::Pages(streams, _) = &self.sources[*source]
                     {
                         worker.source(streams)?;
                         entered = Some(*source);

@@ -10,6 +10,8 @@ use crate::metrics::{MEMORY_CHUNKS, RETAINED_BYTES, UNFLUSHED_BYTES};
 pub(crate) struct Usage {
     in_flight: AtomicU64,
     unflushed: AtomicU64,
+    /// Those of the unflushed that are not sealed.
+    raw: AtomicU64,
     retained: AtomicU64,
     chunks: AtomicU64,
     unflushed_gauge: Gauge,
@@ -28,6 +30,7 @@ impl Usage {
         let usage = Usage {
             in_flight: AtomicU64::new(0),
             unflushed: AtomicU64::new(0),
+            raw: AtomicU64::new(0),
             retained: AtomicU64::new(0),
             chunks: AtomicU64::new(0),
             unflushed_gauge: gauge!(UNFLUSHED_BYTES),
@@ -54,17 +57,36 @@ impl Usage {
         self.retained.load(Ordering::Relaxed)
     }
 
-    /// Unflushed bytes went from `before` to `after`.
-    pub(crate) fn move_unflushed(&self, before: u64, after: u64) {
-        self.unflushed.fetch_add(after, Ordering::Relaxed);
-        self.unflushed.fetch_sub(before, Ordering::Relaxed);
+    /// Bytes of unflushed rows that are not sealed.
+    pub(crate) fn raw_bytes(&self) -> u64 {
+        self.raw.load(Ordering::Relaxed)
+    }
+
+    /// Raw rows that were `before` bytes are `after` bytes.
+    pub(crate) fn move_raw(&self, before: u64, after: u64) {
+        shift(&self.raw, before, after);
+        shift(&self.unflushed, before, after);
+        self.publish();
+    }
+
+    /// `raw` bytes of rows became a sealed unit of `sealed` bytes.
+    pub(crate) fn sealed(&self, raw: u64, sealed: u64) {
+        shift(&self.raw, raw, 0);
+        shift(&self.unflushed, raw, sealed);
+        self.publish();
+    }
+
+    /// A unit was flushed, or its rows are gone.
+    pub(crate) fn flushed(&self, bytes: u64, is_raw: bool) {
+        shift(&self.raw, if is_raw { bytes } else { 0 }, 0);
+        shift(&self.unflushed, bytes, 0);
+        self.chunks.fetch_sub(1, Ordering::Relaxed);
         self.publish();
     }
 
     /// Retained bytes went from `before` to `after`.
     pub(crate) fn move_retained(&self, before: u64, after: u64) {
-        self.retained.fetch_add(after, Ordering::Relaxed);
-        self.retained.fetch_sub(before, Ordering::Relaxed);
+        shift(&self.retained, before, after);
         self.publish();
     }
 
@@ -74,17 +96,17 @@ impl Usage {
         self.publish();
     }
 
-    /// A head or unit was flushed.
-    pub(crate) fn chunk_flushed(&self) {
-        self.chunks.fetch_sub(1, Ordering::Relaxed);
-        self.publish();
-    }
-
     fn publish(&self) {
         self.unflushed_gauge.set(self.unflushed.load(Ordering::Relaxed) as f64);
         self.retained_gauge.set(self.retained.load(Ordering::Relaxed) as f64);
         self.chunks_gauge.set(self.chunks.load(Ordering::Relaxed) as f64);
     }
+}
+
+/// Replaces `before` by `after` in a sum.
+fn shift(sum: &AtomicU64, before: u64, after: u64) {
+    sum.fetch_add(after, Ordering::Relaxed);
+    sum.fetch_sub(before, Ordering::Relaxed);
 }
 
 impl Drop for InFlight<'_> {

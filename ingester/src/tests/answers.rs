@@ -15,7 +15,7 @@ use rpc::ingester::{SelectAnswer, SelectRequest, StreamsAnswer, StreamsRequest};
 use store::Parts;
 use store::scan::{Scan, ScanStats, Scratch, scan_unit, sort_for};
 
-use super::harness::{DAY, Machine, tenant};
+use super::harness::{DAY, Machine, seal_all, tenant};
 use crate::Ingester;
 
 const SECOND: i64 = 1_000_000_000;
@@ -24,6 +24,7 @@ const SECOND: i64 = 1_000_000_000;
 enum Step {
     /// (stream, second of the day, line).
     Push(Vec<(u8, i64, u8)>),
+    Freeze,
     Seal,
     Flush,
     Restart,
@@ -33,6 +34,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let rows = prop::collection::vec((0u8..3, 0i64..12, 0u8..3), 1..8);
     let step = prop_oneof![
         6 => rows.prop_map(Step::Push),
+        2 => Just(Step::Freeze),
         2 => Just(Step::Seal),
         2 => Just(Step::Flush),
         1 => Just(Step::Restart),
@@ -212,14 +214,10 @@ async fn run(steps: Vec<Step>) {
                 }
                 ingester.append(vec![batch]).await.unwrap();
             }
-            Step::Seal => {
-                for day in ingester.core.days(None) {
-                    day.lock().begin_seal();
-                    let core = ingester.core.clone();
-                    let seal = base::task::blocking("seal", move || core.seal_waiting(&day));
-                    seal.await.unwrap().unwrap();
-                }
-            }
+            Step::Freeze => ingester.core.days(None).iter().for_each(|day| {
+                day.lock().freeze();
+            }),
+            Step::Seal => seal_all(&ingester).await,
             Step::Flush => {
                 ingester.flush_all().await.unwrap();
                 unflushed.clear();

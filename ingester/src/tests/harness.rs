@@ -18,6 +18,7 @@ use store::testing::{FaultyStore, Knobs};
 use store::{Bucket, CatalogConfig, CatalogHandle};
 use ulid::Ulid;
 
+use crate::day::UnitRows;
 use crate::{Config, Deps, Ingester, Limits};
 
 pub const DAY: Day = Day(20_000);
@@ -111,7 +112,7 @@ impl Machine {
 
     /// A batch of `rows` rows of two streams that nothing else equals.
     pub fn batch(&self, ingester: &Ingester, rows: usize) -> Batch {
-        let from = self.sequence.load(Ordering::SeqCst) as i64 * 1_000;
+        let from = self.sequence.load(Ordering::SeqCst) as i64 * 100_000;
         let lines: Vec<(u8, i64, String)> = (0..rows as i64)
             .map(|row| ((row % 2) as u8, from + row, format!("line {}", from + row)))
             .collect();
@@ -189,17 +190,23 @@ pub fn held_rows(ingester: &Ingester, view: u64) -> Vec<Vec<Row>> {
     let mut sources = Vec::new();
     for day in ingester.core.days(None) {
         let snapshot = day.lock().snapshot(view);
-        for (_, head) in snapshot.heads {
+        let mut pages = Vec::new();
+        for unit in &snapshot.units {
+            match &unit.rows {
+                UnitRows::Raw(snapshot) => pages.push(snapshot.clone()),
+                UnitRows::Sealed { image, .. } => {
+                    let mut rows = Vec::new();
+                    image_rows(image, &mut rows);
+                    sources.push(rows);
+                }
+            }
+        }
+        for head in pages.into_iter().chain(snapshot.head.map(|(_, head)| head)) {
             let mut rows = Vec::new();
             for page in &head.pages {
                 let metadata = page.rows.metadata_views();
                 add_page(&head.streams, &page.rows.page(&metadata), &mut rows);
             }
-            sources.push(rows);
-        }
-        for unit in snapshot.units {
-            let mut rows = Vec::new();
-            image_rows(&unit.image, &mut rows);
             sources.push(rows);
         }
     }
@@ -271,3 +278,13 @@ pub async fn assert_found(ingester: &Ingester, acked: &[Batch], unanswered: &[Ba
 
 /// The number that is as good as no byte limit.
 pub const PLENTY: ByteSize = ByteSize(1 << 40);
+
+/// Freezes all heads and seals all units.
+pub async fn seal_all(ingester: &Ingester) {
+    for day in ingester.core.days(None) {
+        day.lock().freeze();
+        let core = ingester.core.clone();
+        let seal = base::task::blocking("seal", move || while core.seal_oldest(&day).unwrap() {});
+        seal.await.unwrap();
+    }
+}

@@ -5,8 +5,7 @@ use std::time::Duration;
 use rpc::IngesterApi;
 use rpc::ingester::IngesterError;
 
-use super::harness::{Machine, PLENTY, assert_found, found, held_rows, tenant};
-use crate::day::DayKey;
+use super::harness::{Machine, PLENTY, assert_found, found, held_rows, seal_all, tenant};
 
 #[tokio::test]
 async fn rows_are_found_once_before_during_and_after_a_flush_and_after_restarts() {
@@ -169,11 +168,7 @@ async fn a_full_head_is_sealed_at_a_batch_boundary_and_flushed_by_size() {
         ingester.append(vec![batch.clone()]).await.unwrap();
         acked.push(batch);
     }
-    let key = DayKey { tenant: tenant(), day: super::harness::DAY };
-    let day = ingester.core.day(&key);
-    assert!(day.lock().begin_seal());
-    let core = ingester.core.clone();
-    base::task::blocking("seal", move || core.seal_waiting(&day)).await.unwrap().unwrap();
+    seal_all(&ingester).await;
     assert_found(&ingester, &acked, &[]).await;
     ingester.core.wake.notify_one();
     // The background flushes what is sealed; wait for its commit, not for a time.
@@ -214,4 +209,34 @@ async fn streams_are_active_while_their_rows_are_unflushed() {
     ingester.flush_all().await.unwrap();
     assert_eq!(ingester.core.lock_admitter().stream_count(&tenant()), 0);
     assert!(!found(&ingester).await.is_empty());
+}
+
+#[tokio::test]
+async fn units_are_sealed_when_raw_rows_take_too_much_and_then_merged_by_the_flush() {
+    let mut machine = Machine::new();
+    machine.config.raw_limit = base::ByteSize(1);
+    machine.config.flush_bytes = PLENTY;
+    let ingester = machine.start().await;
+    let mut acked = Vec::new();
+    for _ in 0..3 {
+        let batch = machine.batch(&ingester, 700);
+        ingester.append(vec![batch.clone()]).await.unwrap();
+        acked.push(batch);
+        let days = ingester.core.days(None);
+        let [day] = &days[..] else { panic!("one tenant and day") };
+        assert!(day.lock().freeze() && ingester.core.is_short_of_raw());
+        let (core, day) = (ingester.core.clone(), day.clone());
+        let seal = base::task::blocking("seal", move || core.seal_while_short(&day));
+        seal.await.unwrap().unwrap();
+        assert_eq!(ingester.core.usage.raw_bytes(), 0);
+    }
+    assert!(ingester.core.usage.held_bytes() > 0);
+    assert_eq!(held_rows(&ingester, u64::MAX).len(), 3);
+    let batch = machine.batch(&ingester, 5);
+    ingester.append(vec![batch.clone()]).await.unwrap();
+    acked.push(batch);
+    ingester.flush_all().await.unwrap();
+    assert_eq!(ingester.core.usage.held_bytes(), 0);
+    assert_eq!(ingester.core.deps.catalog.snapshot().all_parts().count(), 1);
+    assert_found(&ingester, &acked, &[]).await;
 }

@@ -12,7 +12,8 @@ use crate::record;
 use crate::segment::{self, FRAME_BYTES, Frame, Header};
 use crate::{Config, Done, Error};
 
-/// Encoded bytes are handed to the system in pieces of about this size, which stay in the cache.
+/// Encoded records are handed to the disk when they are about this long: they are still in the
+/// cache then.
 const WRITE_BYTES: usize = 1 << 20;
 /// A buffer that one huge batch has blown up is given back.
 const KEEP_BUFFER_BYTES: usize = 4 << 20;
