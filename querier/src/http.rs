@@ -18,6 +18,7 @@ use crate::querier::Querier;
 use params::ParamError;
 
 pub mod encode;
+mod format_query;
 pub mod json;
 mod labels;
 mod legacy;
@@ -33,6 +34,7 @@ mod telemetry;
 pub fn router(querier: Arc<Querier>) -> Router {
     let labels = || get(labels::names).post(labels::names);
     let values = || get(labels::values).post(labels::values);
+    let format = get(format_query::format_query).post(format_query::format_query);
     let series = || get(series::series).post(series::series);
     Router::new()
         .route("/loki/api/v1/query", get(query::query).post(query::query))
@@ -41,6 +43,7 @@ pub fn router(querier: Arc<Querier>) -> Router {
         .route("/loki/api/v1/label", labels())
         .route("/loki/api/v1/label/{name}/values", values())
         .route("/loki/api/v1/series", series())
+        .route("/loki/api/v1/format_query", format)
         .route("/api/prom/query", get(legacy::query).post(legacy::query))
         .route("/api/prom/label", labels())
         .route("/api/prom/label/{name}/values", values())
