@@ -5,11 +5,11 @@
 //! what was extracted before the first mistake stays. Nothing after the top object's end matters.
 
 use base::PageView;
-use base::bitmap::Ones;
 
 use super::columns::{Columns, ErrorKind, Text};
 use super::json_text::unescape;
 use super::names::{KeyMeaning, Keys, NONE, NameId, Names};
+use super::pipeline::RunRows;
 use super::wanted::Wanted;
 
 /// Objects deeper than this are skipped like arrays: the depth bounds the stack (P6). Loki has no
@@ -270,17 +270,10 @@ impl Visitor for Extract<'_, '_> {
     }
 }
 
-/// Extracts from the lines of `rows`, which belong to the run the scope has entered.
-pub(crate) fn extract(
-    page: &PageView<'_>,
-    rows: &mut std::iter::Peekable<Ones<'_>>,
-    end: usize,
-    columns: &mut Columns,
-    names: &mut Names,
-    keys: &mut Keys,
-    wanted: &Wanted,
-) {
-    while let Some(row) = rows.next_if(|&row| row < end) {
+/// Extracts from the lines of a run.
+pub(crate) fn extract(mut run: RunRows<'_, '_, '_>, keys: &mut Keys, wanted: &Wanted) {
+    while let Some(row) = run.next_row() {
+        let RunRows { page, columns, names, .. } = &mut run;
         columns.parsed.begin(row);
         keys.begin_line();
         let missing = wanted.missing(columns.parsed.of(row));

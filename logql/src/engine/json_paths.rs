@@ -4,15 +4,13 @@
 //! first value that stands where it leads, whatever is missing or too much around it, also in a
 //! second document on the same line. The only error is a line that does not begin like JSON.
 
-use std::iter::Peekable;
-
 use base::PageView;
-use base::bitmap::Ones;
 
-use super::columns::{Columns, ErrorKind, Text};
+use super::columns::{ErrorKind, Text};
 use super::json::{Kind, Value, block_end, next_token, string_end, value_at};
 use super::json_text::{push_clean, unescape};
-use super::names::{NONE, NameId, Names};
+use super::names::{NONE, NameId};
+use super::pipeline::RunRows;
 use crate::syntax::json_path::Segment;
 
 /// One path and the label it fills.
@@ -190,17 +188,10 @@ fn look_up(data: &[u8], value: Value, path: &[Segment]) -> Option<Value> {
     }
 }
 
-/// Extracts from the lines of `rows` before `end`, which belong to the run the scope has entered.
-pub(crate) fn extract(
-    page: &PageView<'_>,
-    rows: &mut Peekable<Ones<'_>>,
-    end: usize,
-    columns: &mut Columns,
-    names: &mut Names,
-    paths: &[Path],
-    scratch: &mut Scratch,
-) {
-    while let Some(row) = rows.next_if(|&row| row < end) {
+/// Extracts from the lines of a run.
+pub(crate) fn extract(mut run: RunRows<'_, '_, '_>, paths: &[Path], scratch: &mut Scratch) {
+    while let Some(row) = run.next_row() {
+        let RunRows { page, columns, names, .. } = &mut run;
         let line = page.lines.get(row);
         let Some(first) = line.first() else {
             continue;

@@ -1,13 +1,11 @@
 //! `| logfmt`: `key=value` pairs (contract 6.3).
 
-use std::iter::Peekable;
-
 use base::PageView;
-use base::bitmap::Ones;
 use base::quote::quote;
 
-use super::columns::{Columns, ErrorKind, Text};
-use super::names::{Keys, NONE, Names};
+use super::columns::{ErrorKind, Text};
+use super::names::{Keys, NONE};
+use super::pipeline::RunRows;
 use super::wanted::Wanted;
 
 /// A mistake in a line, with its byte position.
@@ -242,19 +240,15 @@ pub(crate) fn text_of(page: &PageView<'_>, row: usize, pair: &Pair, scratch: &[u
     Text::line(start + from, start + to)
 }
 
-/// Extracts from the lines of `rows` before `end`, which belong to the run the scope has entered.
-#[allow(clippy::too_many_arguments)] // the worker's rooms, borrowed one by one
+/// Extracts from the lines of a run.
 pub(crate) fn extract(
-    page: &PageView<'_>,
-    rows: &mut Peekable<Ones<'_>>,
-    end: usize,
-    columns: &mut Columns,
-    names: &mut Names,
+    mut run: RunRows<'_, '_, '_>,
     keys: &mut Keys,
     wanted: &Wanted,
     flags: Flags,
 ) {
-    while let Some(row) = rows.next_if(|&row| row < end) {
+    while let Some(row) = run.next_row() {
+        let RunRows { page, columns, names, .. } = &mut run;
         columns.parsed.begin(row);
         keys.begin_line();
         let mut missing = wanted.missing(columns.parsed.of(row));

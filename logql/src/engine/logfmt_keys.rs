@@ -1,13 +1,9 @@
 //! `| logfmt a="key", b`: the values of given keys (contract 6.3).
 
-use std::iter::Peekable;
-
-use base::PageView;
-use base::bitmap::Ones;
-
-use super::columns::{Columns, ErrorKind, Text};
+use super::columns::{ErrorKind, Text};
 use super::logfmt::{Flags, Pairs, text_of};
-use super::names::{Keys, NONE, NameId, Names};
+use super::names::{Keys, NONE, NameId};
+use super::pipeline::RunRows;
 
 /// A requested key and the label it fills.
 #[derive(Clone, Copy, Debug)]
@@ -18,21 +14,16 @@ pub(crate) struct Requested {
     pub key: NameId,
 }
 
-/// Extracts from the lines of `rows` before `end`, which belong to the run the scope has entered.
-/// Every requested label is set; one that is not found is empty, unless something of its name is
-/// there already.
-#[allow(clippy::too_many_arguments)] // the worker's rooms, borrowed one by one
+/// Extracts from the lines of a run. Every requested label is set; one that is not found is empty,
+/// unless something of its name is there already.
 pub(crate) fn extract(
-    page: &PageView<'_>,
-    rows: &mut Peekable<Ones<'_>>,
-    end: usize,
-    columns: &mut Columns,
-    names: &mut Names,
+    mut run: RunRows<'_, '_, '_>,
     keys: &mut Keys,
     requested: &[Requested],
     flags: Flags,
 ) {
-    while let Some(row) = rows.next_if(|&row| row < end) {
+    while let Some(row) = run.next_row() {
+        let RunRows { page, columns, names, .. } = &mut run;
         columns.parsed.begin(row);
         keys.begin_line();
         let line = page.lines.get(row);

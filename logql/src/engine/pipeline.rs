@@ -1,5 +1,8 @@
 //! A leaf's stages, compiled: operators that take a page and a bitmap and leave a bitmap.
 
+use std::iter::Peekable;
+
+use base::bitmap::Ones;
 use base::{Bitmap, Labels, PageView, Run, StreamKey};
 
 use super::columns::Columns;
@@ -220,20 +223,31 @@ fn parse(
         }
         debug_assert!(rows.peek().is_some_and(|&row| row >= from));
         runs.enter(stream, columns, names);
-        let rows = &mut rows;
+        let run = RunRows { page, columns, names, rows: &mut rows, end: to };
         match op {
-            Op::Json => json::extract(page, rows, to, columns, names, json_keys, wanted),
-            Op::JsonPaths(paths) => {
-                json_paths::extract(page, rows, to, columns, names, paths, scratch);
-            }
-            Op::Logfmt(flags) => {
-                logfmt::extract(page, rows, to, columns, names, pair_keys, wanted, *flags);
-            }
-            Op::LogfmtKeys(asked, flags) => {
-                logfmt_keys::extract(page, rows, to, columns, names, pair_keys, asked, *flags);
-            }
+            Op::Json => json::extract(run, json_keys, wanted),
+            Op::JsonPaths(paths) => json_paths::extract(run, paths, scratch),
+            Op::Logfmt(flags) => logfmt::extract(run, pair_keys, wanted, *flags),
+            Op::LogfmtKeys(asked, flags) => logfmt_keys::extract(run, pair_keys, asked, *flags),
             Op::LineFilter(_) | Op::LabelFilter(_) => unreachable!("not a parser"),
         }
+    }
+}
+
+/// The selected rows of one run, for a parser. The scope has entered the run.
+pub(crate) struct RunRows<'r, 'a, 'b> {
+    pub page: &'r PageView<'a>,
+    pub columns: &'r mut Columns,
+    pub names: &'r mut Names,
+    rows: &'r mut Peekable<Ones<'b>>,
+    end: usize,
+}
+
+impl RunRows<'_, '_, '_> {
+    /// The next row; rows of later runs stay.
+    #[inline]
+    pub(crate) fn next_row(&mut self) -> Option<usize> {
+        self.rows.next_if(|&row| row < self.end)
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) enum Series {
 }
 
 impl Series {
-    /// Adds `rows` rows whose samples sum up to `sum` to a pane.
+    /// Adds a row with this sample to a pane.
     #[inline]
     pub(crate) fn add(&mut self, pane: usize, panes: usize, sample: u64) {
         match self {

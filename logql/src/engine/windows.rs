@@ -73,7 +73,7 @@ impl Windows {
 /// Timestamps of evaluations in an answer. Loki adds up the milliseconds of the shifted instant and
 /// those of the offset, so an offset with a part below a millisecond shows.
 pub(crate) fn timestamps_ms(params: &Params, offset_ns: i64) -> Vec<i64> {
-    let ms = |at: i64| (at - offset_ns) / 1_000_000 + offset_ns / 1_000_000;
+    let ms = |at: i64| at.saturating_sub(offset_ns) / 1_000_000 + offset_ns / 1_000_000;
     evaluations(params).map(ms).collect()
 }
 

@@ -10,7 +10,7 @@ use super::group::{Deciding, Grouper};
 use super::names::NONE;
 use super::overlap::{Overlaps, encoded_metadata, inside, row_hash};
 use super::partial::{Held, Partial};
-use super::pipeline::{Rooms, Runs, Stream};
+use super::pipeline::{Pipeline, Rooms, Runs, Stream};
 use super::samples::{Apart, RowKey, Samples};
 use super::windows::{Cursor, Windows};
 use super::{Flow, Stats, StreamSource};
@@ -20,6 +20,8 @@ use crate::plan::{Direction, QueryError};
 /// One thread's evaluation of one leaf, with private scratch space.
 pub struct Worker {
     leaf: Arc<Leaf>,
+    /// A copy of the leaf's: expressions keep their scratch space per copy, not per thread.
+    pipeline: Pipeline,
     overlaps: Arc<Overlaps>,
     rooms: Rooms,
     streams: Vec<Stream>,
@@ -55,6 +57,7 @@ impl Worker {
         Worker {
             rooms: Rooms::new(&leaf.names, leaf.open_names()),
             leaf: Arc::clone(leaf),
+            pipeline: leaf.pipeline.clone(),
             overlaps,
             streams: Vec::new(),
             numbers: HashMap::default(),
@@ -120,8 +123,8 @@ impl Worker {
         let runs = Runs { runs: page.runs, table: &self.table, streams: &self.streams };
         count_rows(page, &runs, &self.selected, &mut self.stats);
         self.rooms.begin_page(page);
-        let leaf = &*self.leaf;
-        leaf.pipeline.run(page, &runs, &mut self.rooms, &leaf.wanted, &mut self.selected);
+        let wanted = &self.leaf.wanted;
+        self.pipeline.run(page, &runs, &mut self.rooms, wanted, &mut self.selected);
         self.stats.selected_rows += self.selected.count() as u64;
         match &self.leaf.kind {
             LeafKind::Log(_) => self.gather_entries(first_row, page)?,
@@ -212,7 +215,7 @@ impl Worker {
         grouper.trim(false);
         let runs = Runs { runs: page.runs, table: &self.table, streams: &self.streams };
         let rooms = &mut self.rooms;
-        let parsed = self.leaf.pipeline.parses();
+        let parsed = self.pipeline.parses();
         for (from, to, number) in runs.iter() {
             let Some(first) = self.selected.next(from).filter(|&row| row < to) else {
                 continue;
