@@ -51,7 +51,8 @@ impl Core {
         };
         let fresh = Arc::new(fresh);
         self.log(&fresh).await?;
-        for batch in fresh.iter() {
+        // The writer has let go of them before it said that they are durable.
+        for batch in Arc::unwrap_or_clone(fresh) {
             if let (TakenIn::Head { is_full: true }, day) = self.take_in(batch, true) {
                 self.settle(day).await;
             }
@@ -95,14 +96,29 @@ impl Core {
         })
     }
 
-    /// After a head became full: seals in the background if raw rows take too much, and has sizes
-    /// looked at. Then the append waits for a free place, so that pushes are not faster than sealing
-    /// for long.
+    /// After a head became full: has sizes looked at. While raw rows take too much the append waits
+    /// for the flush of its day, if one is due; otherwise full heads are sealed in the background, in
+    /// a few places. So pushes are not faster than what follows them for long.
     async fn settle(self: &Arc<Self>, day: Arc<DayRows>) {
         self.wake.notify_one();
-        if !self.is_short_of_raw() {
-            return;
+        while self.is_short_of_raw() {
+            // Asked for before looking: a flush that ends in between is not missed.
+            let flushed = self.flush_ended.notified();
+            tokio::pin!(flushed);
+            flushed.as_mut().enable();
+            let is_due = {
+                let state = day.lock();
+                state.unflushed_raw_bytes() >= self.config.flush_bytes.0 && !state.has_failed
+            };
+            if is_due {
+                flushed.await;
+            } else {
+                return self.seal_soon(day).await;
+            }
         }
+    }
+
+    async fn seal_soon(self: &Arc<Self>, day: Arc<DayRows>) {
         let slots = Arc::clone(&self.seal_slots);
         let Ok(slot) = slots.acquire_owned().await else {
             return;

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, RwLock, Semaphore};
 use wal::Wal;
 
 use crate::admit::Admitter;
-use crate::day::{Claimed, DayKey, DayRows, Held, Released};
+use crate::day::{Claimed, DayKey, DayRows, DayState, Held, Released};
 use crate::metrics::{CHUNK_AGE, CHUNKS_CREATED, WAL_DISCARDED_BYTES, WAL_DISCARDED_SAMPLES};
 use crate::seal;
 use crate::usage::Usage;
@@ -53,6 +53,8 @@ pub(crate) struct Core {
     pub wal_slots: Semaphore,
     /// Something may be due for a flush, an end of retention or a release.
     pub wake: Arc<Notify>,
+    /// A flush has ended, well or not.
+    pub flush_ended: Notify,
     /// Ends the background work.
     pub stop: Shutdown,
     /// Appends hold it for reading; the drain takes it for writing.
@@ -95,6 +97,7 @@ impl Core {
             seal_slots: Arc::new(Semaphore::new(SEAL_SLOTS)),
             wal_slots: Semaphore::new(queue),
             wake: Arc::new(Notify::new()),
+            flush_ended: Notify::new(),
             stop: Shutdown::new(),
             gate: RwLock::new(()),
             stopping: AtomicBool::new(false),
@@ -156,39 +159,41 @@ impl Core {
 
     /// Puts the rows of a batch into the head of its day, unless they are here or committed.
     /// `is_durable`: this process appended it to the WAL.
-    pub(crate) fn take_in(&self, batch: &Batch, is_durable: bool) -> (TakenIn, Arc<DayRows>) {
+    pub(crate) fn take_in(&self, batch: Batch, is_durable: bool) -> (TakenIn, Arc<DayRows>) {
         let key = DayKey { tenant: batch.tenant.clone(), day: batch.day };
         loop {
             let day = self.day(&key);
-            let taken = self.take_in_day(&day, batch, is_durable);
-            if let Some(taken) = taken {
+            let state = day.lock();
+            if !state.gone {
+                let taken = self.take_in_day(&day, state, batch, is_durable);
                 return (taken, day);
             }
         }
     }
 
-    /// `None`: the day was removed from the map meanwhile.
-    fn take_in_day(&self, day: &DayRows, batch: &Batch, is_durable: bool) -> Option<TakenIn> {
-        let mut state = day.lock();
-        if state.gone {
-            return None;
-        }
+    fn take_in_day(
+        &self,
+        day: &DayRows,
+        mut state: MutexGuard<'_, DayState>,
+        batch: Batch,
+        is_durable: bool,
+    ) -> TakenIn {
         // Under the lock that `committed` takes: the claim is seen here or told there.
         match self.deps.catalog.claim_state(&batch.id) {
             ClaimState::Free => {}
             ClaimState::Claimed => {
                 self.queue_release(std::slice::from_ref(&batch.id));
-                return Some(TakenIn::Claimed);
+                return TakenIn::Claimed;
             }
             ClaimState::Forgotten => {
-                self.put_aside(batch);
-                return Some(TakenIn::PutAside);
+                self.put_aside(&batch);
+                return TakenIn::PutAside;
             }
         }
         if let Some(held) = state.held.get_mut(&batch.id) {
             held.attempt = held.attempt.max(batch.attempt);
             held.is_durable |= is_durable;
-            return Some(TakenIn::Known);
+            return TakenIn::Known;
         }
         state.held.insert(batch.id, Held { attempt: batch.attempt, is_durable });
         let order = self.next_order.fetch_add(1, Ordering::Relaxed);
@@ -208,7 +213,7 @@ impl Core {
             self.hold_streams(day, held);
         }
         let is_full = seal::is_full(&state.head) && state.freeze();
-        Some(TakenIn::Head { is_full })
+        TakenIn::Head { is_full }
     }
 
     pub(crate) fn lock_admitter(&self) -> MutexGuard<'_, Admitter> {

@@ -50,6 +50,8 @@ pub(crate) struct DayState {
     pub held: HashMap<BatchId, Held>,
     /// Somebody else's commit claimed some of the batches of a head or unit: a flush sorts it out.
     pub is_torn: bool,
+    /// The last flush failed: rows may stay here for long.
+    pub has_failed: bool,
 }
 
 /// What is known of a batch.
@@ -180,7 +182,7 @@ impl DayRows {
 
 impl DayState {
     /// Adds the rows of a batch that is not held. `order` is for a head that begins with it.
-    pub(crate) fn append(&mut self, batch: &Batch, now_ns: u64, order: u64) -> Appended {
+    pub(crate) fn append(&mut self, batch: Batch, now_ns: u64, order: u64) -> Appended {
         if self.head.is_empty() {
             self.head_order = order;
             self.head_began_ns = now_ns;

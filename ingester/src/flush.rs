@@ -106,6 +106,10 @@ impl Core {
         }
         let flushed = self.flush_in_turn(&days, reason).await;
         drop(turns);
+        for day in &days {
+            day.lock().has_failed = flushed.is_err();
+        }
+        self.flush_ended.notify_waiters();
         gauge!(FLUSH_QUEUE_LENGTH).decrement(days.len() as f64);
         if let Err(error) = &flushed {
             counter!(FLUSH_FAILURES).increment(1);
@@ -319,7 +323,7 @@ impl Core {
         }
         let wal = self.wal().ok_or(wal::Error::Closed)?;
         wal.read(ids, |batch| {
-            head.append(&batch);
+            head.append(batch);
         })?;
         let read: HashSet<BatchId> = head.batches().iter().copied().collect();
         match ids.iter().find(|id| !read.contains(*id)) {

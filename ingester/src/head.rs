@@ -4,17 +4,21 @@
 //! query that wants it. So appends and queries never wait for each other's work.
 //!
 //! **Invariant:** a head holds whole batches, and no two rows of it are equal in stream, timestamp,
-//! line and metadata. Only a row that is not newer than its stream needs a look-up.
+//! line and metadata. Only rows within the time that their stream covers already need a look-up.
 
 use std::sync::Arc;
 
 use base::{Batch, BatchId, DictView, HashMap, HashSet, Labels, PageView, Rows, RowsBuilder};
 use logql::engine::overlap::{StreamRange, row_hash};
 
+use crate::cover::Cover;
+
 /// Lines of a page: what one search covers, and what a query copies of the open page.
 const PAGE_LINE_BYTES: usize = 256 << 10;
 /// Rows of a page, for very short lines.
 const PAGE_ROWS: usize = 16 << 10;
+/// Rows of one batch become a page without being copied if their lines are between these sizes.
+const ADOPT_LINE_BYTES: (usize, usize) = (PAGE_LINE_BYTES / 4, 2 << 20);
 /// Codes of a page's metadata columns, for rows that all have other names: a column has a code per
 /// row, used or not.
 const PAGE_CODE_BYTES: usize = 4 << 20;
@@ -44,16 +48,17 @@ impl Page {
 pub struct Head {
     streams: Arc<Vec<Labels>>,
     index: HashMap<Labels, u32>,
-    /// Oldest and newest row of each stream.
-    bounds: Vec<(i64, i64)>,
+    /// Instants of the rows of each stream.
+    covers: Vec<Cover>,
     closed: Vec<Arc<Page>>,
     closed_rows: u64,
     closed_bytes: usize,
     open: RowsBuilder,
     /// The open page as queries got it, until the next append.
     open_copy: Option<Arc<Page>>,
-    /// Hashes of all rows, once a row came that was not newer than its stream.
-    seen: Option<HashSet<u128>>,
+    /// Hashes of the first `seen_rows` rows. Filled only when some row may equal another one.
+    seen: HashSet<u128>,
+    seen_rows: u64,
     batches: Vec<BatchId>,
     scratch: Vec<u8>,
 }
@@ -87,39 +92,35 @@ impl Default for Head {
         Head {
             streams: Arc::default(),
             index: HashMap::default(),
-            bounds: Vec::new(),
+            covers: Vec::new(),
             closed: Vec::new(),
             closed_rows: 0,
             closed_bytes: 0,
-            open: open_page(),
+            open: RowsBuilder::default(),
             open_copy: None,
-            seen: None,
+            seen: HashSet::default(),
+            seen_rows: 0,
             batches: Vec::new(),
             scratch: Vec::new(),
         }
     }
 }
 
-fn open_page() -> RowsBuilder {
-    // A quarter of a page: most heads of most tenants stay small.
-    RowsBuilder::with_capacity(256, PAGE_LINE_BYTES / 4)
-}
-
 impl Head {
     /// Adds all rows of `batch` that are not here yet.
-    pub fn append(&mut self, batch: &Batch) -> Appended {
+    pub fn append(&mut self, batch: Batch) -> Appended {
         let mut appended = Appended { first_new_stream: self.streams.len(), ..Appended::default() };
         let streams: Vec<u32> = batch.streams.iter().map(|labels| self.stream(labels)).collect();
-        let metadata = batch.rows.metadata_views();
-        let page = batch.rows.page(&metadata);
-        self.open_copy = None;
+        let mut rows = batch.rows;
         let mut from = 0;
-        for run in &batch.rows.runs {
-            let to = run.end as usize;
-            self.append_run(&page, from, to, streams[run.stream as usize], &mut appended);
-            from = to;
+        for run in &mut rows.runs {
+            run.stream = streams[run.stream as usize];
+            from = run.end;
         }
+        assert_eq!(from as usize, rows.len(), "runs cover the rows");
+        self.open_copy = None;
         self.batches.push(batch.id);
+        self.append_rows(rows, &mut appended);
         appended
     }
 
@@ -130,12 +131,44 @@ impl Head {
         let stream = self.streams.len() as u32;
         Arc::make_mut(&mut self.streams).push(labels.clone());
         self.index.insert(labels.clone(), stream);
-        self.bounds.push((i64::MAX, i64::MIN));
+        self.covers.push(Cover::default());
         stream
     }
 
-    /// Rows `from..to` of `page`, all of `stream`. Rows that are taken are copied in ranges.
-    fn append_run(
+    /// `rows` name streams of this head.
+    fn append_rows(&mut self, rows: Rows, appended: &mut Appended) {
+        let mut are_new = Vec::with_capacity(rows.runs.len());
+        let mut from = 0;
+        for run in &rows.runs {
+            let to = run.end as usize;
+            are_new.push(self.covers[run.stream as usize].insert(&rows.ts_ns[from..to]));
+            from = to;
+        }
+        if is_page(&rows) && are_new.iter().all(|&is_new| is_new) {
+            appended.rows += rows.len() as u64;
+            if !self.open.is_empty() {
+                self.close_page();
+            }
+            self.push_page(rows);
+            return;
+        }
+        let metadata = rows.metadata_views();
+        let page = rows.page(&metadata);
+        let mut from = 0;
+        for (run, is_new) in rows.runs.iter().zip(are_new) {
+            let to = run.end as usize;
+            if is_new {
+                self.copy(&page, from, to, run.stream, appended);
+            } else {
+                self.append_distinct(&page, from, to, run.stream, appended);
+            }
+            from = to;
+        }
+    }
+
+    /// Rows `from..to` of `page`, all of `stream`, some of which may be here already. Rows that are
+    /// taken are copied in ranges.
+    fn append_distinct(
         &mut self,
         page: &PageView<'_>,
         from: usize,
@@ -143,25 +176,18 @@ impl Head {
         stream: u32,
         appended: &mut Appended,
     ) {
+        self.index_rows();
         let mut pending = from;
         for row in from..to {
-            let ts_ns = page.ts_ns[row];
-            let (oldest, newest) = self.bounds[stream as usize];
-            if self.seen.is_none() && ts_ns <= newest {
-                self.copy(page, pending, row, stream, appended);
-                pending = row;
-                self.index_rows();
-            }
-            if self.seen.is_some() && !self.is_new(page, row, stream) {
+            if !self.is_new(page, row, stream) {
                 self.copy(page, pending, row, stream, appended);
                 pending = row + 1;
                 appended.duplicates += 1;
                 appended.duplicate_bytes += page.lines.length(row) as u64;
-                continue;
             }
-            self.bounds[stream as usize] = (oldest.min(ts_ns), newest.max(ts_ns));
         }
         self.copy(page, pending, to, stream, appended);
+        self.seen_rows = self.rows();
     }
 
     fn copy(
@@ -197,40 +223,47 @@ impl Head {
     }
 
     fn close_page(&mut self) {
-        let rows = std::mem::replace(&mut self.open, open_page()).finish();
+        // The next page will be as large as this one.
+        let next = RowsBuilder::with_capacity(self.open.len(), PAGE_LINE_BYTES);
+        let rows = std::mem::replace(&mut self.open, next).finish();
+        self.push_page(rows);
+    }
+
+    fn push_page(&mut self, rows: Rows) {
         let first_row = self.closed_rows;
         self.closed_rows += rows.len() as u64;
         self.closed_bytes += rows.raw_bytes() + code_bytes(&rows);
         self.closed.push(Arc::new(Page::new(first_row, rows)));
     }
 
-    /// Hashes every row that is here, so that later rows can be looked up.
+    /// Hashes the rows that are here and were not hashed yet, so that others can be looked up.
     fn index_rows(&mut self) {
-        let mut seen = HashSet::default();
-        let pages = self.closed.iter().map(|page| &page.rows).chain([self.open.peek()]);
-        for rows in pages {
+        let closed = self.closed.iter().map(|page| (page.first_row, &page.rows));
+        let from_row = self.seen_rows;
+        let behind = closed.chain([(self.closed_rows, self.open.peek())]);
+        for (first_row, rows) in behind {
+            let skip = from_row.saturating_sub(first_row) as usize;
             let mut from = 0;
             for run in &rows.runs {
-                for row in from..run.end as usize {
+                for row in from.max(skip)..run.end as usize {
                     let metadata = sorted_metadata(rows, row);
                     let line = rows.lines.get(row);
                     let hash = row_hash(line, metadata.into_iter(), &mut self.scratch);
-                    seen.insert(place(hash, run.stream, rows.ts_ns[row]));
+                    self.seen.insert(place(hash, run.stream, rows.ts_ns[row]));
                 }
                 from = run.end as usize;
             }
         }
-        self.seen = Some(seen);
+        self.seen_rows = self.rows();
     }
 
-    /// Whether the row was not here yet; from now on it is.
+    /// Whether the row was not here yet; from now on it is. All rows before it are hashed.
     fn is_new(&mut self, page: &PageView<'_>, row: usize, stream: u32) -> bool {
-        let Some(seen) = &mut self.seen else { return true };
         let present = |column: &DictView<'_>| column.codes[row] != 0;
         let metadata = page.metadata.iter().filter(|column| present(column));
         let values = metadata.filter_map(|column| Some((column.name, column.get(row)?)));
         let hash = row_hash(page.lines.get(row), values, &mut self.scratch);
-        seen.insert(place(hash, stream, page.ts_ns[row]))
+        self.seen.insert(place(hash, stream, page.ts_ns[row]))
     }
 
     /// Everything that is here now. Copies at most the open page.
@@ -240,11 +273,10 @@ impl Head {
             self.open_copy = Some(Arc::new(Page::new(self.closed_rows, rows)));
         }
         let pages = self.closed.iter().chain(&self.open_copy).cloned().collect();
-        let ranges = self.streams.iter().zip(&self.bounds);
-        let ranges = ranges.map(|(labels, &(min_ns, max_ns))| StreamRange {
-            stream: labels.key(),
-            min_ns,
-            max_ns,
+        let ranges = self.streams.iter().zip(&self.covers);
+        let ranges = ranges.map(|(labels, cover)| {
+            let (min_ns, max_ns) = cover.bounds();
+            StreamRange { stream: labels.key(), min_ns, max_ns }
         });
         Snapshot { streams: self.streams.clone(), ranges: ranges.collect(), pages }
     }
@@ -266,7 +298,7 @@ impl Head {
 
     /// Newest row of the `index`th stream, nanoseconds.
     pub fn newest_ns(&self, index: usize) -> i64 {
-        self.bounds[index].1
+        self.covers[index].bounds().1
     }
 
     /// Number of rows.
@@ -283,6 +315,15 @@ impl Head {
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
+}
+
+/// Whether the rows of a batch are a page as they are: neither tiny nor huge, nor with much unused
+/// memory behind them.
+fn is_page(rows: &Rows) -> bool {
+    let bytes = rows.lines.bytes.len();
+    (ADOPT_LINE_BYTES.0..=ADOPT_LINE_BYTES.1).contains(&bytes)
+        && rows.lines.bytes.capacity() <= bytes + bytes / 2
+        && code_bytes(rows) < PAGE_CODE_BYTES
 }
 
 /// What the columns of metadata cost beyond their values.

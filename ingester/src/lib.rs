@@ -25,6 +25,7 @@ mod append;
 mod background;
 pub mod config;
 mod core;
+mod cover;
 mod day;
 pub mod error;
 mod flush;

@@ -43,13 +43,14 @@ impl Core {
             let batch = match recovered {
                 Recovered::Batch(batch) | Recovered::Attempt(batch) => batch,
             };
-            let (taken, day) = self.take_in(&batch, false);
+            let rows = batch.rows.len() as u64;
+            streams.extend(batch.streams.iter().map(base::Labels::key));
+            let (taken, day) = self.take_in(batch, false);
             match taken {
                 TakenIn::Claimed => return Verdict::Release,
                 TakenIn::Known | TakenIn::PutAside => return Verdict::Keep,
                 TakenIn::Head { is_full } => {
-                    entries += batch.rows.len() as u64;
-                    streams.extend(batch.streams.iter().map(base::Labels::key));
+                    entries += rows;
                     let sealed = if is_full { self.seal_while_short(&day) } else { Ok(()) };
                     if let Err(error) = sealed.and_then(|()| self.make_room(runtime)) {
                         failed = Some(error);

@@ -70,7 +70,7 @@ proptest! {
         let mut want = Vec::new();
         let mut duplicates = 0;
         for (number, rows) in batches.iter().enumerate() {
-            let appended = head.append(&batch(number as u64, rows));
+            let appended = head.append(batch(number as u64, rows));
             let before = want.len();
             for &(stream, ts_ns, line, trace) in rows {
                 let labels = Labels::from_pairs([("s", stream.to_string())]).to_string();
@@ -94,10 +94,10 @@ proptest! {
 #[test]
 fn rising_timestamps_need_no_lookup_and_an_equal_one_does() {
     let mut head = Head::default();
-    head.append(&batch(1, &[(0, 1, 0, None), (0, 2, 0, None), (1, 1, 0, None)]));
-    assert!(head.seen.is_none());
-    let again = head.append(&batch(2, &[(0, 2, 0, None), (0, 2, 1, None), (0, 3, 0, None)]));
-    assert!(head.seen.is_some());
+    head.append(batch(1, &[(0, 1, 0, None), (0, 2, 0, None), (1, 1, 0, None)]));
+    assert!(head.seen.is_empty());
+    let again = head.append(batch(2, &[(0, 2, 0, None), (0, 2, 1, None), (0, 3, 0, None)]));
+    assert!(!head.seen.is_empty());
     assert_eq!((again.rows, again.duplicates, again.duplicate_bytes), (2, 1, 3));
 }
 
@@ -112,7 +112,7 @@ fn pages_close_at_their_size_and_keep_long_lines_whole() {
     let mut big = batch(1, &[(0, 0, 0, None)]);
     big.rows = builder.finish();
     let mut head = Head::default();
-    head.append(&big);
+    head.append(big);
     let snapshot = head.snapshot();
     assert_eq!(snapshot.pages[0].rows.len(), 1, "a line longer than a page has one of its own");
     let sizes: Vec<usize> = snapshot.pages.iter().map(|page| page.rows.lines.bytes.len()).collect();
@@ -123,9 +123,9 @@ fn pages_close_at_their_size_and_keep_long_lines_whole() {
 #[test]
 fn a_snapshot_does_not_see_later_rows() {
     let mut head = Head::default();
-    head.append(&batch(1, &[(0, 1, 0, None)]));
+    head.append(batch(1, &[(0, 1, 0, None)]));
     let before = head.snapshot();
-    head.append(&batch(2, &[(1, 2, 0, None)]));
+    head.append(batch(2, &[(1, 2, 0, None)]));
     assert_eq!(before.pages.iter().map(|page| page.rows.len()).sum::<usize>(), 1);
     assert_eq!(head.snapshot().pages.iter().map(|page| page.rows.len()).sum::<usize>(), 2);
 }
@@ -148,7 +148,7 @@ fn rows_that_all_have_other_metadata_names_close_pages_early() {
         part.append(&page, from, from + 500, |stream| stream);
         let mut cut = batch(from as u64 + 2, &[(0, 0, 0, None)]);
         cut.rows = part.finish();
-        narrow.append(&cut);
+        narrow.append(cut);
     }
     let snapshot = narrow.snapshot();
     for page in &snapshot.pages {
