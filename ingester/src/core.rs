@@ -86,7 +86,9 @@ pub(crate) enum TakenIn {
 }
 
 impl Core {
-    pub(crate) fn new(config: Config, deps: Deps) -> Arc<Core> {
+    pub(crate) fn new(mut config: Config, deps: Deps) -> Arc<Core> {
+        // Sealing must begin before appends are refused.
+        config.raw_limit.0 = config.raw_limit.0.min(config.memory_limit.0 / 2);
         let floor = deps.catalog.snapshot().version();
         let queue = config.wal.queue_length.saturating_sub(WAL_QUEUE_RESERVE).max(1);
         Arc::new(Core {

@@ -102,7 +102,7 @@ blocks! {
         max_chunk_age: Duration = "2h";
         /// Unflushed bytes of a tenant's day that start a flush. More: fewer and larger parts,
         /// more memory, a longer log to replay.
-        flush_bytes: ByteSize = "128MB";
+        flush_bytes: ByteSize = "64MB";
         /// Memory of unflushed rows; 0 is a quarter of the memory of this process, at most 512MB.
         /// Over it pushes get 503.
         memory_limit: ByteSize = "0";
