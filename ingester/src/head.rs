@@ -45,6 +45,7 @@ impl Page {
 }
 
 /// Mutable rows of one tenant and day.
+#[derive(Default)]
 pub struct Head {
     streams: Arc<Vec<Labels>>,
     index: HashMap<Labels, u32>,
@@ -85,25 +86,6 @@ pub struct Snapshot {
     pub ranges: Vec<StreamRange>,
     /// The pages in order of arrival.
     pub pages: Vec<Arc<Page>>,
-}
-
-impl Default for Head {
-    fn default() -> Head {
-        Head {
-            streams: Arc::default(),
-            index: HashMap::default(),
-            covers: Vec::new(),
-            closed: Vec::new(),
-            closed_rows: 0,
-            closed_bytes: 0,
-            open: RowsBuilder::default(),
-            open_copy: None,
-            seen: HashSet::default(),
-            seen_rows: 0,
-            batches: Vec::new(),
-            scratch: Vec::new(),
-        }
-    }
 }
 
 impl Head {
