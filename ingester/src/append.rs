@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::core::{Core, TakenIn};
 use crate::day::DayRows;
 use crate::error::refusal;
+use crate::head::memory_bytes;
 use crate::metrics::REFUSED;
 
 /// What a push is told while the process ends; as Loki's.
@@ -38,7 +39,7 @@ impl Core {
         if fresh.is_empty() {
             return Ok(());
         }
-        let bytes = fresh.iter().map(|batch| batch.rows.raw_bytes() as u64).sum();
+        let bytes = fresh.iter().map(|batch| memory_bytes(&batch.rows) as u64).sum();
         let limit = self.config.memory_limit;
         let Some(_in_flight) = self.usage.begin_append(bytes, limit.0) else {
             self.wake.notify_one();

@@ -118,7 +118,7 @@ impl Head {
     }
 
     /// `rows` name streams of this head.
-    fn append_rows(&mut self, rows: Rows, appended: &mut Appended) {
+    fn append_rows(&mut self, mut rows: Rows, appended: &mut Appended) {
         let mut are_new = Vec::with_capacity(rows.runs.len());
         let mut from = 0;
         for run in &rows.runs {
@@ -131,6 +131,7 @@ impl Head {
             if !self.open.is_empty() {
                 self.close_page();
             }
+            shrink(&mut rows);
             self.push_page(rows);
             return;
         }
@@ -290,7 +291,9 @@ impl Head {
 
     /// Bytes of lines, distinct metadata values and the codes that refer to them.
     pub fn raw_bytes(&self) -> usize {
-        self.closed_bytes + self.open.raw_bytes() + code_bytes(self.open.peek())
+        // Unused capacity of the open page is filled soon.
+        let open = self.open.peek();
+        self.closed_bytes + open.raw_bytes() + open.len() * 16 + code_bytes(open)
     }
 
     /// Whether no batch was appended.
@@ -299,13 +302,27 @@ impl Head {
     }
 }
 
-/// Whether the rows of a batch are a page as they are: neither tiny nor huge, nor with much unused
-/// memory behind them.
+/// Whether the rows of a batch are a page as they are: neither tiny nor huge.
 fn is_page(rows: &Rows) -> bool {
     let bytes = rows.lines.bytes.len();
-    (ADOPT_LINE_BYTES.0..=ADOPT_LINE_BYTES.1).contains(&bytes)
-        && rows.lines.bytes.capacity() <= bytes + bytes / 2
-        && code_bytes(rows) < PAGE_CODE_BYTES
+    (ADOPT_LINE_BYTES.0..=ADOPT_LINE_BYTES.1).contains(&bytes) && code_bytes(rows) < PAGE_CODE_BYTES
+}
+
+/// Gives back unused memory behind the columns: one copy of a column that has more than a quarter
+/// too much. A decoder reserves by the size of the body, which for JSON is more than its lines.
+fn shrink(rows: &mut Rows) {
+    fn fit<T>(column: &mut Vec<T>) {
+        if column.capacity() > column.len() + column.len() / 4 {
+            column.shrink_to_fit();
+        }
+    }
+    fit(&mut rows.ts_ns);
+    fit(&mut rows.lines.ends);
+    fit(&mut rows.lines.bytes);
+    for column in &mut rows.metadata {
+        fit(&mut column.codes);
+        fit(&mut column.values.bytes);
+    }
 }
 
 /// What the columns of metadata cost beyond their values.

@@ -1,4 +1,4 @@
-//! Holds recent rows: WAL, head, sealed units, flush.
+//! Holds recent rows: WAL, head, units, flush.
 //!
 //! Owns: admission (B5), the WAL of this store, the rows in no commit yet, their flush into parts.
 //! Does not own: validation and limits of a push (distributor), which parts exist (catalog), what a
@@ -9,10 +9,11 @@
 //!    higher attempt is acked once it is durable (B3).
 //! 2. The WAL writes it and fsyncs it together with all waiting appends (W1).
 //! 3. Its rows go to the head of (tenant, day); only then the call returns.
-//! 4. At about 16 MiB the head is sealed at a batch boundary into a small lz4 part in memory. Pages
-//!    stay visible until the sealed unit takes their place in one step.
-//! 5. By size, age, idleness, `/flush` or shutdown the sealed units of a (tenant, day) are merged
-//!    into one part, put into the bucket and committed together with the ids of their batches (C2).
+//! 4. At about 16 MiB the head is full and becomes a unit, still as pages. Only above a limit on raw
+//!    rows are units sealed: compressed into a small part in memory, in one step for whoever reads.
+//! 5. By size, age, idleness, memory or log pressure, `/flush` or shutdown the units of a (tenant,
+//!    day) become one part, which is put into the bucket and committed together with the ids of
+//!    their batches (C2). Rows that are still raw are sorted and compressed once, here.
 //! 6. The WAL lets go of the ids (W2); the units stay for views older than the commit, and when
 //!    they go the floor rises (R1).
 //!

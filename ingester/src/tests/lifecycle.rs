@@ -117,7 +117,7 @@ async fn a_replayed_batch_sent_again_is_appended_again_and_held_once() {
 #[tokio::test]
 async fn above_the_memory_limit_appends_are_refused_until_rows_are_flushed() {
     let mut machine = Machine::new();
-    machine.config.memory_limit = base::ByteSize(20_000);
+    machine.config.memory_limit = base::ByteSize(50_000);
     let ingester = machine.start().await;
     let mut acked = Vec::new();
     let mut refusals = 0;
@@ -132,7 +132,7 @@ async fn above_the_memory_limit_appends_are_refused_until_rows_are_flushed() {
             }
             Err(other) => panic!("{other}"),
         }
-        assert!(ingester.core.usage.held_bytes() <= 20_000);
+        assert!(ingester.core.usage.held_bytes() <= 50_000);
     }
     assert!(refusals > 0 && acked.len() > 50);
     assert_found(&ingester, &acked, &[]).await;
