@@ -50,10 +50,10 @@ impl Default for Config {
             max_chunk_age: Duration::from_secs(2 * 60 * 60),
             flush_check_period: Duration::from_secs(30),
             flush_bytes: ByteSize(64 << 20),
-            raw_limit: ByteSize(160 << 20),
+            raw_limit: ByteSize(96 << 20),
             concurrent_flushes: 2,
             flushed_retain: Duration::from_secs(60),
-            flushed_retain_bytes: ByteSize(32 << 20),
+            flushed_retain_bytes: ByteSize(16 << 20),
             memory_limit: ByteSize(512 << 20),
             shutdown_marker_path: None,
         }

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use base::rows::Strings;
 use base::{Batch, BatchId, DictView, HashMap, HashSet, Labels, PageView, Rows, RowsBuilder};
 use logql::engine::overlap::{StreamRange, row_hash};
 
@@ -215,7 +216,7 @@ impl Head {
     fn push_page(&mut self, rows: Rows) {
         let first_row = self.closed_rows;
         self.closed_rows += rows.len() as u64;
-        self.closed_bytes += rows.raw_bytes() + code_bytes(&rows);
+        self.closed_bytes += memory_bytes(&rows);
         self.closed.push(Arc::new(Page::new(first_row, rows)));
     }
 
@@ -323,6 +324,14 @@ fn shrink(rows: &mut Rows) {
         fit(&mut column.codes);
         fit(&mut column.values.bytes);
     }
+}
+
+/// What the columns take in memory, unused capacity included.
+pub(crate) fn memory_bytes(rows: &Rows) -> usize {
+    let strings = |strings: &Strings| strings.bytes.capacity() + strings.ends.capacity() * 4;
+    let columns = rows.metadata.iter();
+    let metadata: usize = columns.map(|c| c.codes.capacity() * 4 + strings(&c.values)).sum();
+    strings(&rows.lines) + rows.ts_ns.capacity() * 8 + rows.runs.capacity() * 8 + metadata
 }
 
 /// What the columns of metadata cost beyond their values.
