@@ -96,7 +96,7 @@ fn unit() -> Result<()> {
 }
 
 fn sim() -> Result<()> {
-    run(&mut words("cargo test --release --package runelog-tests --test sim"))
+    run(&mut words("cargo test --release --package runelog-tests --test sim --test allocations"))
 }
 
 fn e2e() -> Result<()> {
