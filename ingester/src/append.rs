@@ -98,8 +98,8 @@ impl Core {
     }
 
     /// After a head became full: has sizes looked at. While raw rows take too much the append waits
-    /// for the flush of its day, if one is due; otherwise full heads are sealed in the background, in
-    /// a few places. So pushes are not faster than what follows them for long.
+    /// for the flush of its day, if one is due; otherwise full heads are sealed in the background,
+    /// in a few places. So pushes are not faster than what follows them for long.
     async fn settle(self: &Arc<Self>, day: Arc<DayRows>) {
         self.wake.notify_one();
         while self.is_short_of_raw() {

@@ -39,7 +39,7 @@ pub struct Deps {
     pub catalog: CatalogHandle,
 }
 
-/// Heads that may be sealed at the same time; more wait, and with them the appends that filled them.
+/// Heads sealed at the same time; more wait, and with them the appends that filled them.
 const SEAL_SLOTS: usize = 2;
 
 /// Shared by the service, its background tasks and the observer of commits.

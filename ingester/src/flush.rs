@@ -182,8 +182,8 @@ impl Core {
         Ok(self.deps.catalog.commit(draft).await?)
     }
 
-    /// Makes one part of all units that no commit claims, the head among them unless there is enough
-    /// without it. What others claimed parts of is built anew before. Blocking.
+    /// Makes one part of all units that no commit claims, the head among them unless there is
+    /// enough without it. What others claimed parts of is built anew before. Blocking.
     fn build(&self, day: &Arc<DayRows>, reason: Reason) -> Result<Option<Built>, Error> {
         let _turn = day.seal_turn.lock().unwrap_or_else(PoisonError::into_inner);
         let is_torn = {

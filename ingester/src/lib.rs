@@ -9,8 +9,8 @@
 //!    higher attempt is acked once it is durable (B3).
 //! 2. The WAL writes it and fsyncs it together with all waiting appends (W1).
 //! 3. Its rows go to the head of (tenant, day); only then the call returns.
-//! 4. At about 16 MiB the head is full and becomes a unit, still as pages. Only above a limit on raw
-//!    rows are units sealed: compressed into a small part in memory, in one step for whoever reads.
+//! 4. At about 16 MiB the head is full and becomes a unit, still as pages. Only above a limit on
+//!    raw rows are units sealed: compressed into a small part in memory, in one step for readers.
 //! 5. By size, age, idleness, memory or log pressure, `/flush` or shutdown the units of a (tenant,
 //!    day) become one part, which is put into the bucket and committed together with the ids of
 //!    their batches (C2). Rows that are still raw are sorted and compressed once, here.

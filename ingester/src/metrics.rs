@@ -1,5 +1,5 @@
-//! Names of the metrics this crate writes, with their labels beside them. A chunk in memory is a head
-//! or unit; a chunk that is flushed is a row group of a part.
+//! Names of the metrics this crate writes, with their labels beside them. A chunk in memory is a
+//! head or unit; a chunk that is flushed is a row group of a part.
 
 use base::TenantId;
 use metrics::{Counter, Gauge, counter, gauge};

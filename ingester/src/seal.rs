@@ -31,8 +31,8 @@ impl Core {
         self.usage.raw_bytes() > self.config.raw_limit.0
     }
 
-    /// Seals the raw units of `day`, oldest first, until raw rows take less than they may. Blocking.
-    /// After an error the units stay as they are, visible and unflushed.
+    /// Seals the raw units of `day`, oldest first, until raw rows take less than they may.
+    /// Blocking. After an error the units stay as they are, visible and unflushed.
     pub(crate) fn seal_while_short(&self, day: &DayRows) -> Result<(), Error> {
         let _turn = day.seal_turn.lock().unwrap_or_else(PoisonError::into_inner);
         while self.is_short_of_raw() && self.seal_oldest(day)? {}

@@ -4,8 +4,8 @@
 //! own: what the rows mean, when they are flushed, who claims them.
 //!
 //! Rules kept here (protocols): W1 ack = record written, checksummed, fdatasync'd, and the entry of
-//! a new segment in its directory fsynced; after a failed fdatasync the segment is dead and fsync is
-//! never retried. W2 a segment goes only when every batch in it was released. W4 the log knows its
+//! a new segment in its directory fsynced; after a failed fdatasync the segment is dead and fsync
+//! is never retried. W2 a segment goes only when every batch in it was released. W4 the log knows its
 //! oldest segment and has a hard size limit. W5 replay streams, one record in memory at a time. W6
 //! all files go through [`base::disk::Disk`]. B2, B3: every record has id, attempt and member list.
 //!
