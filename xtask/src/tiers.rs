@@ -96,12 +96,12 @@ fn unit() -> Result<()> {
 }
 
 fn sim() -> Result<()> {
-    run(&mut words("cargo test --release --package runelog-tests --test sim --test allocations"))
+    run(&mut words("cargo test --release --workspace --test sim --test allocations"))
 }
 
 fn e2e() -> Result<()> {
     // The tests start servers and disks of their own; two at a time is what two cores carry.
-    let line = "cargo test --release --package runelog-tests --test e2e -- --test-threads=2";
+    let line = "cargo test --release --workspace --test e2e -- --test-threads=2";
     run(&mut words(line))
 }
 
