@@ -26,19 +26,19 @@ pub(crate) struct Placement {
 impl Placement {
     /// `incarnation` is fresh at every start of the process: ids never repeat.
     pub(crate) fn new(incarnation: Incarnation, ingester: Arc<dyn IngesterApi>) -> Placement {
-        let named = ingester.store().to_string();
+        let named = "in-process";
         Placement {
             incarnation,
             ingester,
             sequences: AtomicU64::new(0),
-            appends: counter!(INGESTER_APPENDS, "ingester" => named.clone()),
+            appends: counter!(INGESTER_APPENDS, "ingester" => named),
             failures: counter!(INGESTER_APPEND_FAILURES, "ingester" => named),
         }
     }
 
     /// The ordered member list for any stream; the first is the owner.
-    pub(crate) fn members(&self) -> Vec<StoreId> {
-        vec![self.ingester.store()]
+    pub(crate) async fn members(&self) -> Result<Vec<StoreId>, IngesterError> {
+        Ok(vec![self.ingester.identify().await?.store])
     }
 
     /// The ingester that admits rows and appends batches of `members`.
@@ -53,7 +53,7 @@ impl Placement {
         if appended.is_err() {
             self.failures.increment(1);
         }
-        appended
+        appended.map(|_| ()).map_err(|refused| refused.error)
     }
 
     /// The next id of a batch that `owner` is first to hold; sequences count up from 1.

@@ -12,7 +12,7 @@ use crate::tenants::Tenant;
 impl Distributor {
     /// Has the owner admit the rows and append those it admits. The error tells what is not stored.
     pub(crate) async fn send(&self, tenant: &Tenant, mut accepted: Accepted) -> Result<(), Error> {
-        let members = self.placement.members();
+        let members = self.placement.members().await.map_err(failed)?;
         let owner = members[0];
         let early = self.streams_before_schema(&accepted);
         let request = AdmitRequest {

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use base::{Batch, StoreId, TenantId};
 use rpc::IngesterApi;
 use rpc::ingester::{
-    Admission, AdmitRequest, IngesterError, SelectAnswer, SelectRequest, StreamsAnswer,
-    StreamsRequest,
+    Admission, AdmitRequest, AppendError, Appended, Identity, IngesterError, SelectAnswer,
+    SelectRequest, StreamsAnswer, StreamsRequest,
 };
 use ulid::Ulid;
 
@@ -33,8 +33,8 @@ pub const STORE: StoreId = StoreId(Ulid(7));
 
 #[async_trait]
 impl IngesterApi for FakeIngester {
-    fn store(&self) -> StoreId {
-        STORE
+    async fn identify(&self) -> Result<Identity, IngesterError> {
+        Ok(Identity { store: STORE, zone: String::new() })
     }
 
     async fn admit(&self, request: AdmitRequest) -> Result<Admission, IngesterError> {
@@ -47,7 +47,7 @@ impl IngesterApi for FakeIngester {
         lock(&self.admission).take().unwrap_or_else(|| Ok(Admission::default()))
     }
 
-    async fn append(&self, batches: Vec<Batch>) -> Result<(), IngesterError> {
+    async fn append(&self, batches: Vec<Batch>) -> Result<Appended, AppendError> {
         for batch in &batches {
             batch.rows.assert_consistent();
             assert_eq!(batch.members.first(), Some(&STORE), "the owner is first");
@@ -55,11 +55,14 @@ impl IngesterApi for FakeIngester {
                 assert!((run.stream as usize) < batch.streams.len(), "runs name streams");
             }
         }
-        let answer = lock(&self.appended).take().unwrap_or(Ok(()));
-        if answer.is_ok() && !self.forgets {
+        if let Err(error) = lock(&self.appended).take().unwrap_or(Ok(())) {
+            return Err(AppendError { error, batches });
+        }
+        let attempts = batches.iter().map(|batch| batch.attempt).collect();
+        if !self.forgets {
             lock(&self.batches).extend(batches);
         }
-        answer
+        Ok(Appended { attempts })
     }
 
     async fn select(&self, _: SelectRequest) -> Result<SelectAnswer, IngesterError> {

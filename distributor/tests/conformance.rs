@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
-use base::{Batch, StoreId, StreamKey, UnixNanos};
+use base::{Batch, StreamKey, UnixNanos};
 use distributor::Config;
 use distributor::testing::{FakeIngester, FakeLimits};
 use http::Request;
@@ -32,8 +32,8 @@ struct Windowed {
 
 #[async_trait]
 impl IngesterApi for Windowed {
-    fn store(&self) -> StoreId {
-        self.inner.store()
+    async fn identify(&self) -> Result<Identity, IngesterError> {
+        self.inner.identify().await
     }
     async fn admit(&self, request: AdmitRequest) -> Result<Admission, IngesterError> {
         let mut newest = self.newest.lock().unwrap();
@@ -56,7 +56,7 @@ impl IngesterApi for Windowed {
             rejected.into_iter().map(|(stream, rows)| Rejection { stream, rows }).collect();
         Ok(Admission { rejected })
     }
-    async fn append(&self, batches: Vec<Batch>) -> Result<(), IngesterError> {
+    async fn append(&self, batches: Vec<Batch>) -> Result<Appended, AppendError> {
         self.inner.append(batches).await
     }
     async fn select(&self, request: SelectRequest) -> Result<SelectAnswer, IngesterError> {

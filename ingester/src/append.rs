@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base::Batch;
 use catalog::ClaimState;
 use metrics::counter;
-use rpc::ingester::IngesterError;
+use rpc::ingester::{AppendError, Appended, IngesterError};
 use tokio::sync::oneshot;
 
 use crate::core::{Core, TakenIn};
@@ -24,18 +24,39 @@ pub(crate) fn refuse(reason: &'static str, text: String) -> IngesterError {
 }
 
 impl Core {
-    /// Makes the batches durable and visible; all or none of them are acked.
-    pub(crate) async fn append(self: &Arc<Self>, batches: Vec<Batch>) -> Result<(), IngesterError> {
+    /// Makes the batches durable and visible; all of them are acked, or all given back.
+    pub(crate) async fn append(
+        self: &Arc<Self>,
+        batches: Vec<Batch>,
+    ) -> Result<Appended, AppendError> {
         let _gate = self.gate.read().await;
         if self.is_stopping() {
-            return Err(refuse("stopping", STOPPING.to_owned()));
+            return Err(AppendError { error: refuse("stopping", STOPPING.to_owned()), batches });
         }
-        let mut fresh = Vec::with_capacity(batches.len());
-        for batch in batches {
-            if self.must_append(&batch)? {
-                fresh.push(batch);
+        let mut attempts = Vec::with_capacity(batches.len());
+        for batch in &batches {
+            match self.standing(batch) {
+                Ok(standing) => attempts.push(standing),
+                Err(error) => return Err(AppendError { error, batches }),
             }
         }
+        let mut standing = attempts.iter();
+        let (fresh, known): (Vec<Batch>, Vec<Batch>) =
+            batches.into_iter().partition(|_| matches!(standing.next(), Some(None)));
+        let mut sent = fresh.iter().map(|batch| batch.attempt);
+        let attempt = |standing: Option<u32>| standing.or_else(|| sent.next()).unwrap_or_default();
+        let attempts = attempts.into_iter().map(attempt).collect();
+        if let Err((error, mut batches)) = self.append_fresh(fresh).await {
+            batches.extend(known);
+            return Err(AppendError { error, batches });
+        }
+        Ok(Appended { attempts })
+    }
+
+    async fn append_fresh(
+        self: &Arc<Self>,
+        fresh: Vec<Batch>,
+    ) -> Result<(), (IngesterError, Vec<Batch>)> {
         if fresh.is_empty() {
             return Ok(());
         }
@@ -48,12 +69,16 @@ impl Core {
                 "the ingester holds {held} of unflushed rows, its limit is {limit} \
                  (ingester memory limit); rows are being flushed, try again"
             );
-            return Err(refuse("memory", text));
+            return Err((refuse("memory", text), fresh));
         };
         let fresh = Arc::new(fresh);
-        self.log(&fresh).await?;
+        let logged = self.log(&fresh).await;
         // The writer has let go of them before it said that they are durable.
-        for batch in Arc::unwrap_or_clone(fresh) {
+        let fresh = Arc::unwrap_or_clone(fresh);
+        if let Err(error) = logged {
+            return Err((error, fresh));
+        }
+        for batch in fresh {
             if let (TakenIn::Head { is_full: true }, day) = self.take_in(batch, true) {
                 self.settle(day).await;
             }
@@ -61,22 +86,26 @@ impl Core {
         Ok(())
     }
 
-    /// Whether the batch must go to the WAL. No: it is committed, or safe here already (B2, B3).
-    fn must_append(&self, batch: &Batch) -> Result<bool, IngesterError> {
+    /// The attempt that is held of a batch and safe, if that is enough (B2, B3); `None`: it must go
+    /// to the WAL.
+    fn standing(&self, batch: &Batch) -> Result<Option<u32>, IngesterError> {
         let store = self.wal().map(wal::Wal::store);
         if batch.members.first().copied() != store {
             let text = format!("batch {} belongs to another owner: {:?}", batch.id, batch.members);
-            return Err(IngesterError::Internal(text));
+            return Err(IngesterError::Misplaced(text));
         }
         match self.deps.catalog.claim_state(&batch.id) {
-            ClaimState::Claimed => return Ok(false),
+            ClaimState::Claimed => return Ok(Some(u32::MAX)),
             ClaimState::Forgotten => {
                 let text = format!("batch {} is older than the id table reaches", batch.id);
                 return Err(IngesterError::Internal(text));
             }
             ClaimState::Free => {}
         }
-        Ok(!batch.rows.is_empty() && !self.is_safe(batch))
+        if batch.rows.is_empty() {
+            return Ok(Some(batch.attempt));
+        }
+        Ok(self.safe_attempt(batch))
     }
 
     /// Returns when the WAL has fsynced the batches.

@@ -222,12 +222,12 @@ impl Core {
         self.admitter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether an ack may rest on what this process appended already.
-    pub(crate) fn is_safe(&self, batch: &Batch) -> bool {
+    /// The attempt that is held of a batch, if an ack of this one may rest on it (B3).
+    pub(crate) fn safe_attempt(&self, batch: &Batch) -> Option<u32> {
         let key = DayKey { tenant: batch.tenant.clone(), day: batch.day };
         let day = self.lock_days().get(&key).cloned();
-        let held = day.and_then(|day| day.lock().held.get(&batch.id).copied());
-        held.is_some_and(|held| held.is_durable && held.attempt >= batch.attempt)
+        let held = day.and_then(|day| day.lock().held.get(&batch.id).copied())?;
+        (held.is_durable && held.attempt >= batch.attempt).then_some(held.attempt)
     }
 
     /// Forgets streams that were admitted before `monotonic_ns` and never appended.

@@ -7,8 +7,8 @@ use base::shutdown::Shutdown;
 use base::{Batch, StoreId};
 use rpc::IngesterApi;
 use rpc::ingester::{
-    Admission, AdmitRequest, IngesterError, SelectAnswer, SelectRequest, StreamsAnswer,
-    StreamsRequest,
+    Admission, AdmitRequest, AppendError, Appended, Identity, IngesterError, SelectAnswer,
+    SelectRequest, StreamsAnswer, StreamsRequest,
 };
 
 use crate::append::{STOPPING, refuse};
@@ -114,6 +114,11 @@ impl Ingester {
         });
     }
 
+    /// The store it writes to (B6).
+    pub fn store(&self) -> StoreId {
+        self.store
+    }
+
     /// The configuration it runs with.
     pub fn config(&self) -> &Config {
         &self.core.config
@@ -122,8 +127,8 @@ impl Ingester {
 
 #[async_trait]
 impl IngesterApi for Ingester {
-    fn store(&self) -> StoreId {
-        self.store
+    async fn identify(&self) -> Result<Identity, IngesterError> {
+        Ok(Identity { store: self.store, zone: String::new() })
     }
 
     async fn admit(&self, request: AdmitRequest) -> Result<Admission, IngesterError> {
@@ -134,13 +139,16 @@ impl IngesterApi for Ingester {
         Ok(self.core.lock_admitter().admit(&request, limits, self.core.now_ns()))
     }
 
-    async fn append(&self, batches: Vec<Batch>) -> Result<(), IngesterError> {
+    async fn append(&self, batches: Vec<Batch>) -> Result<Appended, AppendError> {
         // A caller that goes away must not leave a batch in the WAL and not in the head.
         let core = Arc::clone(&self.core);
         let append = base::task::spawn("append", async move { core.append(batches).await });
         match append.await {
             Ok(result) => result,
-            Err(_) => Err(IngesterError::Internal("the append panicked".to_owned())),
+            Err(_) => {
+                let error = IngesterError::Internal("the append panicked".to_owned());
+                Err(AppendError { error, batches: Vec::new() })
+            }
         }
     }
 

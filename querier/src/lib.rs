@@ -32,7 +32,6 @@ pub mod querier;
 mod rounds;
 pub mod scan;
 pub mod select;
-pub mod stats;
 pub mod streams;
 #[cfg(test)]
 mod testing;
@@ -42,3 +41,4 @@ pub use error::Error;
 pub use http::router;
 pub use limits::{Limits, StaticLimits};
 pub use querier::{Deps, Querier};
+pub use rpc::stats;

@@ -203,7 +203,7 @@ impl Querier {
         });
         let mut partials = Vec::with_capacity(workers);
         for slot in try_join_all(runs).await? {
-            stats.count(&slot.stats, slot.busy_ns);
+            count(&mut stats, &slot.stats, slot.busy_ns);
             let partial = slot.worker.finish();
             stats.read.rows_selected += partial.stats().selected_rows;
             stats.read.metadata_bytes += partial.stats().metadata_bytes;
@@ -271,14 +271,12 @@ impl Opened {
     }
 }
 
-impl PartStats {
-    fn count(&mut self, scan: &ScanStats, busy_ns: u64) {
-        self.groups_read += scan.groups;
-        self.read.rows += scan.rows;
-        self.read.line_bytes += scan.line_bytes;
-        self.read.stored_bytes += scan.read_bytes;
-        self.read.pages += scan.pages_scanned;
-        self.read.pages_pruned += scan.pages_considered.saturating_sub(scan.pages_scanned);
-        self.scan_ns += busy_ns;
-    }
+fn count(stats: &mut PartStats, scan: &ScanStats, busy_ns: u64) {
+    stats.groups_read += scan.groups;
+    stats.read.rows += scan.rows;
+    stats.read.line_bytes += scan.line_bytes;
+    stats.read.stored_bytes += scan.read_bytes;
+    stats.read.pages += scan.pages_scanned;
+    stats.read.pages_pruned += scan.pages_considered.saturating_sub(scan.pages_scanned);
+    stats.scan_ns += busy_ns;
 }

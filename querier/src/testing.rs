@@ -17,8 +17,8 @@ use logql::engine::overlap::StreamRange;
 use part::{Options, seal};
 use rpc::http::TenantPolicy;
 use rpc::ingester::{
-    Admission, AdmitRequest, IngesterApi, IngesterError, ReadStats, SelectAnswer, SelectRequest,
-    StreamsAnswer, StreamsRequest,
+    Admission, AdmitRequest, AppendError, Appended, Identity, IngesterApi, IngesterError,
+    ReadStats, SelectAnswer, SelectRequest, StreamsAnswer, StreamsRequest,
 };
 use store::{
     Bucket, BucketConfig, CatalogConfig, CatalogHandle, Outcome, PartId, PartRecord, Parts, Place,
@@ -133,16 +133,16 @@ impl FakeIngester {
 
 #[async_trait]
 impl IngesterApi for FakeIngester {
-    fn store(&self) -> StoreId {
-        self.store
+    async fn identify(&self) -> Result<Identity, IngesterError> {
+        Ok(Identity { store: self.store, zone: String::new() })
     }
 
     async fn admit(&self, _: AdmitRequest) -> Result<Admission, IngesterError> {
         Ok(Admission::default())
     }
 
-    async fn append(&self, _: Vec<Batch>) -> Result<(), IngesterError> {
-        Ok(())
+    async fn append(&self, _: Vec<Batch>) -> Result<Appended, AppendError> {
+        Ok(Appended::default())
     }
 
     async fn select(&self, request: SelectRequest) -> Result<SelectAnswer, IngesterError> {
@@ -222,7 +222,7 @@ impl World {
         let head = Arc::new(FakeIngester::new(&*random, &clock, &[]));
         let deps = store::Deps {
             bucket: bucket.clone(),
-            committer: head.store(),
+            committer: head.store,
             random: random.clone(),
             clock: shared.clone(),
         };

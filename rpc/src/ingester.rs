@@ -12,22 +12,57 @@ use logql::syntax::Matcher;
 /// Calls to one ingester. `Clone`-able behind an `Arc`.
 #[async_trait]
 pub trait IngesterApi: Send + Sync + 'static {
-    /// The store this ingester writes to; fixed while it runs (B6).
-    fn store(&self) -> StoreId;
+    /// Which store this ingester writes to; fixed while its process runs (B6).
+    async fn identify(&self) -> Result<Identity, IngesterError>;
 
     /// Asks the owner which rows it will take (B5). Consumes rate tokens for the admitted rows and
     /// registers their streams.
     async fn admit(&self, request: AdmitRequest) -> Result<Admission, IngesterError>;
 
     /// Stores the batches verbatim. Returns after every one is fsynced (W1) and visible to
-    /// queries, or refuses all of them.
-    async fn append(&self, batches: Vec<Batch>) -> Result<(), IngesterError>;
+    /// queries, or gives all of them back: then any number may be stored all the same.
+    async fn append(&self, batches: Vec<Batch>) -> Result<Appended, AppendError>;
 
     /// Evaluates a leaf over the rows held here that are in no commit at or before `view` (R1).
     async fn select(&self, request: SelectRequest) -> Result<SelectAnswer, IngesterError>;
 
     /// Streams with rows held here that are in no commit at or before `view` (R1).
     async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError>;
+}
+
+/// Who an ingester is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its store.
+    pub store: StoreId,
+    /// Its availability zone; empty where there are none.
+    pub zone: String,
+}
+
+/// An ingester by the address it is known under.
+#[derive(Clone)]
+pub struct Peer {
+    /// `host:port`, or `in-process`. Names it in errors and metrics.
+    pub address: String,
+    /// The way to it.
+    pub api: Arc<dyn IngesterApi>,
+}
+
+/// Answer to [`IngesterApi::append`]: every batch is durable.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// The highest attempt held of each batch, in the order of the request (B3). Only an equal
+    /// number acknowledges the attempt that was sent. `u32::MAX`: a commit claims the batch already.
+    pub attempts: Vec<u32>,
+}
+
+/// An append that is not acknowledged.
+#[derive(Debug)]
+pub struct AppendError {
+    /// Why.
+    pub error: IngesterError,
+    /// What was sent, for the next attempt. Empty if the receiver died with them.
+    pub batches: Vec<Batch>,
 }
 
 /// Rows offered to the owner, as columns, without their bytes.
@@ -171,6 +206,10 @@ pub enum IngesterError {
     /// The query itself fails.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// The list of a batch does not begin with this store, or names one that is cleared: whoever
+    /// sent it must ask who is who again (B6).
+    #[error("{0}")]
+    Misplaced(String),
     /// Not now: shutting down, disk full, memory or WAL limit. The text names which.
     #[error("{0}")]
     Unavailable(String),
@@ -193,6 +232,7 @@ impl IngesterError {
                 ErrorKind::Internal
             }
             IngesterError::Query(_) => ErrorKind::Invalid,
+            IngesterError::Misplaced(_) => ErrorKind::Conflict,
             IngesterError::Unavailable(_) => ErrorKind::Unavailable,
             IngesterError::Corrupt(_) => ErrorKind::Corrupt,
             IngesterError::Cancelled => ErrorKind::Timeout,

@@ -4,7 +4,12 @@
 //! Owns: the traits and their model types, error kind -> HTTP status, the HTTP layers every service
 //! shares (tenant, body cap, metrics by route, panic). Does not own: what any call means.
 
+pub mod frontend;
 pub mod http;
 pub mod ingester;
+pub mod querier;
+pub mod stats;
 
+pub use frontend::FrontendApi;
 pub use ingester::IngesterApi;
+pub use querier::QuerierApi;

@@ -150,7 +150,7 @@ impl Process {
             BatchId { incarnation: self.incarnation, owner: store, sequence: self.next_sequence };
         self.next_sequence += 1;
         let batch: Batch = crate::world::batch(id, vec![store], tenant(), rows);
-        self.ingester.append(vec![batch]).await.map_err(text)
+        self.ingester.append(vec![batch]).await.map(|_| ()).map_err(|refused| text(refused.error))
     }
 
     pub async fn flush(&self) -> Result<(), String> {

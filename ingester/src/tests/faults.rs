@@ -128,7 +128,7 @@ async fn run_disk(fault: Option<(u64, DiskFault)>) -> u64 {
     for round in 0..6 {
         let batch = machine.batch(&ingester, 3 + round);
         match ingester.append(vec![batch.clone()]).await {
-            Ok(()) => acked.push(batch),
+            Ok(_) => acked.push(batch),
             Err(_) => unanswered.push(batch),
         }
         if round == 2 {

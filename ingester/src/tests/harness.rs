@@ -122,7 +122,7 @@ impl Machine {
     /// A batch of (stream, nanosecond of the day, line).
     pub fn batch_of(&self, ingester: &Ingester, rows: &[(u8, i64, String)]) -> Batch {
         let sequence = self.sequence.fetch_add(1, Ordering::SeqCst) + 1;
-        let store = rpc::IngesterApi::store(ingester);
+        let store = ingester.store();
         let mut builder = RowsBuilder::default();
         for (stream, ts_ns, line) in rows {
             builder.push(u32::from(*stream), DAY.start_ns() + ts_ns, line.as_bytes());

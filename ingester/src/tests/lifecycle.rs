@@ -34,6 +34,7 @@ async fn rows_are_found_once_before_during_and_after_a_flush_and_after_restarts(
     assert!(ingester.drain(true).await);
     assert!(!ingester.drain(true).await, "a second drain does nothing");
     let refused = ingester.append(vec![machine.batch(&ingester, 1)]).await;
+    let refused = refused.map_err(|refused| refused.error);
     assert!(matches!(refused, Err(IngesterError::Unavailable(_))));
     drop(ingester);
 
@@ -123,8 +124,8 @@ async fn above_the_memory_limit_appends_are_refused_until_rows_are_flushed() {
     let mut refusals = 0;
     for _ in 0..100 {
         let batch = machine.batch(&ingester, 100);
-        match ingester.append(vec![batch.clone()]).await {
-            Ok(()) => acked.push(batch),
+        match ingester.append(vec![batch.clone()]).await.map_err(|refused| refused.error) {
+            Ok(_) => acked.push(batch),
             Err(IngesterError::Unavailable(text)) => {
                 assert!(text.contains("memory limit"), "{text}");
                 refusals += 1;
@@ -147,6 +148,7 @@ async fn a_full_disk_refuses_and_after_space_is_freed_appends_go_on() {
     machine.disk.set_free_bytes(Some(50));
     for _ in 0..5 {
         let refused = ingester.append(vec![machine.batch(&ingester, 5)]).await;
+        let refused = refused.map_err(|refused| refused.error);
         let Err(IngesterError::Unavailable(text)) = refused else { panic!("{refused:?}") };
         assert!(text.contains("no space left"), "{text}");
     }

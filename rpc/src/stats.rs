@@ -1,6 +1,6 @@
 //! What a query cost: the `stats` of an answer, and what metrics and the query log say.
 
-use rpc::ingester::ReadStats;
+use crate::ingester::ReadStats;
 
 /// Everything counted while one query ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
