@@ -154,7 +154,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             loop {
                 let Some(batch) = queue.lock().await.next() else { return };
                 if let Err(error) = ingester.append(vec![batch]).await {
-                    eprintln!("{error}");
+                    eprintln!("{}", error.error);
                 }
             }
         }));
