@@ -21,12 +21,13 @@ use distributor::testing::{FakeIngester, FakeLimits};
 use distributor::{Config, Distributor, Encoding, Format, Payload};
 use rpc::IngesterApi;
 use rpc::http::body::Hold;
+use rpc::ingester::Peer;
 
 fn distributor(ingester: Arc<dyn IngesterApi>) -> Arc<Distributor> {
     Arc::new(Distributor::new(
         Config::default(),
         Arc::new(FakeLimits::new(FakeLimits::open())),
-        ingester,
+        vec![Peer { address: "in-process".to_owned(), api: ingester }],
         Arc::new(ManualClock::new(UnixNanos(i64::MAX / 2))),
         Arc::new(SeededRandom::new(1)),
     ))

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use base::random::Random;
 use base::{Clock, Day, Incarnation, Labels, Rows, Run, TenantId};
 use bytes::Bytes;
-use rpc::IngesterApi;
 use rpc::http::body::Hold;
+use rpc::ingester::Peer;
 
 use crate::body::{self, Buffer, Caps, Encoding};
 use crate::collector::Collector;
@@ -92,11 +92,13 @@ const MAX_IDLE: usize = 16;
 const MAX_IDLE_BYTES: usize = 16 << 20;
 
 impl Distributor {
-    /// A distributor in front of one ingester. `random` draws the incarnation (B2).
+    /// A distributor in front of `ingesters`, by the addresses they are known under: every
+    /// distributor of a cluster has the same list, in any order. `random` draws the incarnation
+    /// (B2). Panics if there is no ingester.
     pub fn new(
         config: Config,
         limits: Arc<dyn Limits>,
-        ingester: Arc<dyn IngesterApi>,
+        ingesters: Vec<Peer>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Distributor {
@@ -105,7 +107,7 @@ impl Distributor {
         Distributor {
             cache: Arc::new(StreamCache::new(config.stream_cache_entries)),
             tenants: Tenants::new(limits),
-            placement: Placement::new(incarnation, ingester),
+            placement: Placement::new(incarnation, ingesters),
             clock,
             idle: Mutex::default(),
             config,

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base::{Batch, BatchId, Incarnation, StoreId};
 use metrics::{Counter, counter};
 use rpc::IngesterApi;
-use rpc::ingester::IngesterError;
+use rpc::ingester::{IngesterError, Peer};
 
 use crate::metrics::{INGESTER_APPEND_FAILURES, INGESTER_APPENDS};
 
@@ -25,13 +25,14 @@ pub(crate) struct Placement {
 
 impl Placement {
     /// `incarnation` is fresh at every start of the process: ids never repeat.
-    pub(crate) fn new(incarnation: Incarnation, ingester: Arc<dyn IngesterApi>) -> Placement {
-        let named = "in-process";
+    pub(crate) fn new(incarnation: Incarnation, ingesters: Vec<Peer>) -> Placement {
+        let first = ingesters.into_iter().next().expect("a distributor has an ingester");
+        let (named, ingester) = (first.address, first.api);
         Placement {
             incarnation,
             ingester,
             sequences: AtomicU64::new(0),
-            appends: counter!(INGESTER_APPENDS, "ingester" => named),
+            appends: counter!(INGESTER_APPENDS, "ingester" => named.clone()),
             failures: counter!(INGESTER_APPEND_FAILURES, "ingester" => named),
         }
     }

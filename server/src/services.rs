@@ -14,6 +14,7 @@ use distributor::Distributor;
 use ingester::Ingester;
 use querier::Querier;
 use rpc::IngesterApi;
+use rpc::ingester::Peer;
 use store::{Bucket, CatalogHandle, Cluster, Parts};
 
 use crate::app::{Shared, step};
@@ -55,7 +56,7 @@ impl Services {
         let distributor = Arc::new(Distributor::new(
             derive::distributor(&shared.config),
             limits.clone(),
-            api.clone(),
+            vec![Peer { address: "in-process".to_owned(), api: api.clone() }],
             shared.clock.clone(),
             shared.random.clone(),
         ));

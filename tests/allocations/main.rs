@@ -14,6 +14,7 @@ use bytes::Bytes;
 use distributor::{Config, Distributor, Encoding, Format, Payload, PushLimits};
 use ingester::Ingester;
 use rpc::http::body::Hold;
+use rpc::ingester::Peer;
 use store::{Bucket, BucketConfig, CatalogConfig, CatalogHandle};
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -108,7 +109,8 @@ async fn start(dir: &std::path::Path) -> Arc<Distributor> {
     let ingester = Ingester::start(config, deps).await.expect("an ingester");
     let limits = Shared(distributor::Limits::push(&Open, &tenant()));
     let limits = Arc::new(limits);
-    Arc::new(Distributor::new(Config::default(), limits, ingester, clock, random))
+    let peers = vec![Peer { address: "in-process".to_owned(), api: ingester }];
+    Arc::new(Distributor::new(Config::default(), limits, peers, clock, random))
 }
 
 fn tenant() -> TenantId {

@@ -13,6 +13,7 @@ use distributor::{Config, Distributor, PushLimits};
 use http::{Request, StatusCode};
 use rpc::IngesterApi;
 use rpc::http::{Budget, TenantPolicy};
+use rpc::ingester::Peer;
 use tower::ServiceExt;
 
 /// 2024-05-01 12:00 UTC.
@@ -98,7 +99,7 @@ fn with_limits(
     let distributor = Distributor::new(
         config,
         limits,
-        ingester,
+        vec![Peer { address: "in-process".to_owned(), api: ingester }],
         Arc::new(clock.clone()),
         Arc::new(SeededRandom::new(1)),
     );
