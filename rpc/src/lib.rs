@@ -9,6 +9,7 @@ pub mod http;
 pub mod ingester;
 pub mod querier;
 pub mod stats;
+pub mod trace;
 
 pub use frontend::FrontendApi;
 pub use ingester::IngesterApi;
