@@ -7,6 +7,7 @@ pub mod limits;
 pub mod root;
 pub mod storage;
 pub mod store;
+pub mod targets;
 pub mod value;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use base::{TenantId, UnixNanos};
 use limits::LimitsConfig;
 use root::RawConfig;
 use store::StoreConfig;
+use targets::Targets;
 use value::{Scalar, Status, Value};
 
 /// Everything the process does differently from another one.
@@ -25,6 +27,18 @@ use value::{Scalar, Status, Value};
 pub struct Config {
     /// As read; what `/config` prints.
     pub raw: RawConfig,
+    /// The services of this process.
+    pub targets: Targets,
+    /// `host:port` or `dns+host:port` of ingesters; empty is the one in this process.
+    pub ingester_addresses: Vec<String>,
+    /// The same of the query frontends a querier works for.
+    pub frontend_addresses: Vec<String>,
+    /// Where traces are sent by OTLP over gRPC; `None` is nowhere.
+    pub otlp_endpoint: Option<String>,
+    /// Pieces of queries of one tenant that may wait for a querier.
+    pub max_outstanding_per_tenant: usize,
+    /// Queries that take longer are told of in the log; `None` is none, zero is every one.
+    pub log_queries_longer_than: Option<Duration>,
     /// The object store.
     pub store: StoreConfig,
     /// Directory of the log.
@@ -47,7 +61,7 @@ pub struct Notice {
     /// `block.key`.
     pub key: String,
     /// What happens instead, or what is missing.
-    pub text: &'static str,
+    pub text: String,
     /// Missing: the user may rely on something that is not there.
     pub error: bool,
 }
@@ -93,20 +107,28 @@ impl Config {
             text => <Duration as Scalar>::parse(text)
                 .map_err(|error| anyhow!("limits_config.out_of_order_window: {error}"))?,
         };
-        if raw.server.log_format != "logfmt" {
-            bail!("server.log_format: {:?} is not supported, only logfmt", raw.server.log_format);
+        if !["logfmt", "json"].contains(&raw.server.log_format.as_str()) {
+            bail!("server.log_format: {:?} is not one of logfmt, json", raw.server.log_format);
         }
-        if raw.target != "all" {
-            bail!("target: {:?} is not supported, only all", raw.target);
-        }
+        let (targets, mut told) = Targets::parse(&raw.target)?;
+        told.extend(notices(&raw));
         Ok(Config {
+            targets,
+            ingester_addresses: addresses(&raw.ingester_client.addresses.join(",")),
+            frontend_addresses: frontend_addresses(&raw, &mut told),
+            otlp_endpoint: otlp_endpoint(&raw),
+            max_outstanding_per_tenant: max_outstanding(&raw),
+            log_queries_longer_than: match raw.frontend.log_queries_longer_than.ns {
+                0 => None,
+                ns => Some(Duration::from_nanos(u64::try_from(ns).unwrap_or(0))),
+            },
             store: StoreConfig::derive(&raw)?,
             wal_dir,
             schema_from: schema_from(&raw)?,
             out_of_order_window: window,
             block_ingestion_until: blocked_until(&raw)?,
             no_auth_tenant: TenantId::new(&raw.no_auth_tenant).context("no_auth_tenant")?,
-            notices: notices(&raw),
+            notices: told,
             raw,
         })
     }
@@ -158,6 +180,7 @@ fn flat(dump: &str) -> Vec<String> {
 fn standalone() -> RawConfig {
     let mut raw = RawConfig { auth_enabled: false, ..RawConfig::default() };
     raw.server.http_listen_address = "127.0.0.1".to_owned();
+    raw.server.grpc_listen_address = "127.0.0.1".to_owned();
     raw.common.path_prefix = "data".to_owned();
     raw.common.replication_factor = 1;
     raw.common.storage.filesystem.chunks_directory = "data/store".to_owned();
@@ -183,8 +206,8 @@ fn notices(raw: &RawConfig) -> Vec<Notice> {
     raw.idle("", &mut |key, status| {
         let (text, error) = match status {
             Status::Used => return,
-            Status::Ignored(text) => (text, false),
-            Status::Later(text) => (text, true),
+            Status::Ignored(text) => (text.to_owned(), false),
+            Status::Later(text) => (text.to_owned(), true),
         };
         let notice = Notice { key: key.to_owned(), text, error };
         if !notices.contains(&notice) {
@@ -193,9 +216,49 @@ fn notices(raw: &RawConfig) -> Vec<Notice> {
     });
     if raw.common.replication_factor > 1 {
         let key = "common.replication_factor".to_owned();
-        notices.push(Notice { key, text: "one process holds every row once", error: true });
+        let text = "every row is held once".to_owned();
+        notices.push(Notice { key, text, error: true });
     }
     notices
+}
+
+fn addresses(list: &str) -> Vec<String> {
+    let list = list.split(',').map(str::trim).filter(|address| !address.is_empty());
+    list.map(str::to_owned).collect()
+}
+
+fn frontend_addresses(raw: &RawConfig, told: &mut Vec<Notice>) -> Vec<String> {
+    let own = addresses(&raw.frontend_worker.frontend_address);
+    if raw.frontend_worker.scheduler_address.is_empty() {
+        return own;
+    }
+    let key = "frontend_worker.scheduler_address".to_owned();
+    let (used, text) = if own.is_empty() {
+        let text = "queues are in the query-frontends: taken as frontend_worker.frontend_address";
+        (addresses(&raw.frontend_worker.scheduler_address), text)
+    } else {
+        (own, "queues are in the query-frontends: frontend_worker.frontend_address counts")
+    };
+    told.push(Notice { key, text: text.to_owned(), error: false });
+    used
+}
+
+fn otlp_endpoint(raw: &RawConfig) -> Option<String> {
+    if !raw.tracing.enabled {
+        return None;
+    }
+    let own = Some(raw.tracing.otlp_endpoint.clone()).filter(|own| !own.is_empty());
+    own.or_else(|| std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok().filter(|v| !v.is_empty()))
+}
+
+/// The scheduler's key counts where it was changed and the frontend's was not.
+fn max_outstanding(raw: &RawConfig) -> usize {
+    let (own, scheduler) = (
+        raw.frontend.max_outstanding_per_tenant,
+        raw.query_scheduler.max_outstanding_requests_per_tenant,
+    );
+    let used = if own == 2048 && scheduler != 32_000 { scheduler } else { own };
+    usize::try_from(used).unwrap_or(usize::MAX)
 }
 
 fn schema_from(raw: &RawConfig) -> Result<Option<UnixNanos>> {

@@ -97,8 +97,12 @@ blocks! {
         required_labels: Vec<String> = "";
         /// Fewest matchers of a selector. Less: 400.
         minimum_labels_number: u64 = "0";
-        /// Loki's parallel parts of a query.
-        max_query_parallelism: u64 = "32", ignored "a query uses the cores that are free";
+        /// Pieces of a query that run at the same time; 0 refuses every query with 429.
+        max_query_parallelism: u32 = "32";
+        /// The same for queries that are cut in shards: the larger of the two counts.
+        tsdb_max_query_parallelism: u32 = "128";
+        /// Queriers a tenant's queries may use: from 1 a number, below a share, 0 every one.
+        max_queriers_per_tenant: f64 = "0";
         /// Chunks a query may read.
         max_chunks_per_query: u64 = "2000000", ignored "there are no chunks";
         /// Loki's limit of index look-ups.

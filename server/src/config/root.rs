@@ -6,7 +6,7 @@ use base::ByteSize;
 
 use super::limits::LimitsConfig;
 use super::storage::{CommonConfig, SchemaConfig, StorageConfig};
-use super::value::blocks;
+use super::value::{SignedDuration, blocks};
 
 blocks! {
     /// The whole file.
@@ -33,6 +33,16 @@ blocks! {
         storage_config: StorageConfig;
         /// Limits of every tenant.
         limits_config: LimitsConfig;
+        /// How distributors and queriers reach ingesters.
+        ingester_client: IngesterClientConfig;
+        /// How queriers reach query frontends.
+        frontend_worker: FrontendWorkerConfig;
+        /// Loki's query queue.
+        query_scheduler: QuerySchedulerConfig;
+        /// Traces of this process.
+        tracing: TracingConfig;
+        /// How long `/ready` says 503 before connections are drained.
+        shutdown_delay: Duration = "0s";
         /// Splitting and caching of queries.
         query_range: QueryRangeConfig;
         /// The query queue.
@@ -71,16 +81,28 @@ blocks! {
         http_body_budget: ByteSize = "0";
         /// `debug`, `info`, `warn` or `error`.
         log_level: String = "info";
-        /// `logfmt`.
+        /// `logfmt` or `json`.
         log_format: String = "logfmt";
-        /// Address of the gRPC listener.
-        grpc_listen_address: String = "", later "there is no gRPC listener";
-        /// Port of the gRPC listener.
-        grpc_listen_port: u16 = "9095", later "there is no gRPC listener";
+        /// Address of the gRPC listener; empty is every interface.
+        grpc_listen_address: String = "";
+        /// Port of the gRPC listener; 0 takes a free one, printed as `grpc=ADDR`.
+        grpc_listen_port: u16 = "9095";
         /// Largest gRPC message taken.
-        grpc_server_max_recv_msg_size: ByteSize = "4MB", later "there is no gRPC listener";
+        grpc_server_max_recv_msg_size: ByteSize = "4MB";
         /// Largest gRPC message sent.
-        grpc_server_max_send_msg_size: ByteSize = "4MB", later "there is no gRPC listener";
+        grpc_server_max_send_msg_size: ByteSize = "4MB";
+        /// Calls that one gRPC connection may have open; 0 is no limit.
+        grpc_server_max_concurrent_streams: u32 = "100";
+        /// An idle gRPC connection is closed after so long; 0 is never.
+        grpc_server_max_connection_idle: Duration = "0s";
+        /// A gRPC connection is closed at this age, so that clients spread anew; 0 is never.
+        grpc_server_max_connection_age: Duration = "0s";
+        /// What open calls get once their connection is too old; 0 is without end.
+        grpc_server_max_connection_age_grace: Duration = "0s";
+        /// A silent gRPC client is asked whether it lives after so long.
+        grpc_server_keepalive_time: Duration = "2h";
+        /// A client that does not answer that within so long is cut.
+        grpc_server_keepalive_timeout: Duration = "20s";
     }
 
     /// `distributor`
@@ -168,8 +190,8 @@ blocks! {
         /// Memory of the partial results of one query; 0 is a quarter of the memory of this
         /// process, at most 1GB. Over it the query fails.
         max_query_memory: ByteSize = "0";
-        /// Loki's workers.
-        max_concurrent: u32 = "4", ignored "queries share the scan threads";
+        /// Pieces of queries this querier works on at the same time.
+        max_concurrent: u32 = "4";
         /// How far back Loki asks ingesters.
         query_ingesters_within: Duration = "3h",
             ignored "ingesters answer exactly what is in no commit";
@@ -182,8 +204,8 @@ blocks! {
         /// Whether queries are cut in shards.
         parallelise_shardable_queries: bool = "true",
             ignored "a query always uses its share of the cores";
-        /// How often a failed query is repeated.
-        max_retries: u32 = "5", later "there is no query frontend";
+        /// How often a failed piece of a query is tried in all.
+        max_retries: u32 = "5";
         /// Whether results are kept.
         cache_results: bool = "false", later "there is no results cache";
         /// Whether index statistics are kept.
@@ -204,12 +226,53 @@ blocks! {
     pub struct FrontendConfig {
         /// Loki's encoding between frontend and querier.
         encoding: String = "json", ignored "one process, no encoding";
+        /// Pieces of queries of one tenant that may wait for a querier. Over it: 429.
+        max_outstanding_per_tenant: u32 = "2048";
+        /// Queries that take longer are told of in the log; 0 is none, negative every one.
+        log_queries_longer_than: SignedDuration = "0s";
         /// Whether answers of queries are compressed when the client takes gzip.
         compress_responses: bool = "true";
     }
 
+    /// `ingester_client`
+    pub struct IngesterClientConfig {
+        /// Ingesters as `host:port`, `dns+host:port` for every address of a name; empty is the one
+        /// in this process.
+        addresses: Vec<String> = "";
+        /// The longest a call of an ingester may take.
+        remote_timeout: Duration = "5s";
+    }
+
+    /// `frontend_worker`
+    pub struct FrontendWorkerConfig {
+        /// Query frontends that this querier works for, as `host:port`; empty is the one in this
+        /// process.
+        frontend_address: String = "";
+        /// The same: queues are in the frontends.
+        scheduler_address: String = "";
+    }
+
+    /// `query_scheduler`
+    pub struct QuerySchedulerConfig {
+        /// Where set, what `frontend.max_outstanding_per_tenant` is: queues are in the frontends.
+        max_outstanding_requests_per_tenant: u32 = "32000";
+    }
+
+    /// `tracing`
+    pub struct TracingConfig {
+        /// Whether traces are sent, where `otlp_endpoint` says to.
+        enabled: bool = "true";
+        /// Where traces are sent by OTLP over gRPC, `http://host:4317`; empty is what
+        /// `OTEL_EXPORTER_OTLP_ENDPOINT` says, else nowhere.
+        otlp_endpoint: String = "";
+    }
+
     /// `compactor`
     pub struct CompactorConfig {
+        /// How often it is looked for parts to merge.
+        compaction_interval: Duration = "10m", later "there is no compactor";
+        /// Objects that nothing names are removed after so long.
+        retention_delete_delay: Duration = "2h", later "there is no compactor";
         /// Loki's scratch directory.
         working_directory: String = "", ignored "compaction needs no scratch directory";
         /// How long a merged part stays after the commit that replaced it.

@@ -158,6 +158,30 @@ impl Scalar for Duration {
     }
 }
 
+/// A duration that may be negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SignedDuration {
+    /// Nanoseconds.
+    pub ns: i64,
+}
+
+impl Scalar for SignedDuration {
+    fn parse(text: &str) -> Result<SignedDuration, String> {
+        if let Ok(duration) = units::parse_prometheus_duration(text) {
+            let ns = i64::try_from(duration.as_nanos()).map_err(|_| format!("{text:?} is long"))?;
+            return Ok(SignedDuration { ns });
+        }
+        let ns = units::parse_go_duration(text).map_err(|error| error.to_string())?;
+        Ok(SignedDuration { ns })
+    }
+    fn print(&self) -> String {
+        units::format_go_duration(self.ns)
+    }
+    fn is_off(&self) -> bool {
+        self.ns == 0
+    }
+}
+
 macro_rules! scalar_values {
     ($($ty:ty),*) => { $(impl Value for $ty {
         fn read<'de, D: Deserializer<'de>>(input: D) -> Result<$ty, D::Error> {
@@ -188,7 +212,7 @@ macro_rules! scalar_values {
         }
     })* };
 }
-scalar_values!(bool, u16, u32, u64, i64, f64, String, Secret, ByteSize, Duration);
+scalar_values!(bool, u16, u32, u64, i64, f64, String, Secret, ByteSize, Duration, SignedDuration);
 
 /// Adapts a [`Value`] to serde inside of lists.
 struct Item<T>(T);
