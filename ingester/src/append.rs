@@ -98,7 +98,7 @@ impl Core {
             ClaimState::Claimed => return Ok(Some(u32::MAX)),
             ClaimState::Forgotten => {
                 let text = format!("batch {} is older than the id table reaches", batch.id);
-                return Err(IngesterError::Internal(text));
+                return Err(IngesterError::Forgotten(text));
             }
             ClaimState::Free => {}
         }

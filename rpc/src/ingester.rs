@@ -207,9 +207,14 @@ pub enum IngesterError {
     #[error(transparent)]
     Query(#[from] QueryError),
     /// The list of a batch does not begin with this store, or names one that is cleared: whoever
-    /// sent it must ask who is who again (B6).
+    /// sent it must ask who is who again (B6). None of the call's batches was stored by it.
     #[error("{0}")]
     Misplaced(String),
+    /// The id table does not reach back to a batch, so nobody can say whether it is stored (B2).
+    /// None of the call's batches was stored by it: whoever knows that of every earlier attempt
+    /// may send the rows under a new id.
+    #[error("{0}")]
+    Forgotten(String),
     /// Not now: shutting down, disk full, memory or WAL limit. The text names which.
     #[error("{0}")]
     Unavailable(String),
@@ -232,7 +237,7 @@ impl IngesterError {
                 ErrorKind::Internal
             }
             IngesterError::Query(_) => ErrorKind::Invalid,
-            IngesterError::Misplaced(_) => ErrorKind::Conflict,
+            IngesterError::Misplaced(_) | IngesterError::Forgotten(_) => ErrorKind::Conflict,
             IngesterError::Unavailable(_) => ErrorKind::Unavailable,
             IngesterError::Corrupt(_) => ErrorKind::Corrupt,
             IngesterError::Cancelled => ErrorKind::Timeout,
