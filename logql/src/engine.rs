@@ -30,6 +30,7 @@ pub(crate) mod needles;
 pub mod overlap;
 pub(crate) mod partial;
 pub(crate) mod pipeline;
+pub mod portable;
 pub(crate) mod range;
 mod render;
 pub(crate) mod samples;

@@ -6,6 +6,10 @@ use crate::syntax::{self, goregex, json_path, logfmt_key, pattern};
 pub fn fuzz_parse(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Ok(expr) = syntax::parse(&text) {
+        let exact = syntax::exact(&expr);
+        let back = syntax::parse_exact(&exact).expect("exact text is a query");
+        // Debug texts, because no number equals a NaN.
+        assert_eq!(format!("{back:?}"), format!("{expr:?}"), "{exact} from {text}");
         let canonical = expr.to_string();
         // A folded NaN and sizes like 0B have no text of their own.
         if let Ok(again) = syntax::parse(&canonical) {

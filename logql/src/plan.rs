@@ -5,6 +5,7 @@
 //! additive function gives the leaf its grouping, so that a leaf holds as few series as the answer.
 
 pub(crate) mod leaf;
+mod piece;
 mod tree;
 
 use std::sync::Arc;
@@ -12,13 +13,14 @@ use std::sync::Arc;
 use base::{Labels, UnixNanos};
 
 use crate::engine::matrix::Value;
-use crate::engine::overlap::Overlaps;
 use crate::engine::partial::Held;
 use crate::engine::windows::timestamps_ms;
-use crate::engine::{self, Answer, Matrix, Partial, Sample, StreamSource, Worker};
-use crate::syntax::{Expr, Matcher};
+use crate::engine::{self, Answer, Matrix, Partial, Sample};
+use crate::syntax::Expr;
 
-pub use leaf::Leaf;
+use leaf::Program;
+
+pub use piece::{Leaf, Origin, Shard};
 
 /// Which end of time a log query starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,14 +133,14 @@ pub struct Plan {
 impl Plan {
     /// Plans `expr`. What parses but is not executed yet fails here, whatever data matches.
     pub fn new(expr: &Expr, params: &Params) -> Result<Plan, QueryError> {
-        let (leaves, root) = match expr {
-            Expr::Log(log) => (vec![Leaf::log(log, params)?], None),
+        let (programs, root) = match expr {
+            Expr::Log(log) => (vec![Program::log(log, params)?], None),
             Expr::Metric(metric) => {
-                let (leaves, root) = tree::build(metric, params)?;
-                (leaves, Some(root))
+                let (programs, root) = tree::build(metric, params)?;
+                (programs, Some(root))
             }
         };
-        let leaves = leaves.into_iter().map(Arc::new).collect();
+        let leaves = Leaf::of_plan(programs, expr, params);
         Ok(Plan { params: params.clone(), leaves, root })
     }
 
@@ -151,7 +153,7 @@ impl Plan {
     pub fn finish(&self, partials: Vec<Partial>) -> Result<Answer, QueryError> {
         assert_eq!(partials.len(), self.leaves.len(), "one partial per leaf");
         let Some(root) = &self.root else {
-            return Ok(self.finish_log(partials));
+            return self.finish_log(partials);
         };
         let mut matrices: Vec<Option<Matrix>> = partials
             .into_iter()
@@ -191,83 +193,18 @@ impl Plan {
         Ok(Answer::Matrix(series.collect()))
     }
 
-    fn finish_log(&self, partials: Vec<Partial>) -> Answer {
+    fn finish_log(&self, partials: Vec<Partial>) -> Result<Answer, QueryError> {
         let partial = partials.into_iter().next().expect("a log query has one leaf");
-        let leaf::LeafKind::Log(log) = &self.leaves[0].kind else {
+        let leaf::LeafKind::Log(log) = &self.leaves[0].program.kind else {
             panic!("the leaf of a log query selects lines")
         };
         let streams = match partial.held {
             Held::Entries(entries) => {
-                engine::render(log, &entries.finish(), self.params.categorize)
+                engine::render(log, &entries.finish(), self.params.categorize)?
             }
             Held::Nothing => Vec::new(),
             Held::Samples(_) => panic!("a log leaf gathers entries"),
         };
-        Answer::Streams(streams)
-    }
-}
-
-impl Leaf {
-    /// The stream matchers.
-    pub fn matchers(&self) -> &[Matcher] {
-        &self.matchers
-    }
-
-    /// Rows that can matter.
-    pub fn range(&self) -> TimeRange {
-        self.range
-    }
-
-    /// Columns that are read by a worker without overlaps. A metadata column that is named here
-    /// need not exist.
-    pub fn needs(&self) -> Needs {
-        self.needs.clone()
-    }
-
-    /// Columns that are read by a worker with these overlaps: a row hash covers the whole row.
-    pub fn needs_with(&self, overlaps: &Overlaps) -> Needs {
-        if overlaps.is_empty() { self.needs() } else { Needs { line_bytes: true, metadata: None } }
-    }
-
-    /// Every line that counts contains one needle of each group (an AND of ORs), as stored.
-    pub fn needles(&self) -> &[Vec<Needle>] {
-        &self.needles
-    }
-
-    /// A worker for one thread. Rows inside `overlaps` are kept apart as rows (R2). Log queries
-    /// need no overlaps: each of their candidates carries its row hash anyway.
-    pub fn worker(self: &Arc<Self>, overlaps: Arc<Overlaps>) -> Worker {
-        Worker::new(self, overlaps)
-    }
-
-    /// By how much the windows are shifted into the past.
-    fn offset_ns(&self) -> i64 {
-        match &self.kind {
-            leaf::LeafKind::Metric(metric) => metric.offset_ns,
-            leaf::LeafKind::Log(_) => 0,
-        }
-    }
-
-    /// Whether this leaf selects lines (a log query) rather than samples.
-    pub fn is_log(&self) -> bool {
-        matches!(self.kind, leaf::LeafKind::Log(_))
-    }
-
-    /// The end of time a log query starts from; `None` if this leaf selects samples.
-    pub fn direction(&self) -> Option<Direction> {
-        match &self.kind {
-            leaf::LeafKind::Log(log) => Some(log.demand.direction),
-            leaf::LeafKind::Metric(_) => None,
-        }
-    }
-
-    /// The partial of no rows.
-    pub fn empty(self: &Arc<Self>) -> Partial {
-        Partial::default()
-    }
-
-    /// Whether a source can be left out because no stream of it is selected.
-    pub fn selects_any(&self, source: &StreamSource) -> bool {
-        source.streams.iter().any(|labels| self.selects(labels))
+        Ok(Answer::Streams(streams))
     }
 }

@@ -38,6 +38,9 @@ use value::{Args, Value};
 /// Longest query, bytes, plus one: Loki refuses a text of this length.
 pub const MAX_QUERY_BYTES: usize = 131_072;
 
+/// The same for [`parse_exact`]: escapes, spaces and parentheses make a text a few times longer.
+const EXACT_BYTES_MAX: usize = 16 * MAX_QUERY_BYTES;
+
 /// Deepest syntax tree. Bounds the stack of everything that walks a tree; a written query has less
 /// than 50 levels, a generated chain of `or` a few hundred.
 pub const MAX_DEPTH: u32 = 1_000;
@@ -68,7 +71,22 @@ impl ParseError {
 
 /// Parses a query and checks all that Loki checks without data.
 pub fn parse(text: &str) -> Result<Expr, ParseError> {
-    let expr = read(text)?;
+    let expr = read(text, MAX_QUERY_BYTES)?;
+    if let Expr::Log(log) = &expr {
+        require_matcher(&log.matchers)?;
+    }
+    Ok(expr)
+}
+
+/// The text of a tree that [`parse_exact`] reads back as an equal tree. Loki's canonical text
+/// (`Display`) rounds sizes and knows no text for some numbers.
+pub fn exact(expr: &Expr) -> String {
+    format!("{expr:#}")
+}
+
+/// As [`parse`], for what [`exact`] gives of a query: that may be longer than the query was.
+pub fn parse_exact(text: &str) -> Result<Expr, ParseError> {
+    let expr = read(text, EXACT_BYTES_MAX)?;
     if let Expr::Log(log) = &expr {
         require_matcher(&log.matchers)?;
     }
@@ -87,7 +105,7 @@ pub fn parse_log(text: &str) -> Result<LogExpr, ParseError> {
 /// allowed (volume endpoints); [`require_matcher`] is the check the other endpoints add.
 /// Anything but a selector fails with Loki's `only label matchers are supported`.
 pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, ParseError> {
-    match read(text)? {
+    match read(text, MAX_QUERY_BYTES)? {
         Expr::Log(log) if log.stages.is_empty() => Ok(log.matchers),
         _ => Err(ParseError { text: "only label matchers are supported".to_owned() }),
     }
@@ -131,9 +149,9 @@ impl Driver for Reader<'_> {
 }
 
 /// Everything but the check that a log query selects something.
-fn read(text: &str) -> Result<Expr, ParseError> {
-    if text.len() >= MAX_QUERY_BYTES {
-        let (length, most) = (text.len(), MAX_QUERY_BYTES);
+fn read(text: &str, most: usize) -> Result<Expr, ParseError> {
+    if text.len() >= most {
+        let length = text.len();
         return Err(ParseError::unplaced(&format!("input size too long ({length} > {most})")));
     }
     let language = &*LANGUAGE;

@@ -47,6 +47,9 @@ pub(crate) struct Entries {
     compact_at: usize,
 }
 
+/// Most metadata pairs of a row: a page has at most as many columns. Tenants may send far fewer.
+pub(crate) const METADATA_MAX: usize = 32_768;
+
 /// Fewer rows than this are never compacted.
 const ROWS_MIN: usize = 256;
 
@@ -126,8 +129,7 @@ impl Entries {
                 line,
             })?;
         }
-        self.compact();
-        self.check_memory()
+        self.settle()
     }
 
     /// Metadata (encoded) and line of a candidate.
@@ -237,6 +239,17 @@ impl Entries {
              lower limit of lines or a shorter time range",
             self.rows.len(),
         )))
+    }
+
+    /// Sorted and cut to what may be answered, within the memory there is.
+    pub(crate) fn settle(&mut self) -> Result<(), QueryError> {
+        self.compact();
+        self.check_memory()
+    }
+
+    /// The query's direction.
+    pub(crate) fn direction(&self) -> Direction {
+        self.demand.direction
     }
 
     /// Sorted and cut to what is answered.

@@ -3,7 +3,7 @@
 use super::Stats;
 use super::entries::Entries;
 use super::samples::Samples;
-use crate::plan::QueryError;
+use crate::plan::{Direction, QueryError, TimeRange};
 
 /// What a leaf knows after some of its rows. Merging is associative and commutative.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +46,19 @@ impl Partial {
             Held::Entries(entries) => entries.threshold(),
             Held::Samples(_) | Held::Nothing => None,
         }
+    }
+
+    /// Whether rows of `range` can still change the answer. Always, for samples.
+    pub fn needs(&self, range: TimeRange) -> bool {
+        let Held::Entries(entries) = &self.held else {
+            return true;
+        };
+        let threshold = entries.threshold();
+        !entries.wants_none()
+            && threshold.is_none_or(|threshold| match entries.direction() {
+                Direction::Backward => range.to_ns.saturating_sub(1) > threshold,
+                Direction::Forward => range.from_ns < threshold,
+            })
     }
 
     /// What was looked at to get here.

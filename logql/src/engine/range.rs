@@ -14,7 +14,7 @@ use count::Count;
 use panes::Panes;
 
 /// What rows leave behind in a pane.
-pub(crate) trait Cell: Copy + Default + std::fmt::Debug {
+pub(crate) trait Cell: Copy + Default + PartialEq + std::fmt::Debug {
     /// Takes in one more row with this sample.
     fn add(&mut self, sample: u64);
     /// Takes in what other rows of the pane left.

@@ -3,15 +3,20 @@
 use base::{Bitmap, HashMap, Labels, RowsBuilder};
 
 use super::effective::RowRef;
-use super::entries::Entries;
+use super::entries::{Entries, METADATA_MAX};
 use super::overlap::MetadataPairs;
 use super::pipeline::{Pipeline, Rooms, Runs, Stream as PipelineStream};
 use super::wanted::Wanted;
 use super::{Entry, Origins, Stream};
+use crate::plan::QueryError;
 use crate::plan::leaf::LogLeaf;
 
 /// Turns the candidates, sorted and cut by [`Entries::finish`], into streams.
-pub(crate) fn render(leaf: &LogLeaf, entries: &Entries, categorize: bool) -> Vec<Stream> {
+pub(crate) fn render(
+    leaf: &LogLeaf,
+    entries: &Entries,
+    categorize: bool,
+) -> Result<Vec<Stream>, QueryError> {
     let mut rooms = Rooms::new(&leaf.names, true);
     let streams: Vec<PipelineStream> = entries
         .streams()
@@ -24,23 +29,25 @@ pub(crate) fn render(leaf: &LogLeaf, entries: &Entries, categorize: bool) -> Vec
     let mut rows = entries.rows();
     while !rows.is_empty() {
         let mut builder = RowsBuilder::default();
-        let mut taken = 0;
+        let (mut taken, mut pairs) = (0, 0);
         for row in rows {
-            if taken > 0 && builder.raw_bytes() > PAGE_BYTES {
+            let full = builder.raw_bytes() > PAGE_BYTES || pairs > METADATA_MAX;
+            if taken > 0 && full {
                 break;
             }
             let (metadata, line) = entries.text(row);
             builder.push(row.stream, row.ts_ns, line);
             for (name, value) in MetadataPairs(metadata) {
                 builder.metadata(name, value);
+                pairs += 1;
             }
             taken += 1;
         }
         rows = &rows[taken..];
         let page = builder.finish();
-        render_page(&leaf.render, &page, &table, &streams, &mut rooms, categorize, &mut out);
+        render_page(&leaf.render, &page, &table, &streams, &mut rooms, categorize, &mut out)?;
     }
-    out.sorted()
+    Ok(out.sorted())
 }
 
 /// Rows are rendered in pages of about this many bytes.
@@ -54,14 +61,17 @@ fn render_page(
     rooms: &mut Rooms,
     categorize: bool,
     out: &mut Grouped,
-) {
+) -> Result<(), QueryError> {
     let views = rows.metadata_views();
     let page = rows.page(&views);
     let runs = Runs { runs: &rows.runs, table, streams };
     let mut selected = Bitmap::all(rows.len());
     rooms.begin_page(&page);
     pipeline.run(&page, &runs, rooms, &Wanted::All, &mut selected);
-    assert!(selected.is_all(), "a row that was selected is selected again");
+    if !selected.is_all() {
+        // Only if another process gave rows away that the query does not select.
+        return Err(QueryError::Internal("a line of a partial is not selected".to_owned()));
+    }
     for (from, to, number) in runs.iter() {
         runs.enter(number, &mut rooms.columns, &mut rooms.names);
         let stream = &streams[number as usize];
@@ -74,6 +84,7 @@ fn render_page(
             out.add(effective.joined(), origins, entry);
         }
     }
+    Ok(())
 }
 
 #[derive(Default)]

@@ -33,6 +33,9 @@ pub(crate) struct Apart {
     pub series: u32,
     pub pane: u32,
     pub sample: u64,
+    /// Arrival: source, then row. Of equal rows the one that arrived first is kept.
+    pub order: u64,
+    pub row: u64,
 }
 
 /// Series and rows. Merging adds panes and drops equal rows: in any order, the same result.
@@ -80,16 +83,39 @@ impl Samples {
 
     /// Keeps a row of an overlap apart. An equal row that is there already is the same row.
     pub(crate) fn add_apart(&mut self, key: RowKey, row: Apart) {
-        self.apart.entry(key).or_insert(row);
+        let kept = self.apart.entry(key).or_insert(row);
+        if (row.order, row.row) < (kept.order, kept.row) {
+            *kept = row;
+        }
+    }
+
+    /// A series without samples.
+    pub(crate) fn start(&self) -> Series {
+        self.measure.function.start()
+    }
+
+    /// The series by number.
+    pub(crate) fn series_list(&self) -> &[(Labels, Series)] {
+        &self.series
+    }
+
+    /// The rows kept apart, in any order.
+    pub(crate) fn apart_rows(&self) -> impl Iterator<Item = (RowKey, Apart)> + '_ {
+        self.apart.iter().map(|(key, row)| (*key, *row))
+    }
+
+    /// Takes in other samples of a series.
+    pub(crate) fn merge_series(&mut self, series: u32, other: &Series) {
+        let panes = self.measure.windows.panes();
+        self.series[series as usize].1.merge(other, panes);
     }
 
     /// Takes in `other`.
     pub(crate) fn merge(&mut self, other: Samples) -> Result<(), QueryError> {
-        let panes = self.measure.windows.panes();
         let mut mapped = Vec::with_capacity(other.series.len());
         for (labels, series) in other.series {
             let own = self.series(labels);
-            self.series[own as usize].1.merge(&series, panes);
+            self.merge_series(own, &series);
             mapped.push(own);
         }
         for (key, row) in other.apart {

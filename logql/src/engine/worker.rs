@@ -14,8 +14,8 @@ use super::pipeline::{Pipeline, Rooms, Runs, Stream};
 use super::samples::{Apart, RowKey, Samples};
 use super::windows::{Cursor, Windows};
 use super::{Flow, Stats, StreamSource};
-use crate::plan::leaf::{Leaf, LeafKind, MetricLeaf};
-use crate::plan::{Direction, QueryError};
+use crate::plan::leaf::{LeafKind, MetricLeaf};
+use crate::plan::{Direction, Leaf, QueryError};
 
 /// One thread's evaluation of one leaf, with private scratch space.
 pub struct Worker {
@@ -43,7 +43,7 @@ enum Gathered {
 
 impl Worker {
     pub(crate) fn new(leaf: &Arc<Leaf>, overlaps: Arc<Overlaps>) -> Worker {
-        let gathered = match &leaf.kind {
+        let gathered = match &leaf.program.kind {
             LeafKind::Log(log) => Gathered::Entries {
                 entries: Entries::new(Arc::clone(&log.demand)),
                 numbers: Vec::new(),
@@ -55,9 +55,9 @@ impl Worker {
             },
         };
         Worker {
-            rooms: Rooms::new(&leaf.names, leaf.open_names()),
+            rooms: Rooms::new(&leaf.program.names, leaf.program.open_names()),
             leaf: Arc::clone(leaf),
-            pipeline: leaf.pipeline.clone(),
+            pipeline: leaf.program.pipeline.clone(),
             overlaps,
             streams: Vec::new(),
             numbers: HashMap::default(),
@@ -81,7 +81,7 @@ impl Worker {
             let number = match self.numbers.get(labels) {
                 Some(&number) => number,
                 None if self.leaf.selects(labels) => {
-                    if let Some(error) = &self.leaf.build_error {
+                    if let Some(error) = &self.leaf.program.build_error {
                         return Err(QueryError::Invalid(error.clone()));
                     }
                     let number = self.streams.len() as u32;
@@ -123,12 +123,12 @@ impl Worker {
         let runs = Runs { runs: page.runs, table: &self.table, streams: &self.streams };
         count_rows(page, &runs, &self.selected, &mut self.stats);
         self.rooms.begin_page(page);
-        let wanted = &self.leaf.wanted;
+        let wanted = &self.leaf.program.wanted;
         self.pipeline.run(page, &runs, &mut self.rooms, wanted, &mut self.selected);
         self.stats.selected_rows += self.selected.count() as u64;
-        match &self.leaf.kind {
+        match &self.leaf.program.kind {
             LeafKind::Log(_) => self.gather_entries(first_row, page)?,
-            LeafKind::Metric(_) => self.gather_samples(page)?,
+            LeafKind::Metric(_) => self.gather_samples(first_row, page)?,
         }
         Ok(self.flow())
     }
@@ -156,7 +156,8 @@ impl Worker {
         let range = self.leaf.range();
         let (mut from, mut to) = (range.from_ns, range.to_ns);
         if let Gathered::Entries { entries, .. } = &self.gathered
-            && let (Some(threshold), LeafKind::Log(log)) = (entries.threshold(), &self.leaf.kind)
+            && let (Some(threshold), LeafKind::Log(log)) =
+                (entries.threshold(), &self.leaf.program.kind)
         {
             match log.demand.direction {
                 Direction::Backward => from = from.max(threshold.saturating_add(1)),
@@ -205,8 +206,8 @@ impl Worker {
         Ok(())
     }
 
-    fn gather_samples(&mut self, page: &PageView<'_>) -> Result<(), QueryError> {
-        let LeafKind::Metric(metric) = &self.leaf.kind else {
+    fn gather_samples(&mut self, first_row: u64, page: &PageView<'_>) -> Result<(), QueryError> {
+        let LeafKind::Metric(metric) = &self.leaf.program.kind else {
             unreachable!("a metric leaf gathers samples")
         };
         let Gathered::Samples { samples, grouper, cursor } = &mut self.gathered else {
@@ -260,7 +261,8 @@ impl Worker {
                 }
                 let hash = hash_row(page, row, &mut self.encoded);
                 let key = RowKey { stream: stream.key, ts_ns, hash };
-                samples.add_apart(key, Apart { series, pane: pane as u32, sample });
+                let (order, row) = (self.order, first_row + row as u64);
+                samples.add_apart(key, Apart { series, pane: pane as u32, sample, order, row });
             }
         }
         samples.check_limits()

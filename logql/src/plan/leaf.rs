@@ -1,4 +1,4 @@
-//! A selector, its pipeline and its range function: the unit that reads rows.
+//! What a leaf does: its selector, its pipeline, and its range function or its demand for lines.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ use crate::engine::wanted::Wanted;
 use crate::engine::windows::Windows;
 use crate::syntax::{self, LogExpr, Matcher, RangeAggregation, Stage};
 
-/// A selector, its pipeline and its range function: the unit that reads rows.
+/// What a leaf does with rows, whichever rows it is given.
 #[derive(Debug)]
-pub struct Leaf {
+pub(crate) struct Program {
     pub(super) matchers: Vec<Matcher>,
     compiled: Vec<ValueMatcher>,
     /// Names the operators know by number.
@@ -29,6 +29,7 @@ pub struct Leaf {
     /// A stage could not be built. Loki says so only when a stream is selected.
     pub(crate) build_error: Option<String>,
     pub(crate) kind: LeafKind,
+    /// Rows that can matter.
     pub(super) range: TimeRange,
     pub(super) needs: Needs,
     pub(super) needles: Vec<Vec<Needle>>,
@@ -58,9 +59,9 @@ pub(crate) struct MetricLeaf {
     pub offset_ns: i64,
 }
 
-impl Leaf {
-    /// The leaf of a log query.
-    pub(super) fn log(log: &LogExpr, params: &Params) -> Result<Leaf, QueryError> {
+impl Program {
+    /// Of the leaf of a log query.
+    pub(super) fn log(log: &LogExpr, params: &Params) -> Result<Program, QueryError> {
         refuse_stages(&log.stages)?;
         let (pipeline, mut names, build_error) = build(&log.stages);
         let render = pipeline.clone();
@@ -74,7 +75,7 @@ impl Leaf {
         };
         let kind =
             LeafKind::Log(LogLeaf { demand: Arc::new(demand), render, names: names.clone() });
-        Ok(Leaf {
+        Ok(Program {
             compiled: compile_matchers(&log.matchers)?,
             matchers: log.matchers.clone(),
             needles: pipeline.needles(),
@@ -88,14 +89,14 @@ impl Leaf {
         })
     }
 
-    /// The leaf of a range function. `outer` is the grouping of a `sum` directly above it, which
+    /// Of the leaf of a range function. `outer` is the grouping of a `sum` directly above it, which
     /// is what the leaf can group by if the function is additive. `params.max_series` is 0 unless
     /// the series of the leaf are those of the answer.
     pub(super) fn metric(
         range: &RangeAggregation,
         outer: Option<Option<&syntax::Grouping>>,
         params: &Params,
-    ) -> Result<Leaf, QueryError> {
+    ) -> Result<Program, QueryError> {
         refuse_stages(&range.log.stages)?;
         if range.unwrap.is_some() {
             return Err(QueryError::Unsupported("unwrap".to_owned()));
@@ -129,7 +130,7 @@ impl Leaf {
         };
         let Params { max_memory_bytes, max_series, .. } = *params;
         let measure = Arc::new(Measure { windows, function, max_memory_bytes, max_series });
-        Ok(Leaf {
+        Ok(Program {
             compiled: compile_matchers(&range.log.matchers)?,
             matchers: range.log.matchers.clone(),
             needles: pipeline.needles(),
@@ -143,8 +144,8 @@ impl Leaf {
         })
     }
 
-    /// Whether a stream is selected.
-    pub fn selects(&self, labels: &Labels) -> bool {
+    /// Whether the matchers select a stream.
+    pub(super) fn selects(&self, labels: &Labels) -> bool {
         self.matchers.iter().zip(&self.compiled).all(|(matcher, compiled)| {
             compiled.is_match(labels.get(&matcher.name).unwrap_or_default().as_bytes())
         })

@@ -1,13 +1,17 @@
 //! From a metric expression to leaves and what is computed on them.
 
-use super::{Leaf, Params, QueryError};
+use super::leaf::Program;
+use super::{Params, QueryError};
 use crate::engine::binary;
 use crate::engine::matrix::Node;
 use crate::engine::vector::{self, Aggregation};
 use crate::syntax::{BinaryExpr, MetricExpr, RangeAggregation, VectorAggregation, VectorOp};
 
 /// Cuts `expr` at its range functions.
-pub(super) fn build(expr: &MetricExpr, params: &Params) -> Result<(Vec<Leaf>, Node), QueryError> {
+pub(super) fn build(
+    expr: &MetricExpr,
+    params: &Params,
+) -> Result<(Vec<Program>, Node), QueryError> {
     let mut leaves = Vec::new();
     let mut params = params.clone();
     if !is_one_leaf(expr) {
@@ -37,10 +41,10 @@ fn pushed_down(aggregation: &VectorAggregation) -> Option<&RangeAggregation> {
     }
 }
 
-fn node(expr: &MetricExpr, params: &Params, leaves: &mut Vec<Leaf>) -> Result<Node, QueryError> {
+fn node(expr: &MetricExpr, params: &Params, leaves: &mut Vec<Program>) -> Result<Node, QueryError> {
     Ok(match expr {
         MetricExpr::Range(range) => {
-            leaves.push(Leaf::metric(range, None, params)?);
+            leaves.push(Program::metric(range, None, params)?);
             Node::Leaf(leaves.len() - 1)
         }
         MetricExpr::Vector(aggregation) => aggregate(aggregation, params, leaves)?,
@@ -56,14 +60,14 @@ fn node(expr: &MetricExpr, params: &Params, leaves: &mut Vec<Leaf>) -> Result<No
 fn aggregate(
     aggregation: &VectorAggregation,
     params: &Params,
-    leaves: &mut Vec<Leaf>,
+    leaves: &mut Vec<Program>,
 ) -> Result<Node, QueryError> {
     if !vector::executes(aggregation.op) {
         return Err(QueryError::Unsupported(aggregation.op.to_string()));
     }
     let inner = match pushed_down(aggregation) {
         Some(range) => {
-            leaves.push(Leaf::metric(range, Some(aggregation.grouping.as_ref()), params)?);
+            leaves.push(Program::metric(range, Some(aggregation.grouping.as_ref()), params)?);
             Node::Leaf(leaves.len() - 1)
         }
         None => node(&aggregation.inner, params, leaves)?,
@@ -87,7 +91,7 @@ fn aggregate(
 fn between(
     binary: &BinaryExpr,
     params: &Params,
-    leaves: &mut Vec<Leaf>,
+    leaves: &mut Vec<Program>,
 ) -> Result<Node, QueryError> {
     let left = node(&binary.left, params, leaves)?;
     let right = node(&binary.right, params, leaves)?;

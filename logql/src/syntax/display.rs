@@ -1,4 +1,6 @@
-//! Loki's canonical text of a tree. Reading it gives the tree back.
+//! Loki's canonical text of a tree. Reading it gives the tree back, but for sizes, which it rounds
+//! to two digits, and a few numbers that no literal stands for. The alternate form (`{:#}`) spells
+//! these out: reading that gives the tree back without exception ([`super::exact`]).
 
 use std::fmt::{self, Display, Formatter, Write};
 
@@ -6,7 +8,7 @@ use base::quote::quote;
 use base::units::{format_go_duration, format_prometheus_duration};
 
 use super::ast::*;
-use super::number::{format_bytes, push_float};
+use super::number::{format_bytes, general, push_float};
 use super::tokens::Token;
 
 const RANGE_OPS: &[(Token, RangeOp, &str)] = &[
@@ -134,8 +136,16 @@ impl Display for Expr {
 impl Display for LogExpr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         Selector(&self.matchers).fmt(f)?;
-        self.stages.iter().try_for_each(|stage| write!(f, " {stage}"))
+        spaced(f, " ", &self.stages)
     }
+}
+
+/// Each item with `before` in front, in the form of `f`.
+fn spaced<T: Display>(f: &mut Formatter<'_>, before: &str, items: &[T]) -> fmt::Result {
+    items.iter().try_for_each(|item| {
+        f.write_str(before)?;
+        item.fmt(f)
+    })
 }
 
 /// Matchers in braces.
@@ -188,7 +198,10 @@ impl Display for Stage {
             Stage::Regexp(expression) => write!(f, "| regexp {}", quote(expression)),
             Stage::Pattern(template) => write!(f, "| pattern {}", quote(template)),
             Stage::Unpack => f.write_str("| unpack"),
-            Stage::LabelFilter(filter) => write!(f, "| {filter}"),
+            Stage::LabelFilter(filter) => {
+                f.write_str("| ")?;
+                filter.fmt(f)
+            }
             Stage::LineFormat(template) => write!(f, "| line_format {}", quote(template)),
             Stage::LabelFormat(formats) => listed(f, "| label_format", formats),
             Stage::Decolorize => f.write_str("| decolorize"),
@@ -261,16 +274,55 @@ impl Display for LabelFilter {
                 let op = if *equal { "=" } else { "!=" };
                 write!(f, "{name}{op}ip({})", quote(pattern))
             }
+            LabelFilter::Number { name, op, value } if f.alternate() => {
+                write!(f, "{name}{op}{}", exact_number(*value))
+            }
             LabelFilter::Number { name, op, value } => write!(f, "{name}{op}{}", float(*value)),
             LabelFilter::Duration { name, op, value_ns } => {
                 write!(f, "{name}{op}{}", format_go_duration(*value_ns))
             }
+            LabelFilter::Bytes { name, op, value } if f.alternate() => {
+                // `0B` would begin a binary number.
+                let unit = if *value == 0 { "kB" } else { "B" };
+                write!(f, "{name}{op}{value}{unit}")
+            }
             LabelFilter::Bytes { name, op, value } => {
                 write!(f, "{name}{op}{}", format_bytes(*value))
             }
-            LabelFilter::And(left, right) => write!(f, "( {left} , {right} )"),
-            LabelFilter::Or(left, right) => write!(f, "( {left} or {right} )"),
+            LabelFilter::And(left, right) => joined(f, left, " , ", right),
+            LabelFilter::Or(left, right) => joined(f, left, " or ", right),
         }
+    }
+}
+
+fn joined(
+    f: &mut Formatter<'_>,
+    left: &LabelFilter,
+    between: &str,
+    right: &LabelFilter,
+) -> fmt::Result {
+    f.write_str("( ")?;
+    left.fmt(f)?;
+    f.write_str(between)?;
+    right.fmt(f)?;
+    f.write_str(" )")
+}
+
+/// A finite number as the lexer reads a number.
+fn exact_number(value: f64) -> String {
+    // Without a point it would be a duration.
+    if value == 0.0 && value.is_sign_negative() { "-0.0".to_owned() } else { general(value) }
+}
+
+/// Any number as an expression. What has no literal is what Loki folds to it.
+fn exact_literal(value: f64) -> String {
+    if value.is_nan() {
+        "(0 / 0)".to_owned()
+    } else if value.is_infinite() {
+        let sign = if value < 0.0 { "-" } else { "" };
+        format!("({sign}1e308 * 1e308)")
+    } else {
+        exact_number(value)
     }
 }
 
@@ -291,7 +343,7 @@ impl Display for Unwrap {
                 write!(f, "| unwrap duration_seconds({label})")?;
             }
         }
-        self.filters.iter().try_for_each(|filter| write!(f, " | {filter}"))
+        spaced(f, " | ", &self.filters)
     }
 }
 
@@ -308,8 +360,12 @@ impl Display for MetricExpr {
             MetricExpr::Range(range) => range.fmt(f),
             MetricExpr::Vector(vector) => vector.fmt(f),
             MetricExpr::Binary(binary) => binary.fmt(f),
-            MetricExpr::Literal(value) => f.write_str(&super::number::general(*value)),
+            MetricExpr::Literal(value) if f.alternate() => f.write_str(&exact_literal(*value)),
+            MetricExpr::Literal(value) => f.write_str(&general(*value)),
             MetricExpr::LabelReplace(replace) => replace.fmt(f),
+            MetricExpr::VectorFn(value) if f.alternate() => {
+                write!(f, "vector({})", general(*value))
+            }
             MetricExpr::VectorFn(value) => write!(f, "vector({value:.6})"),
         }
     }
@@ -321,10 +377,8 @@ impl Display for RangeAggregation {
         if let Some(parameter) = self.parameter {
             write!(f, "{},", float(parameter))?;
         }
-        write!(f, "{}", self.log)?;
-        if let Some(unwrap) = &self.unwrap {
-            write!(f, " {unwrap}")?;
-        }
+        self.log.fmt(f)?;
+        spaced(f, " ", self.unwrap.as_slice())?;
         write!(f, "{})", RangeText(self))?;
         self.grouping.iter().try_for_each(|grouping| write!(f, " {grouping}"))
     }
@@ -353,13 +407,18 @@ impl Display for VectorAggregation {
         if let Some(parameter) = self.parameter {
             write!(f, "{parameter},")?;
         }
-        write!(f, "{})", self.inner)
+        self.inner.fmt(f)?;
+        f.write_char(')')
     }
 }
 
 impl Display for BinaryExpr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "({} {} {})", self.left, BinaryText(self), self.right)
+        f.write_char('(')?;
+        self.left.fmt(f)?;
+        write!(f, " {} ", BinaryText(self))?;
+        self.right.fmt(f)?;
+        f.write_char(')')
     }
 }
 
@@ -391,7 +450,9 @@ impl Display for BinaryText<'_> {
 
 impl Display for LabelReplace {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "label_replace({},", self.inner)?;
+        f.write_str("label_replace(")?;
+        self.inner.fmt(f)?;
+        f.write_char(',')?;
         let (dst, replacement) = (quote(&self.dst), quote(&self.replacement));
         write!(f, "{dst},{replacement},{},{})", quote(&self.src), quote(&self.regex))
     }

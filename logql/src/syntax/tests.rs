@@ -182,9 +182,47 @@ proptest! {
     }
 
     #[test]
+    fn a_query_reads_back_from_its_exact_text(
+        metric in trees::metric(),
+        value in any::<f64>().prop_filter("an infinite number has no text", |v| v.is_finite()),
+        bytes in 0u64..1 << 53,
+    ) {
+        let name = "x".to_owned();
+        let size = LabelFilter::Bytes { name: name.clone(), op: CompareOp::Less, value: bytes };
+        let number = LabelFilter::Number { name, op: CompareOp::Equal, value };
+        let filter = LabelFilter::And(Box::new(size), Box::new(number));
+        let mut log = parse_log("{a=\"b\"} | c=\"d\"").unwrap();
+        log.stages.push(Stage::LabelFilter(filter));
+        for expr in [Expr::Metric(metric), Expr::Log(log)] {
+            prop_assert_eq!(parse_exact(&exact(&expr)), Ok(expr));
+        }
+    }
+
+    #[test]
     fn any_text_is_answered(text in any::<String>()) {
         fuzz_parse(text.as_bytes());
     }
+}
+
+#[test]
+fn numbers_without_a_literal_have_an_exact_text() {
+    for (query, text) in [
+        ("1 / 0", "(0 / 0)"),
+        ("vector(1) > (1e308 * 10)", "(vector(1) > (1e308 * 1e308))"),
+        ("-1e308 * 10", "(-1e308 * 1e308)"),
+        ("-0.0", "-0.0"),
+        ("vector(1.23456789)", "vector(1.23456789)"),
+        ("{a=\"b\"} | c > 4MiB | d > 0.1B", "{a=\"b\"} | c>4194304B | d>0kB"),
+    ] {
+        let expr = parse(query).unwrap();
+        assert_eq!(exact(&expr), text);
+        assert_eq!(format!("{:?}", parse_exact(text).unwrap()), format!("{expr:?}"));
+    }
+    // An exact text may be longer than a query.
+    let long = format!("{{a=\"b\"}}{}", "|=`\u{1}`".repeat(20_000));
+    let expr = parse(&long).unwrap();
+    assert!(exact(&expr).len() >= MAX_QUERY_BYTES);
+    assert_eq!(parse_exact(&exact(&expr)), Ok(expr));
 }
 
 /// What Loki says about `query`, ours.

@@ -8,8 +8,8 @@ use super::Cell;
 /// Lines of a pane and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bytes {
-    lines: u64,
-    bytes: u64,
+    pub lines: u64,
+    pub bytes: u64,
 }
 
 impl Cell for Bytes {

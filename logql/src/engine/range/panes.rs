@@ -72,6 +72,16 @@ impl<C: Cell> Panes<C> {
         }
     }
 
+    /// The cells that hold something, by pane.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, C)> + '_ {
+        let (list, dense) = match self {
+            Panes::Sparse(list) => (list.as_slice(), [].as_slice()),
+            Panes::Dense(cells) => ([].as_slice(), cells.as_slice()),
+        };
+        let dense = (0..).zip(dense).map(|(pane, cell)| (pane, *cell));
+        list.iter().copied().chain(dense).filter(|(_, cell)| *cell != C::default())
+    }
+
     /// The value of each window: the sum of its panes, by running sums.
     pub(crate) fn values(&self, windows: &Windows, per_seconds: Option<f64>) -> Vec<Option<f64>> {
         let mut sums = Vec::with_capacity(windows.panes() + 1);
