@@ -68,6 +68,42 @@ impl Clock for SystemClock {
     }
 }
 
+/// The runtime's clock, which a simulation pauses and moves, as one machine sees it: with a skew.
+/// Clones share the skew.
+#[derive(Clone, Debug)]
+pub struct SimClock {
+    start: UnixNanos,
+    zero: tokio::time::Instant,
+    skew_ns: Arc<AtomicI64>,
+}
+
+impl SimClock {
+    /// A clock that says `start` now. Call it within the runtime.
+    pub fn new(start: UnixNanos) -> SimClock {
+        SimClock { start, zero: tokio::time::Instant::now(), skew_ns: Arc::default() }
+    }
+
+    /// The same time with a skew of its own, of nothing yet.
+    pub fn of_another_machine(&self) -> SimClock {
+        SimClock { skew_ns: Arc::default(), ..self.clone() }
+    }
+
+    /// Sets how far wall time is ahead. The monotonic clock does not jump.
+    pub fn set_skew(&self, ns: i64) {
+        self.skew_ns.store(ns, Ordering::SeqCst);
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> UnixNanos {
+        let elapsed_ns = self.monotonic_ns() as i64;
+        UnixNanos(self.start.0 + elapsed_ns + self.skew_ns.load(Ordering::SeqCst))
+    }
+    fn monotonic_ns(&self) -> u64 {
+        (tokio::time::Instant::now() - self.zero).as_nanos() as u64
+    }
+}
+
 /// A clock that a test moves by hand. Clones share the time.
 #[derive(Clone, Debug, Default)]
 pub struct ManualClock(Arc<AtomicI64>);

@@ -122,6 +122,22 @@ impl SimDisk {
         }
     }
 
+    /// The process that uses it is dead: every later operation fails and changes nothing.
+    pub fn kill(&self) {
+        self.state().dead = true;
+    }
+
+    /// Whether its process died, by [`SimDisk::kill`] or by a fault.
+    pub fn is_dead(&self) -> bool {
+        self.state().dead
+    }
+
+    /// Bytes of all files that have a name.
+    pub fn used_bytes(&self) -> u64 {
+        let state = self.state();
+        state.names.values().map(|&file| state.files[file].data.len() as u64).sum()
+    }
+
     /// The disk a restarted process finds: no faults, no locks, operations counted from 0.
     pub fn crash(&self, keep: Keep) -> SimDisk {
         let mut after = self.state().clone();

@@ -146,7 +146,7 @@ impl RangeRead for PartReader {
                 absolute.iter().map(|range| self.read_file(file, range)).collect()
             }
             Source::Object(runtime) => {
-                runtime.block_on(self.bucket.get_ranges(&self.path, &absolute))
+                base::task::block_on(runtime, self.bucket.get_ranges(&self.path, &absolute))
             }
         }
     }
