@@ -11,7 +11,7 @@ use std::future::Future;
 use tokio::runtime::Handle;
 
 pub use tokio::task::JoinHandle;
-pub use worker::{Step, Worker, worker};
+pub use worker::{Step, Wake, Worker, worker};
 
 /// Runs `future` as a task of the current runtime. `name` appears where tasks are listed.
 #[allow(clippy::disallowed_methods)] // the one place that may

@@ -27,15 +27,18 @@ impl Core {
         let mut running: HashSet<DayKey> = HashSet::default();
         let mut failed = Failed::default();
         let mut tick = tokio::time::interval(self.config.flush_check_period);
+        // After a stall once is enough.
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.stop.is_cancelled() {
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => break,
-                () = self.wake.notified() => {}
-                _ = tick.tick() => {}
                 Some((key, is_flushed)) = told.recv() => {
                     running.remove(&key);
                     self.note(&mut failed, key, is_flushed);
                 }
+                () = self.wake.notified() => {}
+                _ = tick.tick() => {}
             }
             self.tidy().await;
             for (day, reason) in self.due(&failed).await {
@@ -83,6 +86,7 @@ impl Core {
         let wake = Arc::clone(&self.wake);
         base::task::spawn("flush-retry", async move {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(std::time::Duration::from_nanos(pause_ns)) => {
                     wake.notify_one();

@@ -18,11 +18,19 @@ pub enum Step {
     End,
 }
 
-/// Calls `step` on a thread of its own whenever it is woken.
-pub struct Worker(Driver);
+/// Calls its step on a thread of its own whenever it is woken.
+pub struct Worker {
+    wake: Wake,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
 
+/// Wakes a [`Worker`]. Cheap to clone.
+#[derive(Clone)]
+pub struct Wake(Driver);
+
+#[derive(Clone)]
 enum Driver {
-    Thread(std::thread::JoinHandle<()>),
+    Thread(std::thread::Thread),
     Task(Arc<Notify>),
 }
 
@@ -44,7 +52,7 @@ where
                 }
             }
         });
-        return Ok(Worker(Driver::Task(wake)));
+        return Ok(Worker { wake: Wake(Driver::Task(wake)), thread: None });
     }
     let run = move || {
         loop {
@@ -57,14 +65,15 @@ where
         }
     };
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
-    Ok(Worker(Driver::Thread(thread)))
+    let wake = Wake(Driver::Thread(thread.thread().clone()));
+    Ok(Worker { wake, thread: Some(thread) })
 }
 
-impl Worker {
+impl Wake {
     /// Another step comes after this call. Cheap while the worker is busy.
     pub fn wake(&self) {
         match &self.0 {
-            Driver::Thread(thread) => thread.thread().unpark(),
+            Driver::Thread(thread) => thread.unpark(),
             Driver::Task(woken) => woken.notify_one(),
         }
     }
@@ -74,13 +83,17 @@ impl Worker {
     pub fn is_thread(&self) -> bool {
         matches!(self.0, Driver::Thread(_))
     }
+}
+
+impl Worker {
+    /// What wakes it.
+    pub fn wake(&self) -> Wake {
+        self.wake.clone()
+    }
 
     /// Waits for the last step; `false`: a step panicked. Blocks; in a simulation it does not wait.
     pub fn join(self) -> bool {
-        match self.0 {
-            Driver::Thread(thread) => thread.join().is_ok(),
-            Driver::Task(_) => true,
-        }
+        self.thread.is_none_or(|thread| thread.join().is_ok())
     }
 }
 
@@ -102,7 +115,7 @@ mod tests {
         .unwrap();
         for wanted in 1..=3 {
             assert_eq!(told.recv(), Ok(wanted));
-            worker.wake();
+            worker.wake().wake();
         }
         assert!(worker.join());
         assert!(told.recv().is_err());

@@ -9,8 +9,8 @@
 //! oldest segment and has a hard size limit. W5 replay streams, one record in memory at a time. W6
 //! all files go through [`base::disk::Disk`]. B2, B3: every record has id, attempt and member list.
 //!
-//! Life of an append: [`Wal::append`] puts it in a bounded queue; the one writer thread takes
-//! everything that waits, writes it, syncs once and calls every `done`.
+//! Life of an append: [`Wal::append`] puts it in a bounded queue; the one writer takes everything
+//! that waits, writes it, syncs once and calls every `done`.
 //!
 //! **Invariant:** what `done(Ok)` was called for is replayed exactly once until it is released.
 
@@ -33,6 +33,7 @@ mod sweep;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod wal;
+mod writer;
 
 pub use config::Config;
 pub use error::Error;

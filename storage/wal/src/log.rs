@@ -35,7 +35,7 @@ pub(crate) struct Knobs {
     pub retry_failed_fsync: bool,
 }
 
-/// Segments, the open one, and what is in them. Owned by one thread.
+/// Segments, the open one, and what is in them. Used by one thread at a time.
 pub(crate) struct Log {
     pub config: Config,
     pub disk: Arc<dyn Disk>,

@@ -1,12 +1,11 @@
 //! The handle: open and replay, append, release.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base::disk::{Disk, DiskLock};
 use base::random::Random;
+use base::task::Worker;
 use base::{Batch, BatchId, Clock, StoreId};
 
 use crate::log::{Append, Log, append_bytes};
@@ -14,10 +13,8 @@ use crate::reader::{Item, SegmentReader};
 use crate::record::{self, Decoder, MAX_PAYLOAD_BYTES};
 use crate::replay::{self, Opened, replay};
 use crate::segment;
+use crate::writer::{Command, Writer};
 use crate::{Config, Error};
-
-/// A group is not lengthened beyond this: the first of it would wait too long for its fsync.
-const MAX_GROUP_BYTES: u64 = 64 << 20;
 
 /// What the log needs from the process.
 #[derive(Clone)]
@@ -80,26 +77,12 @@ pub struct Replayed {
 /// An open log. Dropping it closes it without waiting; [`Wal::close`] waits.
 pub struct Wal {
     store: StoreId,
-    commands: SyncSender<Command>,
-    shared: Arc<Shared>,
+    writer: Arc<Writer>,
     soft_limit: u64,
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    worker: Mutex<Option<Worker>>,
     _lock: Box<dyn DiskLock>,
-}
-
-#[derive(Default)]
-struct Shared {
-    size_bytes: AtomicU64,
-}
-
-enum Command {
-    Append(Append),
-    Release(Vec<BatchId>),
-    Oldest(SyncSender<Vec<BatchId>>),
-    Locate(Vec<BatchId>, SyncSender<Vec<(u64, u64)>>),
-    Close,
 }
 
 /// The store that the directory of `config` is: made if it is new, without opening the log. What
@@ -129,18 +112,16 @@ impl Wal {
         })?;
         let opened = replay(dir, &env, false, &mut on_batch)?;
         let Opened { store, index, next_sequence, replayed } = opened;
-        let (commands, queue) = sync_channel(config.queue_length);
+        let queue_length = config.queue_length;
         let soft_limit = soft_limit(&config, &*env.disk);
         let (disk, dir) = (Arc::clone(&env.disk), config.dir.clone());
-        let shared = Arc::new(Shared::default());
         let mut log = Log::new(config, env.disk, store, index, next_sequence);
         log.delete_free();
-        let writer = Writer { log, queue, shared: Arc::clone(&shared) };
-        writer.report();
-        let thread = base::task::thread("wal-writer", move || writer.run())
+        let writer = Arc::new(Writer::new(log, queue_length));
+        let worker = Writer::start(&writer)
             .map_err(|error| Error::disk("start the writer of", Path::new("wal"), error))?;
-        let thread = Mutex::new(Some(thread));
-        let wal = Wal { store, commands, shared, soft_limit, disk, dir, thread, _lock: lock };
+        let worker = Mutex::new(Some(worker));
+        let wal = Wal { store, writer, soft_limit, disk, dir, worker, _lock: lock };
         Ok((wal, replayed))
     }
 
@@ -164,7 +145,7 @@ impl Wal {
         }
         let bytes = append_bytes(&batches);
         let command = Command::Append(Append { batches, bytes, done });
-        if let Err(SendError(Command::Append(append))) = self.commands.send(command) {
+        if let Err(Command::Append(append)) = self.writer.send(command) {
             (append.done)(Err(Error::Closed));
         }
     }
@@ -173,12 +154,12 @@ impl Wal {
     /// Blocks as [`Wal::append`].
     pub fn release(&self, ids: Vec<BatchId>) {
         // A closed log finds the claims in the catalog at its next replay.
-        let _closed = self.commands.send(Command::Release(ids)).is_err();
+        let _closed = self.writer.send(Command::Release(ids)).is_err();
     }
 
     /// Bytes of all segments.
     pub fn size_bytes(&self) -> u64 {
-        self.shared.size_bytes.load(Ordering::Relaxed)
+        self.writer.size_bytes()
     }
 
     /// Whether the log is past its soft limit: the batches of [`Wal::oldest_batches`] should be
@@ -187,25 +168,16 @@ impl Wal {
         self.size_bytes() > self.soft_limit
     }
 
-    /// Unreleased batches of the oldest segment. Blocks until the writer answers.
+    /// Unreleased batches of the oldest segment, after what is queued. Blocks.
     pub fn oldest_batches(&self) -> Vec<BatchId> {
-        let (reply, answer) = sync_channel(1);
-        match self.commands.send(Command::Oldest(reply)) {
-            Ok(()) => answer.recv().unwrap_or_default(),
-            Err(_) => Vec::new(),
-        }
+        self.writer.settle().index.oldest_batches()
     }
 
     /// Reads unreleased batches back, each once, in order of the log, one record in memory at a
     /// time. Blocks. The caller must not release them meanwhile. Damaged records are passed over:
     /// who needs every batch compares what came.
     pub fn read(&self, ids: &[BatchId], mut on_batch: impl FnMut(Batch)) -> Result<(), Error> {
-        let (reply, answer) = sync_channel(1);
-        let located = self.commands.send(Command::Locate(ids.to_vec(), reply));
-        let segments = match located {
-            Ok(()) => answer.recv().map_err(|_| Error::Closed)?,
-            Err(_) => return Err(Error::Closed),
-        };
+        let segments = self.writer.settle().index.locate(ids);
         let mut wanted: base::HashSet<BatchId> = ids.iter().copied().collect();
         let mut decoder = Decoder::default();
         for (sequence, acked_end) in segments {
@@ -226,16 +198,23 @@ impl Wal {
         Ok(())
     }
 
-    /// Writes out what is queued and ends the writer thread. Blocks. Later appends fail with
+    /// Writes out what is queued and ends the writer. Blocks. Later appends fail with
     /// [`Error::Closed`].
     pub fn close(&self) {
-        let thread = self.thread.lock().expect("no holder of the lock panics").take();
-        if let Some(thread) = thread {
-            let _ended = self.commands.send(Command::Close).is_err();
-            if thread.join().is_err() {
+        let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(worker) = worker {
+            self.writer.close();
+            drop(self.writer.settle());
+            if !worker.join() {
                 tracing::error!("the writer of the write-ahead log had panicked");
             }
         }
+    }
+}
+
+impl Drop for Wal {
+    fn drop(&mut self) {
+        self.writer.close();
     }
 }
 
@@ -244,62 +223,6 @@ fn soft_limit(config: &Config, disk: &dyn Disk) -> u64 {
     match disk.space(&config.dir) {
         Ok(space) => config.soft_limit.0.min(space.total_bytes / 5),
         Err(_) => config.soft_limit.0,
-    }
-}
-
-/// The one thread that writes.
-struct Writer {
-    log: Log,
-    queue: Receiver<Command>,
-    shared: Arc<Shared>,
-}
-
-impl Writer {
-    fn run(mut self) {
-        let mut next = self.queue.recv().ok();
-        while let Some(command) = next.take() {
-            match command {
-                Command::Append(append) => next = self.commit_all_waiting(append),
-                Command::Release(ids) => self.log.release(&ids),
-                Command::Oldest(reply) => {
-                    let _gone = reply.send(self.log.index.oldest_batches()).is_err();
-                }
-                Command::Locate(ids, reply) => {
-                    let _gone = reply.send(self.log.index.locate(&ids)).is_err();
-                }
-                Command::Close => return,
-            }
-            self.report();
-            if next.is_none() {
-                next = self.queue.recv().ok();
-            }
-        }
-    }
-
-    /// Group commit. Returns the command that ended the group.
-    fn commit_all_waiting(&mut self, first: Append) -> Option<Command> {
-        let mut bytes = first.bytes;
-        let mut group = vec![first];
-        let mut next = None;
-        while bytes < MAX_GROUP_BYTES {
-            match self.queue.try_recv() {
-                Ok(Command::Append(append)) => {
-                    bytes += append.bytes;
-                    group.push(append);
-                }
-                Ok(other) => {
-                    next = Some(other);
-                    break;
-                }
-                Err(_) => break,
-            }
-        }
-        self.log.commit(group);
-        next
-    }
-
-    fn report(&self) {
-        self.shared.size_bytes.store(self.log.index.bytes(), Ordering::Relaxed);
     }
 }
 
