@@ -61,7 +61,7 @@ impl Entries {
             rows: Vec::new(),
             bytes: Vec::new(),
             worst: None,
-            compact_at: (demand.limit * 2).max(ROWS_MIN),
+            compact_at: demand.limit.saturating_mul(2).max(ROWS_MIN),
             demand,
         }
     }
@@ -185,7 +185,7 @@ impl Entries {
             self.worst = rows.last().map(|row| row.ts_ns);
         }
         // Thinning may leave more than the limit: twice what is left keeps the cost per row low.
-        self.compact_at = (rows.len() * 2).max(demand.limit * 2).max(ROWS_MIN);
+        self.compact_at = rows.len().max(demand.limit).saturating_mul(2).max(ROWS_MIN);
         self.rows = rows;
         self.repack();
     }

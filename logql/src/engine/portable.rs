@@ -28,6 +28,7 @@ pub struct PortablePartial {
 
 /// By kind of leaf.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one per partial")]
 pub enum PortableHeld {
     /// Of a metric leaf.
     Samples(PortableSamples),

@@ -1,6 +1,7 @@
 //! Whole queries: tables of cases, and the same answer however the rows are cut.
 
 mod cuts;
+mod pieces;
 mod plain;
 mod tables;
 

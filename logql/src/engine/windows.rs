@@ -79,13 +79,14 @@ pub(crate) fn timestamps_ms(params: &Params, offset_ns: i64) -> Vec<i64> {
 
 /// Instants of evaluation, nanoseconds.
 pub(crate) fn evaluations(params: &Params) -> impl Iterator<Item = i64> {
+    let (start, step) = (params.start.0, params.step_ns);
+    (0..evaluation_count(params) as i64).map(move |k| start + k * step.max(0))
+}
+
+/// How many there are.
+pub(crate) fn evaluation_count(params: &Params) -> u64 {
     let (start, end, step) = (params.start.0, params.end.0, params.step_ns);
-    let count = if step > 0 && end > start {
-        (i128::from(end) - i128::from(start)) / i128::from(step) + 1
-    } else {
-        1
-    };
-    (0..count as i64).map(move |k| start + k * step.max(0))
+    if step > 0 && end > start { end.abs_diff(start) / step as u64 + 1 } else { 1 }
 }
 
 /// Finds panes of instants. Neighbouring rows are most often in the same or the next pane.

@@ -22,6 +22,7 @@ use base::{Labels, StreamKey};
 use super::leaf::{LeafKind, Program};
 use super::{Direction, Needle, Needs, Params, Plan, QueryError, TimeRange};
 use crate::engine::overlap::Overlaps;
+use crate::engine::windows::evaluation_count;
 use crate::engine::{Partial, StreamSource, Worker};
 use crate::syntax::{self, Expr, Matcher};
 
@@ -44,6 +45,10 @@ impl Shard {
         self.of <= 1 || stream.0 % u64::from(self.of) == u64::from(self.index)
     }
 }
+
+/// More evaluations than any query may ask for (Loki allows 11,000): they take memory before a row
+/// is read, so whoever is sent an origin bounds them.
+const EVALUATIONS_MAX: u64 = 1 << 17;
 
 /// A leaf as it travels.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +73,9 @@ impl Origin {
         let Shard { index, of } = self.shard;
         if index >= of {
             return Err(malformed(&format!("shard {index} of {of}")));
+        }
+        if evaluation_count(&self.params) > EVALUATIONS_MAX {
+            return Err(malformed("too many evaluations"));
         }
         let expr = syntax::parse_exact(&self.query)
             .map_err(|error| QueryError::Invalid(error.to_string()))?;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::plan::QueryError;
+use crate::plan::{QueryError, Shard, TimeRange};
 
 const LOG_QUERIES: &[&str] = &[
     r#"{app=~".+"}"#,
@@ -83,6 +83,9 @@ struct Cut {
     /// Which worker takes which source, and the order in which partials merge.
     workers: Vec<usize>,
     reverse: bool,
+    /// How a leaf is cut into pieces that are evaluated elsewhere: instants, shards.
+    instants: Vec<i64>,
+    shards: u32,
 }
 
 const SOURCES: usize = 4;
@@ -97,13 +100,16 @@ fn cut() -> impl Strategy<Value = Cut> {
         prop::collection::vec(any::<bool>(), SOURCES),
         prop::collection::vec(0usize..3, SOURCES),
         any::<bool>(),
+        (prop::collection::vec(-5i64..50, 0..3), 1u32..4),
     )
-        .prop_map(|(sources, per_page, sorted, workers, reverse)| Cut {
+        .prop_map(|(sources, per_page, sorted, workers, reverse, (instants, shards))| Cut {
             sources,
             per_page,
             sorted,
             workers,
             reverse,
+            instants,
+            shards,
         })
 }
 
@@ -141,13 +147,18 @@ fn evaluate_cut(
     let overlaps = Arc::new(Overlaps::between(&slices));
     let mut partials = Vec::new();
     for leaf in plan.leaves() {
-        let mut workers: Vec<Worker> = (0..3).map(|_| leaf.worker(Arc::clone(&overlaps))).collect();
-        for (order, rows) in sources.iter().enumerate() {
-            let worker = &mut workers[cut.workers[order]];
-            worker.source(&StreamSource { streams: streams.clone(), order: order as u64 })?;
-            feed(leaf, worker, &pages(rows, cut.per_page), &overlaps)?;
+        let mut finished = Vec::new();
+        for piece in pieces(leaf, cut) {
+            let mut workers: Vec<Worker> =
+                (0..3).map(|_| piece.worker(Arc::clone(&overlaps))).collect();
+            for (order, rows) in sources.iter().enumerate() {
+                let worker = &mut workers[cut.workers[order]];
+                worker.source(&StreamSource { streams: streams.clone(), order: order as u64 })?;
+                feed(&piece, worker, &pages(rows, cut.per_page), &overlaps)?;
+            }
+            let travelled = workers.into_iter().map(|worker| travel(&piece, worker.finish()));
+            finished.extend(travelled);
         }
-        let mut finished: Vec<Partial> = workers.into_iter().map(Worker::finish).collect();
         if cut.reverse {
             finished.reverse();
         }
@@ -158,6 +169,34 @@ fn evaluate_cut(
         partials.push(merged);
     }
     plan.finish(partials)
+}
+
+/// The pieces of a leaf, each as another process has it.
+fn pieces(leaf: &Arc<Leaf>, cut: &Cut) -> Vec<Arc<Leaf>> {
+    let mut bounds: Vec<i64> = cut.instants.iter().map(|&instant| instant * MS).collect();
+    bounds.extend([i64::MIN, i64::MAX]);
+    bounds.sort_unstable();
+    let mut pieces = Vec::new();
+    for pair in bounds.windows(2) {
+        let range = TimeRange { from_ns: pair[0], to_ns: pair[1] };
+        for index in 0..cut.shards {
+            let piece = leaf.piece(range, Shard { index, of: cut.shards });
+            let origin = piece.origin();
+            let there = origin.leaf().unwrap();
+            assert_eq!((there.origin(), there.range()), (origin, piece.range()));
+            pieces.push(there);
+        }
+    }
+    pieces
+}
+
+/// The partial after a journey, which shows in nothing.
+fn travel(leaf: &Leaf, partial: Partial) -> Partial {
+    let portable = partial.to_portable();
+    let back = Partial::from_portable(leaf, portable.clone()).unwrap();
+    assert_eq!(back.to_portable(), portable);
+    assert_eq!(back.threshold(), partial.threshold());
+    back
 }
 
 /// Rows with their order of arrival.
