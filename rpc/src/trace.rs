@@ -5,6 +5,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::propagation::{Extractor, Injector};
+use opentelemetry::trace::TraceContextExt;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -26,6 +27,16 @@ pub fn follow(span: &Span, headers: &HeaderMap) {
         });
         // Refused when nothing is exported: then there is no trace to follow.
         let _ = span.set_parent(parent);
+    }
+}
+
+/// Writes the trace's id into the field `traceID` of `span`, which it must have been made with, so
+/// that every log line below it can be found from the trace. Nothing while nothing is traced.
+pub fn record_id(span: &Span) {
+    let context = span.context();
+    let context = context.span().span_context().clone();
+    if context.is_valid() {
+        span.record("traceID", tracing::field::display(context.trace_id()));
     }
 }
 
@@ -83,7 +94,8 @@ mod tests {
         assert!(headers.is_empty());
         assert_eq!(traceparent(), "");
         let span = tracing::info_span!("job");
-        for text in ["", "garbage", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "\n"] {
+        for text in ["", "garbage", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "\n"]
+        {
             follow_traceparent(&span, text);
         }
     }

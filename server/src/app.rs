@@ -1,6 +1,5 @@
-//! The process: binds first, starts in order, stops in reverse; every step is timed and logged.
+//! The process: binds every port first, starts its modules in order, stops them in reverse.
 
-use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,30 +8,34 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use base::random::{Random, SystemRandom};
 use base::shutdown::Shutdown;
-use base::task::{self, JoinHandle};
+use base::task;
 use base::time::{Clock, SystemClock};
 use rpc::http::stack::Phase;
 use rpc::http::{Budget, Edge, Readiness, TenantPolicy};
-use tokio::net::TcpListener;
 
 use crate::config::Config;
-use crate::listen::{self, Routes};
+use crate::config::targets::Target;
+use crate::grpc::Grpc;
+use crate::limits::ConfigLimits;
+use crate::listen::{Door, Routes};
+use crate::modules::{Board, Modules, Stop};
 use crate::operational::{self, Operational};
-use crate::services::Services;
-use crate::telemetry;
+use crate::services::{self, Api};
 use crate::telemetry::metrics::Exporter;
 use crate::telemetry::process::memory_ceiling_bytes;
+use crate::telemetry::{self, Telemetry};
 
-/// A process whose port is bound and whose services run.
+/// A process whose ports are bound and whose modules run.
 pub struct App {
-    clock: Arc<dyn Clock>,
     readiness: Readiness,
-    services: Services,
-    /// Stops the port.
-    listening: Shutdown,
-    listener: JoinHandle<()>,
-    /// Stops what runs beside the port.
+    grpc: Grpc,
+    modules: Modules,
+    /// Cancelled when a route asks the process to end.
+    asked: Shutdown,
+    shutdown_delay: Duration,
+    /// Stops what runs beside the modules.
     background: Shutdown,
+    telemetry: Telemetry,
 }
 
 /// What every part of the process shares.
@@ -40,49 +43,80 @@ pub struct App {
 pub struct Shared {
     /// The configuration.
     pub config: Arc<Config>,
+    /// Limits of tenants.
+    pub limits: Arc<ConfigLimits>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
-    /// The HTTP layers.
+    /// The HTTP layers; its readiness says what a start waits for.
     pub edge: Edge,
 }
 
 impl App {
-    /// Binds the port, answers operational routes at once, then starts the services in order.
-    /// Returns when everything is served.
+    /// Binds the ports, answers operational routes at once, then starts the modules of the targets
+    /// in order. Returns when everything is served.
     pub async fn build(config: Config) -> Result<App> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let log_level = telemetry::start(&config.raw.server.log_level, clock.clone())?;
-        let exporter = Exporter::install()?;
-        tracing::info!(version = crate::version::VERSION, "starting");
-        tell(&config);
-        let listener = listen::bind(&config.raw.server).await?;
-        let address = listener.local_addr().context("the address of the listener")?;
-        announce(&how_to(address, config.raw.auth_enabled));
-        announce(&format!("listening http={address}"));
-
-        let shared = shared(config, clock.clone());
+        let shared = shared(config);
         let config = shared.config.clone();
+        let telemetry = telemetry::start(&config, shared.clock.clone())?;
+        let exporter = Exporter::install()?;
+        tracing::info!(version = crate::version::VERSION, targets = ?config.targets, "starting");
+        tell(&config);
+        let http = Door::http(&config.raw.server).await?;
+        let grpc = Door::grpc(&config.raw.server).await?;
+        let (http_address, grpc_address) = (http.address()?, grpc.address()?);
+        if config.targets == crate::config::targets::Targets::ALL {
+            announce(&how_to(http_address, config.raw.auth_enabled));
+        }
+        announce(&format!("listening http={http_address} grpc={grpc_address}"));
+
+        let board = Board::default();
         let readiness = shared.edge.readiness.clone();
         let operational = operational::router(Operational {
             config: config.clone(),
             readiness: readiness.clone(),
+            board: board.clone(),
             exporter: exporter.clone(),
-            log_level,
+            log_level: telemetry.level.clone(),
         });
-        let routes = Routes::new(shared.edge.starting(operational.clone()));
-        let listening = Shutdown::new();
-        let serve = serve(listener, &routes, &config, &listening);
+        let http_routes = Routes::new(shared.edge.starting(operational.clone()));
+        let health = Grpc::new(readiness.clone(), shared.clock.clone());
+        health.follow_readiness().await;
+        let grpc_routes = Routes::new(health.starting());
         let background = Shutdown::new();
         task::spawn("metrics upkeep", exporter.upkeep(background.clone()));
 
-        let services = Services::start(&shared).await?;
-        let api = shared.edge.api(services.router());
-        routes.open(shared.edge.wrap(operational.merge(api).merge(services.operational())));
+        let wants = |target| config.targets.contains(target);
+        let reads = wants(Target::Ingester) || wants(Target::Querier) || wants(Target::Compactor);
+        let calls = wants(Target::Distributor) || wants(Target::Querier);
+        let mut modules = Modules::new(shared.clock.clone(), board);
+        let s = &shared;
+        let m = &mut modules;
+        let store = m.start("store", reads, services::store(s)).await?;
+        let ingester =
+            m.start("ingester", wants(Target::Ingester), services::ingester(s, &store)).await?;
+        m.start("grpc", true, serve(grpc, &grpc_routes)).await?;
+        let peers = m.start("ingester-client", calls, services::peers(s, &ingester)).await?;
+        let distributor = m
+            .start("distributor", wants(Target::Distributor), services::distributor(s, &peers))
+            .await?;
+        let querier = m
+            .start("querier", wants(Target::Querier), services::querier(s, &store, &peers))
+            .await?;
+        m.start("compactor", wants(Target::Compactor), services::compactor(s, &store)).await?;
+        m.start("http", true, serve(http, &http_routes)).await?;
+
+        let asked = ingester.as_ref().map(|i| i.terminate_requested()).unwrap_or_default();
+        let api = Api { ingester, distributor, querier };
+        let service = shared.edge.api(api.http());
+        http_routes.open(shared.edge.wrap(operational.merge(service).merge(api.operational())));
+        grpc_routes.open(health.running(api.grpc(&shared)));
         readiness.set(Phase::Running);
-        tracing::info!(%address, "ready");
-        Ok(App { clock, readiness, services, listening, listener: serve, background })
+        health.follow_readiness().await;
+        tracing::info!(http = %http_address, grpc = %grpc_address, "ready");
+        let shutdown_delay = config.raw.shutdown_delay;
+        Ok(App { readiness, grpc: health, modules, asked, shutdown_delay, background, telemetry })
     }
 
     /// [`App::build`], then [`App::run`]. A signal during the start ends the process at once:
@@ -100,52 +134,49 @@ impl App {
 
     /// Waits for SIGTERM, SIGINT or a route that ends the process; then drains in reverse order.
     pub async fn run(self) -> Result<()> {
-        let asked = self.services.terminate_requested();
         let why = tokio::select! {
             signal = signal() => signal?,
-            () = asked.cancelled() => "shutdown route",
+            () = self.asked.cancelled() => "shutdown route",
         };
         tracing::info!(why, "stopping");
-        let stop = self.stop();
         tokio::select! {
-            stopped = stop => stopped,
+            stopped = self.stop() => stopped,
             // Who asks twice does not want to wait.
             signal = signal() => anyhow::bail!("{} again: ended before the drain", signal?),
         }
     }
 
     async fn stop(self) -> Result<()> {
-        let clock = &*self.clock;
         self.readiness.set(Phase::Stopping);
-        step(clock, "drain connections", async {
-            self.listening.cancel();
-            self.listener.await.context("the listener's task")
-        })
-        .await?;
-        self.services.stop(clock).await?;
+        self.grpc.follow_readiness().await;
+        if !self.shutdown_delay.is_zero() {
+            // Whoever sends requests here by `/ready` turns away before connections are refused.
+            tokio::time::sleep(self.shutdown_delay).await;
+        }
+        self.modules.stop().await?;
         self.background.cancel();
         tracing::info!("stopped");
+        self.telemetry.flush().await;
         Ok(())
     }
 }
 
-/// Runs one step of start or stop and logs how long it took.
-pub async fn step<T>(
-    clock: &dyn Clock,
-    name: &'static str,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    let started_ns = clock.monotonic_ns();
-    let result = work.await.with_context(|| name.to_owned());
-    let took = Duration::from_nanos(clock.monotonic_ns().saturating_sub(started_ns));
-    match &result {
-        Ok(_) => tracing::info!(step = name, ?took, "done"),
-        Err(error) => tracing::error!(step = name, ?took, "failed: {error:#}"),
-    }
-    result
+/// A port as a module: it is served from the start of the process on and drained when its turn to
+/// stop comes.
+async fn serve(door: Door, routes: &Routes) -> Result<((), Stop)> {
+    let shutdown = Shutdown::new();
+    let task = task::spawn("listener", door.serve(routes.clone(), shutdown.clone()));
+    let stop: Stop = Box::pin(async move {
+        shutdown.cancel();
+        if task.await.is_err() {
+            tracing::error!("a listener had panicked");
+        }
+    });
+    Ok(((), stop))
 }
 
-fn shared(config: Config, clock: Arc<dyn Clock>) -> Shared {
+fn shared(config: Config) -> Shared {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let raw = &config.raw;
     let tenants = TenantPolicy {
@@ -161,7 +192,8 @@ fn shared(config: Config, clock: Arc<dyn Clock>) -> Shared {
         readiness: Readiness::default(),
         timeout: raw.server.http_server_write_timeout,
     };
-    Shared { config: Arc::new(config), clock, random, edge }
+    let limits = Arc::new(ConfigLimits::new(&config));
+    Shared { config: Arc::new(config), limits, clock, random, edge }
 }
 
 /// An eighth of the memory, at most 256 MiB: several of the largest bodies that senders are known to
@@ -172,16 +204,6 @@ fn body_budget_bytes(configured: u64) -> usize {
         bytes => bytes,
     };
     usize::try_from(bytes).unwrap_or(usize::MAX)
-}
-
-fn serve(
-    listener: TcpListener,
-    routes: &Routes,
-    config: &Config,
-    shutdown: &Shutdown,
-) -> JoinHandle<()> {
-    let server = config.raw.server.clone();
-    task::spawn("http", listen::serve(listener, routes.clone(), server, shutdown.clone()))
 }
 
 /// Keys without effect: once each, so that nobody relies on what is not there.
@@ -205,7 +227,8 @@ async fn signal() -> Result<&'static str> {
     }
 }
 
-/// Standard output is an interface (`listening http=ADDR`); that nobody reads it is no error.
+/// Standard output is an interface (`listening http=ADDR grpc=ADDR`); that nobody reads it is no
+/// error.
 fn announce(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());

@@ -9,8 +9,10 @@
 pub mod app;
 pub mod args;
 pub mod config;
+pub mod grpc;
 pub mod limits;
 pub mod listen;
+pub mod modules;
 pub mod operational;
 pub mod services;
 pub mod telemetry;

@@ -1,4 +1,4 @@
-//! The port: accepts connections, speaks HTTP/1.1 and cleartext HTTP/2, drains.
+//! The ports: accept connections, speak HTTP/1.1 and cleartext HTTP/2 (gRPC: only that), drain.
 //!
 //! A client that goes away takes its handler with it: hyper drops the handler's future, and what
 //! the handler started must end with it.
@@ -35,6 +35,10 @@ pub const TCP_CONNECTIONS_LIMIT: &str = "loki_tcp_connections_limit";
 const DEFAULT_CONNECTION_LIMIT: usize = 32_768;
 /// How long the accept loop rests when the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Windows of HTTP/2 between processes of one cluster: a batch or an answer of a few MB does not
+/// wait for round trips, and a connection buffers no more than this.
+const GRPC_STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const GRPC_CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
 /// What answers. Until the services are there it is `starting`; then, once, `running`.
 #[derive(Clone)]
@@ -59,68 +63,105 @@ impl Routes {
     }
 }
 
-/// Binds the HTTP port.
-pub async fn bind(config: &ServerConfig) -> io::Result<TcpListener> {
-    let host = match config.http_listen_address.as_str() {
+/// A port that is bound and not served yet.
+pub struct Door {
+    listener: TcpListener,
+    /// Names the port in metrics and logs: `http` or `grpc`.
+    name: &'static str,
+    /// Connections that may be open.
+    limit: usize,
+    protocol: Builder<TokioExecutor>,
+    /// How long open requests get after the shutdown.
+    grace: Duration,
+}
+
+impl Door {
+    /// Binds the HTTP port.
+    pub async fn http(config: &ServerConfig) -> io::Result<Door> {
+        let (host, port) = (&config.http_listen_address, config.http_listen_port);
+        Ok(Door {
+            listener: bind("http", host, port).await?,
+            name: "http",
+            limit: limit(config.http_listen_conn_limit),
+            protocol: http_protocol(config),
+            grace: config.graceful_shutdown_timeout,
+        })
+    }
+
+    /// Binds the gRPC port.
+    pub async fn grpc(config: &ServerConfig) -> io::Result<Door> {
+        let (host, port) = (&config.grpc_listen_address, config.grpc_listen_port);
+        Ok(Door {
+            listener: bind("grpc", host, port).await?,
+            name: "grpc",
+            limit: DEFAULT_CONNECTION_LIMIT,
+            protocol: grpc_protocol(config),
+            grace: config.graceful_shutdown_timeout,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Accepts until `shutdown`, then waits for open requests, at most the configured grace.
+    pub async fn serve(self, routes: Routes, shutdown: Shutdown) {
+        let Door { listener, name, limit, protocol, grace } = self;
+        gauge!(TCP_CONNECTIONS_LIMIT, "protocol" => name).set(limit as f64);
+        let slots = Arc::new(Semaphore::new(limit));
+        let graceful = GracefulShutdown::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = accept(&listener, &slots) => accepted,
+                () = shutdown.cancelled() => break,
+            };
+            let (stream, slot) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, port = name, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let routes = routes.clone();
+            let service =
+                service_fn(move |request: Request<Incoming>| answer(routes.current(), request));
+            let connection = protocol.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            let connection = graceful.watch(connection.into_owned());
+            task::spawn("connection", async move {
+                let open = gauge!(TCP_CONNECTIONS, "protocol" => name);
+                open.increment(1.0);
+                if let Err(error) = connection.await {
+                    tracing::debug!(error = error.to_string(), port = name, "connection ended");
+                }
+                open.decrement(1.0);
+                drop(slot);
+            });
+        }
+        drop(listener);
+        let open = graceful.count();
+        if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+            tracing::warn!(?grace, open, port = name, "connections did not end in time");
+        }
+    }
+}
+
+fn limit(configured: u64) -> usize {
+    match usize::try_from(configured) {
+        Ok(limit @ 1..) => limit,
+        _ => DEFAULT_CONNECTION_LIMIT,
+    }
+}
+
+async fn bind(name: &str, host: &str, port: u16) -> io::Result<TcpListener> {
+    let host = match host {
         "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED).to_string(),
         host => host.to_owned(),
     };
-    let address = (host.trim_matches(['[', ']']), config.http_listen_port);
-    TcpListener::bind(address).await.map_err(|error| {
-        let port = config.http_listen_port;
-        io::Error::new(error.kind(), format!("cannot listen on http://{host}:{port}: {error}"))
+    TcpListener::bind((host.trim_matches(['[', ']']), port)).await.map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen on {name}://{host}:{port}: {error}"))
     })
-}
-
-/// Accepts until `shutdown`, then waits for open requests, at most `grace`.
-pub async fn serve(
-    listener: TcpListener,
-    routes: Routes,
-    config: ServerConfig,
-    shutdown: Shutdown,
-) {
-    let limit = match usize::try_from(config.http_listen_conn_limit) {
-        Ok(limit @ 1..) => limit,
-        _ => DEFAULT_CONNECTION_LIMIT,
-    };
-    gauge!(TCP_CONNECTIONS_LIMIT, "protocol" => "http").set(limit as f64);
-    let slots = Arc::new(Semaphore::new(limit));
-    let protocol = protocol(&config);
-    let graceful = GracefulShutdown::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = accept(&listener, &slots) => accepted,
-            () = shutdown.cancelled() => break,
-        };
-        let (stream, slot) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let routes = routes.clone();
-        let service =
-            service_fn(move |request: Request<Incoming>| answer(routes.current(), request));
-        let connection = protocol.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection.into_owned());
-        task::spawn("http connection", async move {
-            let open = gauge!(TCP_CONNECTIONS, "protocol" => "http");
-            open.increment(1.0);
-            if let Err(error) = connection.await {
-                tracing::debug!(error = error.to_string(), "connection ended");
-            }
-            open.decrement(1.0);
-            drop(slot);
-        });
-    }
-    drop(listener);
-    let open = graceful.count();
-    if tokio::time::timeout(config.graceful_shutdown_timeout, graceful.shutdown()).await.is_err() {
-        let grace = config.graceful_shutdown_timeout;
-        tracing::warn!(?grace, open, "connections did not end in time");
-    }
 }
 
 async fn accept(
@@ -133,13 +174,28 @@ async fn accept(
     Ok((stream, slot))
 }
 
-fn protocol(config: &ServerConfig) -> Builder<TokioExecutor> {
+fn http_protocol(config: &ServerConfig) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     // The timer runs between requests too: it is the idle limit. A client that sends its head
     // slowly is cut by the same.
     let idle = config.http_server_idle_timeout.max(config.http_server_read_timeout);
     builder.http1().timer(TokioTimer::new()).header_read_timeout(idle).keep_alive(true);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(idle));
+    builder
+}
+
+fn grpc_protocol(config: &ServerConfig) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new()).http2_only();
+    let streams = Some(config.grpc_server_max_concurrent_streams).filter(|&streams| streams > 0);
+    let keepalive = Some(config.grpc_server_keepalive_time).filter(|every| !every.is_zero());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(keepalive)
+        .keep_alive_timeout(config.grpc_server_keepalive_timeout)
+        .max_concurrent_streams(streams)
+        .initial_stream_window_size(GRPC_STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(GRPC_CONNECTION_WINDOW_BYTES);
     builder
 }
 

@@ -7,11 +7,11 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{HeaderValue, StatusCode, header};
-use rpc::http::stack::Phase;
 use rpc::http::{Form, Readiness};
 use serde_json::json;
 
 use crate::config::Config;
+use crate::modules::{Board, State as ModuleState};
 use crate::telemetry::LogLevel;
 use crate::telemetry::metrics::Exporter;
 use crate::version;
@@ -21,16 +21,15 @@ use crate::version;
 pub struct Operational {
     /// `/config`
     pub config: Arc<Config>,
-    /// `/ready`, `/services`
+    /// `/ready`
     pub readiness: Readiness,
+    /// `/services`
+    pub board: Board,
     /// `/metrics`
     pub exporter: Exporter,
     /// `/log_level`
     pub log_level: LogLevel,
 }
-
-/// The services of `-target=all`, in the order in which they start.
-pub const SERVICES: [&str; 5] = ["server", "store", "ingester", "distributor", "querier"];
 
 /// The router, without any layer.
 pub fn router(operational: Operational) -> Router {
@@ -62,16 +61,16 @@ async fn config(State(this): State<Arc<Operational>>, form: Form) -> Response {
 }
 
 async fn services(State(this): State<Arc<Operational>>) -> Response {
-    let state = match this.readiness.state() {
-        Phase::Starting(_) => "Starting",
-        Phase::Running => "Running",
-        Phase::Stopping => "Stopping",
-    };
-    let line = |name: &&str| {
-        let state = if *name == "server" && state == "Starting" { "Running" } else { state };
+    let line = |(name, state): (&str, ModuleState)| {
+        let state = match state {
+            ModuleState::Starting => "Starting",
+            ModuleState::Running => "Running",
+            ModuleState::Stopping => "Stopping",
+            ModuleState::Terminated => "Terminated",
+        };
         format!("{name} => {state}\n")
     };
-    plain(SERVICES.iter().map(line).collect())
+    plain(this.board.list().into_iter().map(line).collect())
 }
 
 async fn log_level(State(this): State<Arc<Operational>>) -> Response {

@@ -1,113 +1,137 @@
-//! The services of `-target=all`, one step per service: dependencies are constructor arguments, so
-//! the compiler checks the order.
+//! One function per module: dependencies are arguments, so the compiler checks the order of start;
+//! each says how its module ends.
 
 mod derive;
+mod store;
 
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use axum::Router;
-use base::disk::OsDisk;
 use base::shutdown::Shutdown;
-use base::{Clock, StoreId};
+use base::task;
+use compactor::Compactor;
 use distributor::Distributor;
 use ingester::Ingester;
 use querier::Querier;
-use rpc::IngesterApi;
 use rpc::ingester::Peer;
-use store::{Bucket, CatalogHandle, Cluster, Parts};
 
-use crate::app::{Shared, step};
-use crate::limits::ConfigLimits;
+use crate::app::Shared;
+use crate::modules::{Stop, nothing_to_stop};
 
-/// Running services.
-pub struct Services {
-    ingester: Arc<Ingester>,
-    distributor: Arc<Distributor>,
-    querier: Arc<Querier>,
-}
+pub use store::{Store, store};
 
-impl Services {
-    /// Starts them; returns when acknowledged rows can be queried again.
-    pub async fn start(shared: &Shared) -> Result<Services> {
-        let clock = &*shared.clock;
-        let limits = Arc::new(ConfigLimits::new(&shared.config));
-        let disk = Arc::new(OsDisk);
-        let wal = derive::wal(&shared.config, &*disk)?;
-        let env = wal::Env {
-            disk: disk.clone(),
-            clock: shared.clock.clone(),
-            random: shared.random.clone(),
-        };
-        let store = wal::store_id(&wal, &env).context("the id of the log's directory")?;
-        let (bucket, catalog) = step(clock, "open store", open_store(shared, store)).await?;
-        let deps = ingester::Deps {
-            disk,
-            clock: shared.clock.clone(),
-            random: shared.random.clone(),
-            limits: limits.clone(),
-            catalog: catalog.clone(),
-        };
-        let config = derive::ingester(&shared.config, wal);
-        let ingester =
-            step(clock, "start ingester", async { Ok(Ingester::start(config, deps).await?) })
-                .await?;
-        let api: Arc<dyn IngesterApi> = ingester.clone();
-        let distributor = Arc::new(Distributor::new(
-            derive::distributor(&shared.config),
-            limits.clone(),
-            vec![Peer { address: "in-process".to_owned(), api: api.clone() }],
-            shared.clock.clone(),
-            shared.random.clone(),
-        ));
-        let parts = Parts::new(bucket, shared.config.raw.storage_config.footer_cache.0);
-        let deps = querier::Deps {
-            limits,
-            ingesters: vec![api],
-            catalog,
-            parts: Arc::new(parts),
-            clock: shared.clock.clone(),
-        };
-        let querier = Arc::new(Querier::new(derive::querier(&shared.config), deps));
-        Ok(Services { ingester, distributor, querier })
-    }
-
-    /// Routes that need a running process.
-    pub fn router(&self) -> Router {
-        distributor::router(self.distributor.clone()).merge(querier::router(self.querier.clone()))
-    }
-
-    /// Routes of services that are operational: no tenant, no time limit.
-    pub fn operational(&self) -> Router {
-        ingester::http::router(self.ingester.clone())
-    }
-
-    /// Cancelled when a route asked the process to end.
-    pub fn terminate_requested(&self) -> Shutdown {
-        self.ingester.terminate_requested()
-    }
-
-    /// Stops them in reverse: only the ingester holds anything.
-    pub async fn stop(self, clock: &dyn Clock) -> Result<()> {
-        let Services { ingester, distributor, querier } = self;
-        drop((querier, distributor));
-        // `false` says that a route began the drain; it has ended by then too.
-        step(clock, "stop ingester", async { Ok(ingester.drain(false).await) }).await?;
-        Ok(())
-    }
-}
-
-async fn open_store(shared: &Shared, committer: StoreId) -> Result<(Bucket, CatalogHandle)> {
-    let bucket = Bucket::open(&derive::bucket(&shared.config)?, shared.clock.clone())?;
-    let founder = Cluster { id: shared.random.ulid(&*shared.clock), first_voters: vec![committer] };
-    let cluster = Cluster::join(&bucket, &founder, None).await?;
-    tracing::info!(store = bucket.name(), cluster = %cluster.id, "object store");
-    let deps = store::Deps {
-        bucket: bucket.clone(),
-        committer,
+/// Takes rows; returns when acknowledged ones can be queried again. Its end drains it: appends
+/// under way finish, the log is closed.
+pub async fn ingester(shared: &Shared, store: &Option<Store>) -> Result<(Arc<Ingester>, Stop)> {
+    let store = store.as_ref().context("an ingester needs the store")?;
+    let (disk, wal) = store.wal.clone().context("an ingester needs a log")?;
+    let deps = ingester::Deps {
+        disk,
+        clock: shared.clock.clone(),
         random: shared.random.clone(),
+        limits: shared.limits.clone(),
+        catalog: store.catalog.clone(),
+    };
+    let ingester = Ingester::start(derive::ingester(&shared.config, wal), deps).await?;
+    let ends = ingester.clone();
+    let stop: Stop = Box::pin(async move {
+        // `false` says that a route began the drain; it has ended by then too.
+        let _began_here = ends.drain(false).await;
+    });
+    Ok((ingester, stop))
+}
+
+/// The ingesters that distributors and queriers of this process call.
+pub async fn peers(_shared: &Shared, local: &Option<Arc<Ingester>>) -> Result<(Vec<Peer>, Stop)> {
+    let local = local
+        .clone()
+        .context("ingester_client.addresses must name the ingesters: none runs in this process")?;
+    Ok((vec![Peer { address: "in-process".to_owned(), api: local }], nothing_to_stop()))
+}
+
+/// Takes pushes. Requests under way were finished by the listener.
+pub async fn distributor(
+    shared: &Shared,
+    peers: &Option<Vec<Peer>>,
+) -> Result<(Arc<Distributor>, Stop)> {
+    let peers = peers.clone().context("a distributor needs ingesters")?;
+    let distributor = Distributor::new(
+        derive::distributor(&shared.config),
+        shared.limits.clone(),
+        peers,
+        shared.clock.clone(),
+        shared.random.clone(),
+    );
+    Ok((Arc::new(distributor), nothing_to_stop()))
+}
+
+/// Answers queries.
+pub async fn querier(
+    shared: &Shared,
+    store: &Option<Store>,
+    peers: &Option<Vec<Peer>>,
+) -> Result<(Arc<Querier>, Stop)> {
+    let store = store.as_ref().context("a querier needs the store")?;
+    let peers = peers.as_ref().context("a querier needs ingesters")?;
+    let deps = querier::Deps {
+        limits: shared.limits.clone(),
+        ingesters: peers.iter().map(|peer| peer.api.clone()).collect(),
+        catalog: store.catalog.clone(),
+        parts: store.parts.clone(),
         clock: shared.clock.clone(),
     };
-    let catalog = CatalogHandle::open(deps, derive::catalog(&shared.config)).await?;
-    Ok((bucket, catalog))
+    Ok((Arc::new(Querier::new(derive::querier(&shared.config), deps)), nothing_to_stop()))
+}
+
+/// Cleans up. Its end waits for the request that is under way.
+pub async fn compactor(shared: &Shared, store: &Option<Store>) -> Result<((), Stop)> {
+    let store = store.as_ref().context("a compactor needs the store")?;
+    let deps = compactor::Deps {
+        catalog: store.catalog.clone(),
+        clock: shared.clock.clone(),
+        random: shared.random.clone(),
+    };
+    let compactor = Compactor::new(derive::compactor(&shared.config), deps);
+    let shutdown = Shutdown::new();
+    let stopping = shutdown.clone();
+    let task = task::spawn("compactor", async move { compactor.run(shutdown).await });
+    let stop: Stop = Box::pin(async move {
+        stopping.cancel();
+        if task.await.is_err() {
+            tracing::error!("the compactor had panicked");
+        }
+    });
+    Ok(((), stop))
+}
+
+/// What this process answers, by service.
+pub struct Api {
+    /// Flush, shutdown.
+    pub ingester: Option<Arc<Ingester>>,
+    /// Pushes.
+    pub distributor: Option<Arc<Distributor>>,
+    /// Queries.
+    pub querier: Option<Arc<Querier>>,
+}
+
+impl Api {
+    /// HTTP routes that need a running process.
+    pub fn http(&self) -> Router {
+        let routers = [
+            self.distributor.clone().map(distributor::router),
+            self.querier.clone().map(querier::router),
+        ];
+        routers.into_iter().flatten().fold(Router::new(), Router::merge)
+    }
+
+    /// HTTP routes of services that are operational: no tenant, no time limit.
+    pub fn operational(&self) -> Router {
+        self.ingester.clone().map(ingester::http::router).unwrap_or_default()
+    }
+
+    /// gRPC services.
+    pub fn grpc(&self, _shared: &Shared) -> tonic::service::RoutesBuilder {
+        tonic::service::Routes::builder()
+    }
 }

@@ -1,16 +1,25 @@
-//! Logs as logfmt on stderr, and the recorder of the `metrics` facade.
+//! What the process says about itself: log lines on stderr, traces by OTLP, and the recorder of the
+//! `metrics` facade.
 
-pub mod logfmt;
+pub mod logs;
 pub mod metrics;
 pub mod process;
+pub mod traces;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::{Result, anyhow};
+use base::task;
 use base::time::Clock;
 use tracing::Level;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
+
+use crate::config::Config;
+use logs::{AtLevel, Format, Logs};
+use traces::Traces;
 
 /// The level that is logged, changeable while running. Clones share it.
 #[derive(Clone, Debug)]
@@ -51,12 +60,44 @@ impl LogLevel {
     }
 }
 
-/// Starts logging at the level called `name`; possible once per process.
-pub fn start(name: &str, clock: Arc<dyn Clock>) -> Result<LogLevel> {
+/// Logs and traces of this process.
+pub struct Telemetry {
+    /// `/log_level`
+    pub level: LogLevel,
+    traces: Option<Traces>,
+}
+
+/// Starts logging and, where an endpoint is configured, tracing; possible once per process.
+pub fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Telemetry> {
+    let name = &config.raw.server.log_level;
     let level = LogLevel::parse(name)
         .ok_or_else(|| anyhow!("server.log_level: {name:?} is not debug, info, warn or error"))?;
-    let layer = logfmt::Logfmt::new(level.clone(), clock);
-    let subscriber = tracing_subscriber::registry().with(layer);
+    let name = &config.raw.server.log_format;
+    let format = Format::parse(name)
+        .ok_or_else(|| anyhow!("server.log_format: {name:?} is not logfmt or json"))?;
+    let traces = match &config.otlp_endpoint {
+        Some(endpoint) => Some(Traces::start(endpoint, config.targets)?),
+        None => None,
+    };
+    let spans = traces.as_ref().map(|traces| {
+        let own = filter_fn(|metadata| {
+            metadata.is_span() && *metadata.level() <= Level::INFO && logs::is_ours(metadata)
+        });
+        tracing_opentelemetry::layer().with_tracer(traces.tracer()).with_filter(own)
+    });
+    let lines = Logs::new(format, clock).with_filter(AtLevel(level.clone()));
+    let subscriber = tracing_subscriber::registry().with(spans).with(lines);
     tracing::subscriber::set_global_default(subscriber)?;
-    Ok(level)
+    Ok(Telemetry { level, traces })
+}
+
+impl Telemetry {
+    /// Sends the spans that are not sent yet.
+    pub async fn flush(self) {
+        if let Some(traces) = self.traces
+            && task::blocking("flush traces", move || traces.shutdown()).await.is_err()
+        {
+            tracing::error!("sending the last spans panicked");
+        }
+    }
 }

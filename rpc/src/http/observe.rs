@@ -47,7 +47,9 @@ pub async fn trace(
     };
     request.extensions_mut().insert(RequestId(id.clone()));
     let span = tracing::info_span!("request", id = %id, method = %request.method(),
-        path = request.uri().path());
+        path = request.uri().path(), traceID = tracing::field::Empty);
+    crate::trace::follow(&span, request.headers());
+    crate::trace::record_id(&span);
     let mut response = next.run(request).instrument(span).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);

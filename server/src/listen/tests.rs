@@ -24,12 +24,12 @@ async fn start(router: Router, limit: u64) -> Running {
         http_listen_conn_limit: limit,
         ..ServerConfig::default()
     };
-    let listener = bind(&config).await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let door = Door::http(&config).await.unwrap();
+    let address = door.address().unwrap();
     let shutdown = Shutdown::new();
     let routes = Routes::new(Router::new());
     routes.open(router);
-    let task = task::spawn("test", serve(listener, routes, config, shutdown.clone()));
+    let task = task::spawn("test", door.serve(routes, shutdown.clone()));
     Running { address, shutdown, task }
 }
 
@@ -163,9 +163,9 @@ async fn until_the_services_run_the_starting_routes_answer() {
         http_listen_port: 0,
         ..ServerConfig::default()
     };
-    let listener = bind(&config).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    task::spawn("test", serve(listener, routes.clone(), config, Shutdown::new()));
+    let door = Door::http(&config).await.unwrap();
+    let address = door.address().unwrap();
+    task::spawn("test", door.serve(routes.clone(), Shutdown::new()));
     let request = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     assert!(soon(read_all(send(address, request).await)).await.ends_with("starting"));
     routes.open(Router::new().route("/", get(async || "running")));
@@ -180,6 +180,6 @@ async fn a_port_that_is_taken_is_named() {
         http_listen_port: running.address.port(),
         ..ServerConfig::default()
     };
-    let error = bind(&config).await.unwrap_err().to_string();
+    let error = Door::http(&config).await.err().unwrap().to_string();
     assert!(error.contains(&running.address.port().to_string()), "{error}");
 }

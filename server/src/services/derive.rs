@@ -160,6 +160,16 @@ pub fn querier(config: &Config) -> querier::Config {
     }
 }
 
+/// The compactor.
+pub fn compactor(config: &Config) -> compactor::Config {
+    let raw = &config.raw.compactor;
+    compactor::Config {
+        interval: raw.compaction_interval,
+        delete_delay: raw.delete_delay,
+        ..compactor::Config::default()
+    }
+}
+
 /// What is configured, or a quarter of the memory of this process, at most `at_most`.
 fn share(configured: u64, at_most: u64) -> u64 {
     match configured {

@@ -60,6 +60,12 @@ impl Cluster {
         }
     }
 
+    /// The cluster of `bucket`, if it has one: for processes that must not found one.
+    pub async fn find(bucket: &Bucket) -> Result<Option<Cluster>, Error> {
+        let found = bucket.find(paths::CLUSTER, MAX_BYTES).await?;
+        found.map(|bytes| Cluster::decode(bucket, &bytes)).transpose()
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let cluster_id = self.id.to_string();
         let first_voters: Vec<String> = self.first_voters.iter().map(StoreId::to_string).collect();
@@ -127,7 +133,9 @@ mod tests {
     #[tokio::test]
     async fn the_first_founds_the_cluster_and_everybody_else_joins_it() {
         let (_, bucket) = bucket();
+        assert_eq!(Cluster::find(&bucket).await.unwrap(), None);
         assert_eq!(Cluster::join(&bucket, &founder(1), None).await.unwrap(), founder(1));
+        assert_eq!(Cluster::find(&bucket).await.unwrap(), Some(founder(1)));
         assert_eq!(Cluster::join(&bucket, &founder(7), None).await.unwrap(), founder(1));
         let text = bucket.get(paths::CLUSTER, 1000).await.unwrap();
         assert_eq!(Cluster::parse(&text), Ok(founder(1)));
