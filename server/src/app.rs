@@ -84,6 +84,8 @@ impl App {
         let health = Grpc::new(readiness.clone(), shared.clock.clone());
         health.follow_readiness().await;
         let grpc_routes = Routes::new(health.starting());
+        let http = serve(http, &http_routes);
+        let grpc = serve(grpc, &grpc_routes);
         let background = Shutdown::new();
         task::spawn("metrics upkeep", exporter.upkeep(background.clone()));
 
@@ -96,7 +98,7 @@ impl App {
         let store = m.start("store", reads, services::store(s)).await?;
         let ingester =
             m.start("ingester", wants(Target::Ingester), services::ingester(s, &store)).await?;
-        m.start("grpc", true, serve(grpc, &grpc_routes)).await?;
+        m.start("grpc", true, listening(grpc)).await?;
         let peers = m.start("ingester-client", calls, services::peers(s, &ingester)).await?;
         let distributor = m
             .start("distributor", wants(Target::Distributor), services::distributor(s, &peers))
@@ -105,7 +107,7 @@ impl App {
             .start("querier", wants(Target::Querier), services::querier(s, &store, &peers))
             .await?;
         m.start("compactor", wants(Target::Compactor), services::compactor(s, &store)).await?;
-        m.start("http", true, serve(http, &http_routes)).await?;
+        m.start("http", true, listening(http)).await?;
 
         let asked = ingester.as_ref().map(|i| i.terminate_requested()).unwrap_or_default();
         let api = Api { ingester, distributor, querier };
@@ -161,17 +163,20 @@ impl App {
     }
 }
 
-/// A port as a module: it is served from the start of the process on and drained when its turn to
-/// stop comes.
-async fn serve(door: Door, routes: &Routes) -> Result<((), Stop)> {
+/// Serves a port from now on; the answer drains it.
+fn serve(door: Door, routes: &Routes) -> Stop {
     let shutdown = Shutdown::new();
     let task = task::spawn("listener", door.serve(routes.clone(), shutdown.clone()));
-    let stop: Stop = Box::pin(async move {
+    Box::pin(async move {
         shutdown.cancel();
         if task.await.is_err() {
             tracing::error!("a listener had panicked");
         }
-    });
+    })
+}
+
+/// A port as a module: it listens since the ports were bound, and stops when its turn comes.
+async fn listening(stop: Stop) -> Result<((), Stop)> {
     Ok(((), stop))
 }
 
