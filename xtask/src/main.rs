@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask <command>`.
 
 mod bench;
+mod codegen;
 mod compat;
 mod configuration;
 mod conformance;
@@ -16,9 +17,10 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 cargo xtask verify               formatting, clippy, tidy, generated docs: the fast static part
 cargo xtask test                 verify and every tier, as CI runs it
-cargo xtask fix                  the only command that writes: fmt, clippy --fix, docs
+cargo xtask fix                  the only command that writes: fmt, clippy --fix, docs, codegen
 cargo xtask tidy                 floors, file sizes, words that must not appear
 cargo xtask docs [--check]       generate docs/compat.md, docs/configuration.md
+cargo xtask codegen [--check]    generate the messages and services of proto/
 cargo xtask conformance [--url U] [--group G]... [--show N]
                                  recorded requests against a fresh server, or any URL
 cargo xtask bench [--gb N] [--streams N]
@@ -40,6 +42,7 @@ fn main() -> Result<()> {
         "fix" => tiers::fix(),
         "tidy" => tidy::run(),
         "docs" => tiers::docs(rest.iter().any(|argument| argument == "--check")),
+        "codegen" => codegen::run(rest.iter().any(|argument| argument == "--check")),
         "conformance" => conformance::run(&conformance::Options::parse(rest)?),
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::process::{run, words};
-use crate::{compat, configuration, conformance, tidy, tools};
+use crate::{codegen, compat, configuration, conformance, tidy, tools};
 
 struct Tier {
     name: &'static str,
@@ -69,6 +69,7 @@ pub fn verify() -> Result<()> {
     run(&mut words("cargo fmt --all --check"))?;
     run(&mut words("cargo clippy --quiet --workspace --all-targets -- -D warnings"))?;
     tidy::run()?;
+    codegen::run(true)?;
     docs(true)
 }
 
@@ -80,6 +81,7 @@ pub fn docs(check: bool) -> Result<()> {
 
 /// The only command that writes.
 pub fn fix() -> Result<()> {
+    codegen::run(false)?;
     run(&mut words("cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged"))?;
     run(&mut words("cargo fmt --all"))?;
     docs(false)

@@ -41,6 +41,11 @@ impl Overlaps {
         self.streams.get(&stream).map_or(&[], Vec::as_slice)
     }
 
+    /// The streams with their intervals, in no order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (StreamKey, &[(i64, i64)])> {
+        self.streams.iter().map(|(stream, intervals)| (*stream, intervals.as_slice()))
+    }
+
     /// Instants of a stream that two or more of `sources` cover. Each element is one source, which
     /// may name a stream several times (row groups of one part): that is no overlap with itself. A
     /// range with `min_ns > max_ns` covers nothing.
@@ -89,6 +94,22 @@ impl Overlaps {
     /// Whether the instant is inside an overlap of the stream.
     pub fn contains(&self, stream: StreamKey, ts_ns: i64) -> bool {
         inside(self.of(stream), ts_ns)
+    }
+}
+
+impl FromIterator<(StreamKey, Vec<(i64, i64)>)> for Overlaps {
+    /// From inclusive intervals in any order; one whose end is before its start is left out.
+    fn from_iter<I: IntoIterator<Item = (StreamKey, Vec<(i64, i64)>)>>(streams: I) -> Overlaps {
+        let mut overlaps = Overlaps::none();
+        for (stream, mut intervals) in streams {
+            intervals.retain(|(from, to)| from <= to);
+            if !intervals.is_empty() {
+                let own = overlaps.streams.entry(stream).or_default();
+                own.append(&mut intervals);
+                join(own);
+            }
+        }
+        overlaps
     }
 }
 
