@@ -1,10 +1,11 @@
 //! The bucket is the truth (P4).
 
-use crate::harness::{START_NS, Site};
+use crate::harness::{START_NS, Shape, Site, in_one_and_in_separate_processes};
 
-#[test]
-fn a_new_process_on_an_old_bucket_serves_every_flushed_line() {
-    let site = Site::new();
+in_one_and_in_separate_processes!(a_new_process_on_an_old_bucket_serves_every_flushed_line,);
+
+fn a_new_process_on_an_old_bucket_serves_every_flushed_line(shape: Shape) {
+    let site = Site::new(shape);
     let server = site.start();
     for app in 0..5 {
         let lines = (0..200).map(|n| (START_NS + n * 1_000, format!("app {app} line {n}")));

@@ -2,7 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::harness::{START_NS, Site};
+use crate::harness::{Cluster, START_NS, Shape, Site, in_one_and_in_separate_processes};
+
+in_one_and_in_separate_processes!(
+    a_damaged_part_fails_its_queries_by_name_and_the_rest_is_served,
+    a_damaged_commit_is_named_and_what_other_commits_hold_is_served,
+    a_damaged_wal_record_is_named_and_the_others_are_replayed,
+    a_damaged_checkpoint_is_named_and_the_log_serves_everything,
+);
 
 fn files_under(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
@@ -34,15 +41,14 @@ fn name(path: &Path) -> String {
     path.file_name().expect("a name").to_string_lossy().into_owned()
 }
 
-fn push_and_flush(server: &crate::harness::Server, app: &str) {
+fn push_and_flush(server: &Cluster, app: &str) {
     let lines = (0..300).map(|n| (START_NS + n * 1_000, format!("{app} line {n}")));
     server.push_lines(app, lines);
     server.flush();
 }
 
-#[test]
-fn a_damaged_part_fails_its_queries_by_name_and_the_rest_is_served() {
-    let site = Site::new();
+fn a_damaged_part_fails_its_queries_by_name_and_the_rest_is_served(shape: Shape) {
+    let site = Site::new(shape);
     let server = site.start();
     push_and_flush(&server, "good");
     let before = objects(&site, "");
@@ -63,9 +69,8 @@ fn a_damaged_part_fails_its_queries_by_name_and_the_rest_is_served() {
     assert!(server.metric("runelog_store_corrupt_objects_total").unwrap_or(0.0) > 0.0);
 }
 
-#[test]
-fn a_damaged_commit_is_named_and_what_other_commits_hold_is_served() {
-    let site = Site::new();
+fn a_damaged_commit_is_named_and_what_other_commits_hold_is_served(shape: Shape) {
+    let site = Site::new(shape);
     let server = site.start();
     push_and_flush(&server, "one");
     let before = objects(&site, "log/");
@@ -83,9 +88,8 @@ fn a_damaged_commit_is_named_and_what_other_commits_hold_is_served() {
     assert!(server.metric("runelog_store_corrupt_objects_total").unwrap_or(0.0) > 0.0);
 }
 
-#[test]
-fn a_damaged_wal_record_is_named_and_the_others_are_replayed() {
-    let site = Site::new();
+fn a_damaged_wal_record_is_named_and_the_others_are_replayed(shape: Shape) {
+    let site = Site::new(shape);
     let server = site.start();
     for n in 0..50 {
         server.push_lines("a", [(START_NS + n, format!("line {n} {}", "x".repeat(200)))]);
@@ -107,9 +111,8 @@ fn a_damaged_wal_record_is_named_and_the_others_are_replayed() {
     assert_eq!(server.lines(r#"{app="a"}"#).len(), lines.len() + 1);
 }
 
-#[test]
-fn a_damaged_checkpoint_is_named_and_the_log_serves_everything() {
-    let site = Site::new().with_config("ingester:\n  checkpoint_commits: 2\n");
+fn a_damaged_checkpoint_is_named_and_the_log_serves_everything(shape: Shape) {
+    let site = Site::new(shape).with_config("ingester:\n  checkpoint_commits: 2\n");
     let server = site.start();
     for app in ["one", "two", "three", "four", "five"] {
         push_and_flush(&server, app);

@@ -1,11 +1,12 @@
 //! A client that goes away stops the work within a page or two per worker.
 
-use crate::harness::{END_NS, START_NS, Site, body_of};
+use crate::harness::{END_NS, START_NS, Shape, Site, body_of, in_one_and_in_separate_processes};
 use crate::http::encode;
 
-#[test]
-fn a_disconnected_client_stops_the_query_within_a_few_pages() {
-    let site = Site::new();
+in_one_and_in_separate_processes!(a_disconnected_client_stops_the_query_within_a_few_pages,);
+
+fn a_disconnected_client_stops_the_query_within_a_few_pages(shape: Shape) {
+    let site = Site::new(shape);
     let server = site.start();
     // About 50 MB of lines that no literal helps with: some 200 pages.
     for n in 0..50_i64 {

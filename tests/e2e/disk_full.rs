@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{START_NS, Site, body_of};
+use crate::harness::{START_NS, Shape, Site, body_of, in_one_and_in_separate_processes};
+
+in_one_and_in_separate_processes!(a_full_disk_answers_503_and_after_space_is_freed_it_goes_on,);
 
 /// A small tmpfs; unmounted when dropped.
 struct SmallDisk(tempfile::TempDir);
@@ -28,14 +30,13 @@ impl Drop for SmallDisk {
     }
 }
 
-#[test]
-fn a_full_disk_answers_503_and_after_space_is_freed_it_goes_on() {
+fn a_full_disk_answers_503_and_after_space_is_freed_it_goes_on(shape: Shape) {
     let Some(disk) = SmallDisk::mount("24m") else {
         assert!(std::env::var_os("CI").is_none(), "CI must be able to mount a tmpfs");
         eprintln!("skipped: cannot mount a tmpfs without root");
         return;
     };
-    let site = Site::new().with_data(&disk.path().join("data"));
+    let site = Site::new(shape).with_data(&disk.path().join("data"));
     let server = site.start();
     let mut acked = 0;
     let push = |n: i64| {

@@ -2,23 +2,38 @@
 
 use std::process::Command;
 
-use crate::harness::{END_NS, START_NS, Server, Site, binary};
+use crate::harness::{
+    END_NS, START_NS, Shape, Site, binary, body_of, in_one_and_in_separate_processes,
+};
 use crate::http::encode;
+use crate::process::Process;
+
+in_one_and_in_separate_processes!(
+    sigterm_and_ctrl_c_end_with_zero_and_keep_every_line,
+    what_was_pushed_is_found_by_every_query_path_before_and_after_a_flush,
+);
 
 #[test]
 fn without_configuration_it_serves_from_the_current_folder_and_says_how_to_use_it() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(binary());
-    command.arg("-server.http-listen-port=0").current_dir(dir.path());
-    let server = Server::spawn(command, &dir.path().join("log"));
-    assert!(server.address.starts_with("127.0.0.1:"), "{}", server.address);
+    command
+        .args(["-server.http-listen-port=0", "-server.grpc-listen-port=0"])
+        .current_dir(dir.path());
+    let server = Process::spawn(command, &dir.path().join("log"));
+    server.wait_ready();
+    for address in [&server.http, &server.grpc] {
+        assert!(address.starts_with("127.0.0.1:"), "{address}");
+    }
     assert_eq!(server.get("/ready").text(), "ready\n");
     let said = server.greeting.clone();
     let log = std::fs::read_to_string(dir.path().join("log")).expect("log");
     for word in ["/loki/api/v1/push", "/loki/api/v1/query_range"] {
         assert!(said.contains(word) || log.contains(word), "{word} in\n{said}\n{log}");
     }
-    server.push_lines("demo", [(START_NS, "hello".to_owned())]);
+    let body = body_of("demo", [(START_NS, "hello".to_owned())]).to_string();
+    let json = [("Content-Type", "application/json")];
+    assert_eq!(server.post("/loki/api/v1/push", &json, body.as_bytes()).status, 204);
     let selector = encode(r#"{app="demo"}"#);
     let target = format!("/loki/api/v1/query_range?query={selector}&start={START_NS}&end={END_NS}");
     assert!(server.get(&target).text().contains("hello"));
@@ -26,9 +41,8 @@ fn without_configuration_it_serves_from_the_current_folder_and_says_how_to_use_i
     assert!(server.terminate().success());
 }
 
-#[test]
-fn sigterm_and_ctrl_c_end_with_zero_and_keep_every_line() {
-    let site = Site::new();
+fn sigterm_and_ctrl_c_end_with_zero_and_keep_every_line(shape: Shape) {
+    let site = Site::new(shape);
     for (signal, line) in [("-TERM", "first"), ("-INT", "second")] {
         let server = site.start();
         server.push_lines("a", [(START_NS, line.to_owned())]);
@@ -56,9 +70,8 @@ fn an_unknown_key_of_the_configuration_is_named_with_its_line() {
     assert!(said.contains("config.yaml") && said.contains('3'), "{said}");
 }
 
-#[test]
-fn what_was_pushed_is_found_by_every_query_path_before_and_after_a_flush() {
-    let site = Site::new();
+fn what_was_pushed_is_found_by_every_query_path_before_and_after_a_flush(shape: Shape) {
+    let site = Site::new(shape);
     let server = site.start();
     let lines = (0..100).map(|n| (START_NS + n * 1_000_000_000, format!("level=info n={n}")));
     server.push_lines("a", lines);

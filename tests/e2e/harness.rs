@@ -1,14 +1,13 @@
-//! Starts, signals and stops one server process.
+//! A cluster of our own, in one process or several, that tests start, use and stop.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::process::{Command, ExitStatus};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::http::{Connection, Response, encode};
+use crate::process::{Process, wait_for};
 
 /// First timestamp of test data: 2024-05-01 10:00:00 UTC.
 pub const START_NS: i64 = 1_714_557_600_000_000_000;
@@ -17,18 +16,88 @@ pub const END_NS: i64 = START_NS + 7_200_000_000_000;
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
-/// A folder with a configuration; servers come and go on it.
+/// Which processes a cluster is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Every service in one.
+    One,
+    /// Each service in its own, one ingester.
+    Separate,
+    /// Each service in its own, two ingesters.
+    TwoIngesters,
+}
+
+/// What one process of a cluster runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    All,
+    Ingester(usize),
+    Frontend,
+    Querier,
+    Distributor,
+    Compactor,
+}
+
+impl Role {
+    fn target(self) -> &'static str {
+        match self {
+            Role::All => "all",
+            Role::Ingester(_) => "ingester",
+            Role::Frontend => "query-frontend",
+            Role::Querier => "querier",
+            Role::Distributor => "distributor",
+            Role::Compactor => "compactor",
+        }
+    }
+
+    /// Names its folder and its log.
+    fn name(self) -> String {
+        match self {
+            Role::Ingester(number) => format!("ingester-{number}"),
+            role => role.target().to_owned(),
+        }
+    }
+}
+
+impl Shape {
+    /// In the order of their start: who is called before who calls.
+    fn roles(self) -> Vec<Role> {
+        let others = [Role::Frontend, Role::Querier, Role::Distributor, Role::Compactor];
+        match self {
+            Shape::One => vec![Role::All],
+            Shape::Separate => [&[Role::Ingester(0)][..], &others].concat(),
+            Shape::TwoIngesters => [&[Role::Ingester(0), Role::Ingester(1)][..], &others].concat(),
+        }
+    }
+}
+
+/// Makes a test of each function for one process and for one process per service.
+macro_rules! in_one_and_in_separate_processes {
+    ($($test:ident),+ $(,)?) => {
+        mod in_one_process {
+            $(#[test] fn $test() { super::$test($crate::harness::Shape::One); })+
+        }
+        mod in_separate_processes {
+            $(#[test] fn $test() { super::$test($crate::harness::Shape::Separate); })+
+        }
+    };
+}
+pub(crate) use in_one_and_in_separate_processes;
+
+/// A folder with a configuration; clusters come and go on it.
 pub struct Site {
     dir: TempDir,
     data: PathBuf,
     extra: String,
+    env: Vec<(String, String)>,
+    shape: Shape,
 }
 
 impl Site {
-    pub fn new() -> Site {
+    pub fn new(shape: Shape) -> Site {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let data = dir.path().join("data");
-        Site { dir, data, extra: String::new() }
+        Site { dir, data, extra: String::new(), env: Vec::new(), shape }
     }
 
     /// Local state and bucket lie elsewhere than in the site's own folder.
@@ -43,42 +112,88 @@ impl Site {
         self
     }
 
+    /// A variable in the environment of every process.
+    pub fn with_env(mut self, name: &str, value: &str) -> Site {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     pub fn bucket(&self) -> PathBuf {
         self.data.join("bucket")
     }
 
-    pub fn wal(&self) -> PathBuf {
-        self.data.join("wal")
+    /// Local state of a process.
+    fn state(&self, role: Role) -> PathBuf {
+        if role == Role::All { self.data.clone() } else { self.data.join(role.name()) }
     }
 
-    fn config(&self) -> String {
-        let (data, bucket) = (self.data.display(), self.bucket().display().to_string());
+    /// The log of the first ingester.
+    pub fn wal(&self) -> PathBuf {
+        let first = if self.shape == Shape::One { Role::All } else { Role::Ingester(0) };
+        self.state(first).join("wal")
+    }
+
+    fn config(&self, role: Role, ingesters: &[String], frontends: &[String]) -> String {
+        let (state, bucket) = (self.state(role).display().to_string(), self.bucket());
+        let bucket = bucket.display();
         let limits = if self.extra.contains("limits_config:") { "" } else { LIMITS };
+        let mut addresses = String::new();
+        if role != Role::All {
+            let (ingesters, frontends) = (ingesters.join(","), frontends.join(","));
+            addresses = format!(
+                "ingester_client:\n  addresses: [{ingesters}]\n\
+                 frontend_worker:\n  frontend_address: \"{frontends}\"\n"
+            );
+        }
         format!(
-            "auth_enabled: false\n\
+            "target: {}\nauth_enabled: false\n\
              server:\n  http_listen_address: 127.0.0.1\n  http_listen_port: 0\n\
-             common:\n  path_prefix: {data}\n  replication_factor: 1\n\
+             \x20 grpc_listen_address: 127.0.0.1\n  grpc_listen_port: 0\n\
+             common:\n  path_prefix: {state}\n  replication_factor: 1\n\
              \x20 storage:\n    filesystem:\n      chunks_directory: {bucket}\n\
              \x20 ring:\n    kvstore:\n      store: inmemory\n\
-             {limits}{}",
+             {addresses}{limits}{}",
+            role.target(),
             self.extra
         )
     }
 
-    /// Starts a server here and waits until it is ready. The site must outlive it: its folder goes
-    /// with it.
-    pub fn start(&self) -> Server {
-        std::fs::create_dir_all(&self.data).expect("data folder");
-        let file = self.dir.path().join("config.yaml");
-        std::fs::write(&file, self.config()).expect("configuration");
-        let mut command = Command::new(binary());
-        command.arg(format!("-config.file={}", file.display())).current_dir(self.dir.path());
-        Server::spawn(command, &self.dir.path().join("server.log"))
+    /// Starts a cluster here and waits until every process is ready. The site must outlive it: its
+    /// folder goes with it.
+    pub fn start(&self) -> Cluster<'_> {
+        let mut cluster = Cluster { site: self, processes: Vec::new() };
+        for role in self.shape.roles() {
+            let process = Process::spawn(self.command(&cluster, role, &[]), &self.log_of(role));
+            cluster.processes.push((role, process));
+        }
+        for (_, process) in &cluster.processes {
+            process.wait_ready();
+        }
+        cluster
     }
 
-    /// What all servers of this site said.
+    fn command(&self, cluster: &Cluster, role: Role, flags: &[String]) -> Command {
+        std::fs::create_dir_all(self.state(role)).expect("data folder");
+        let ingesters: Vec<String> =
+            cluster.ingesters().map(|process| process.grpc.clone()).collect();
+        let frontends: Vec<String> =
+            cluster.with(Role::Frontend).map(|process| process.grpc.clone()).into_iter().collect();
+        let file = self.dir.path().join(format!("{}.yaml", role.name()));
+        std::fs::write(&file, self.config(role, &ingesters, &frontends)).expect("configuration");
+        let mut command = Command::new(binary());
+        command.arg(format!("-config.file={}", file.display())).args(flags);
+        command.envs(self.env.iter().cloned()).current_dir(self.dir.path());
+        command
+    }
+
+    fn log_of(&self, role: Role) -> PathBuf {
+        self.dir.path().join(format!("{}.log", role.name()))
+    }
+
+    /// What all processes of this site said.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("server.log")).unwrap_or_default()
+        let logs = self.shape.roles().into_iter().map(|role| self.log_of(role));
+        logs.filter_map(|log| std::fs::read_to_string(log).ok()).collect()
     }
 }
 
@@ -89,7 +204,7 @@ const LIMITS: &str = "limits_config:\n  reject_old_samples: false\n  \
      per_stream_rate_limit_burst: 10GB\n  max_query_series: 100000\n  \
      max_global_streams_per_user: 0\n";
 
-/// The release binary beside this test binary.
+/// The binary beside this test binary.
 pub fn binary() -> PathBuf {
     let me = std::env::current_exe().expect("own path");
     let profile = me.parent().and_then(Path::parent).expect("target/PROFILE/deps/e2e");
@@ -98,63 +213,74 @@ pub fn binary() -> PathBuf {
     binary
 }
 
-/// A running server. Dropping it kills the process.
-pub struct Server {
-    child: Child,
-    pub address: String,
-    /// What it printed before it was ready.
-    pub greeting: String,
+/// Running processes. Dropping it kills them.
+pub struct Cluster<'a> {
+    site: &'a Site,
+    processes: Vec<(Role, Process)>,
 }
 
-impl Server {
-    pub fn spawn(mut command: Command, log: &Path) -> Server {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("log");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-        let mut child = command.spawn().expect("start the server");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let mut greeting = String::new();
-        let address = loop {
-            let line = match lines.next() {
-                Some(line) => line.expect("text"),
-                None => panic!("ended before it listened: {:?}", child.wait()),
-            };
-            greeting.push_str(&line);
-            greeting.push('\n');
-            if let Some((_, rest)) = line.split_once("listening http=") {
-                break rest.split_whitespace().next().expect("an address").to_owned();
-            }
-        };
-        base::task::thread("drain stdout", move || lines.for_each(drop)).expect("a thread");
-        let server = Server { child, address, greeting };
-        server.wait_for("ready", || server.try_get("/ready").is_some_and(|r| r.status == 200));
-        server
+impl Cluster<'_> {
+    fn with(&self, role: Role) -> Option<&Process> {
+        self.processes.iter().find(|(of, _)| *of == role).map(|(_, process)| process)
     }
 
-    /// Polls until `condition` holds; gives up loudly.
-    pub fn wait_for(&self, what: &str, mut condition: impl FnMut() -> bool) {
-        for _ in 0..1_200 {
-            if condition() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(25));
-        }
-        panic!("never came to pass: {what}");
+    /// The process that runs `role`; the only one of a cluster in one process.
+    pub fn process(&self, role: Role) -> &Process {
+        let found = self.with(role).or_else(|| self.with(Role::All));
+        found.unwrap_or_else(|| panic!("no {role:?}"))
     }
 
+    fn ingesters(&self) -> impl Iterator<Item = &Process> {
+        let is_ingester = |role| matches!(role, Role::Ingester(_) | Role::All);
+        self.processes.iter().filter(move |(role, _)| is_ingester(*role)).map(|(_, p)| p)
+    }
+
+    /// Takes a process out, to end it; [`Cluster::start_again`] brings it back.
+    pub fn take(&mut self, role: Role) -> Process {
+        let at = self.processes.iter().position(|(of, _)| *of == role).expect("it runs");
+        self.processes.remove(at).1
+    }
+
+    /// Starts the process of `role` again where the others know it, on the ports it had; its place
+    /// in the list is that of its first start.
+    pub fn start_again(&mut self, role: Role, grpc: &str) {
+        let port = grpc.rsplit(':').next().expect("a port");
+        let flags = [format!("-server.grpc-listen-port={port}")];
+        let mut process = None;
+        // Somebody else's connection may have taken the port for a moment.
+        wait_for("its port is free", || {
+            let command = self.site.command(self, role, &flags);
+            process = Process::try_spawn(command, &self.site.log_of(role));
+            process.is_some()
+        });
+        let process = process.expect("started");
+        process.wait_ready();
+        self.processes.push((role, process));
+        self.processes.sort_by_key(|(role, _)| *role);
+    }
+
+    /// Where pushes go, `host:port`.
+    pub fn push_address(&self) -> &str {
+        &self.process(Role::Distributor).http
+    }
+
+    pub fn wait_for(&self, what: &str, condition: impl FnMut() -> bool) {
+        wait_for(what, condition);
+    }
+
+    /// A connection for queries.
     pub fn connect(&self) -> Connection {
-        Connection::open(&self.address).expect("connect")
+        self.process(Role::Frontend).connect()
     }
 
-    pub fn try_get(&self, target: &str) -> Option<Response> {
-        Connection::open(&self.address).ok()?.request("GET", target, &[], b"").ok()
-    }
-
+    /// Asks where queries go.
     pub fn get(&self, target: &str) -> Response {
-        self.try_get(target).unwrap_or_else(|| panic!("no answer to {target}"))
+        self.process(Role::Frontend).get(target)
     }
 
+    /// Posts where pushes go.
     pub fn post(&self, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
-        self.connect().request("POST", target, headers, body).expect("an answer")
+        self.process(Role::Distributor).post(target, headers, body)
     }
 
     pub fn push(&self, body: &Value) -> Response {
@@ -197,61 +323,66 @@ impl Server {
         })
     }
 
-    /// Sum over all label sets of a metric; `None` when it is not exposed.
+    /// The metrics of every process, one after the other.
+    pub fn metrics(&self) -> String {
+        self.processes.iter().map(|(_, process)| process.get("/metrics").text()).collect()
+    }
+
+    /// Sum over all processes and label sets of a metric; `None` when it is not exposed.
     pub fn metric(&self, name: &str) -> Option<f64> {
-        sum_of(&self.get("/metrics").text(), name)
+        sum_of(&self.metrics(), name)
+    }
+
+    /// Starts a flush of every ingester.
+    pub fn start_flush(&self) {
+        for ingester in self.ingesters() {
+            let response = ingester.post("/flush", &[], b"");
+            assert_eq!(response.status, 204, "{}", response.text());
+        }
     }
 
     /// Flushes and waits until nothing is unflushed.
     pub fn flush(&self) {
-        let response = self.post("/flush", &[], b"");
-        assert_eq!(response.status, 204, "{}", response.text());
-        self.wait_for("everything is flushed", || {
+        self.start_flush();
+        wait_for("everything is flushed", || {
             self.metric("runelog_ingester_unflushed_bytes") == Some(0.0)
         });
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Resident memory now, bytes.
+    /// The most memory any of the processes ever held, bytes.
     pub fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
-        let status = status.expect("the process lives");
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("VmHWM");
-        let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("KiB");
-        kib * 1024
+        self.processes.iter().map(|(_, process)| process.resident_bytes()).max().unwrap_or(0)
     }
 
-    /// SIGTERM, then waits for the end.
-    pub fn terminate(self) -> ExitStatus {
-        self.signal("-TERM");
-        self.wait()
-    }
-
-    /// Waits for the end of a process that was told to end.
-    pub fn wait(mut self) -> ExitStatus {
-        self.child.wait().expect("it ends")
-    }
-
+    /// Signals every process; those that others call come last.
     pub fn signal(&self, signal: &str) {
-        let pid = self.pid().to_string();
-        let sent = Command::new("kill").args([signal, &pid]).status().expect("kill");
-        assert!(sent.success());
+        for (_, process) in self.processes.iter().rev() {
+            process.signal(signal);
+        }
     }
 
-    /// SIGKILL.
+    /// SIGTERM to one process after the other, those that others call last; the first end that is
+    /// no success, if there is one.
+    pub fn terminate(mut self) -> ExitStatus {
+        let mut ends = Vec::new();
+        while let Some((_, process)) = self.processes.pop() {
+            ends.push(process.terminate());
+        }
+        ends.iter().find(|end| !end.success()).copied().unwrap_or_else(|| ends[0])
+    }
+
+    /// Waits for the end of processes that were told to end.
+    pub fn wait(mut self) -> ExitStatus {
+        let ends: Vec<ExitStatus> =
+            self.processes.drain(..).map(|(_, process)| process.wait()).collect();
+        ends.iter().find(|end| !end.success()).copied().unwrap_or_else(|| ends[0])
+    }
+
+    /// SIGKILL to every process.
     pub fn kill(mut self) {
-        self.child.kill().expect("kill");
-        self.child.wait().expect("it ends");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        for (_, process) in self.processes.drain(..) {
+            process.kill();
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use crate::harness::{START_NS, Site};
+use crate::harness::{START_NS, Shape, Site, in_one_and_in_separate_processes};
+
+in_one_and_in_separate_processes!(hostile_bodies_are_refused_and_memory_stays_bounded,);
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 const PROTOBUF: (&str, &str) = ("Content-Type", "application/x-protobuf");
@@ -24,9 +26,8 @@ fn gzip_bomb(megabytes: usize) -> Vec<u8> {
     encoder.finish().expect("in memory")
 }
 
-#[test]
-fn hostile_bodies_are_refused_and_memory_stays_bounded() {
-    let site = Site::new();
+fn hostile_bodies_are_refused_and_memory_stays_bounded(shape: Shape) {
+    let site = Site::new(shape);
     let server = site.start();
     server.push_lines("good", [(START_NS, "before".to_owned())]);
 

@@ -4,6 +4,7 @@
 //! process id. Nothing here asserts a time; what has to be waited for is polled.
 
 mod bucket;
+mod cluster;
 mod corruption;
 mod crash;
 mod disconnect;
@@ -12,4 +13,7 @@ mod first_minute;
 mod harness;
 mod hostile;
 mod http;
+mod load;
 mod metrics;
+mod process;
+mod traces;

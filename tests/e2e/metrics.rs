@@ -3,8 +3,12 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::harness::{END_NS, START_NS, Server, Site, body_of, sum_of};
+use crate::harness::{
+    Cluster, END_NS, START_NS, Shape, Site, body_of, in_one_and_in_separate_processes, sum_of,
+};
 use crate::http::encode;
+
+in_one_and_in_separate_processes!(every_metric_of_the_dashboards_changes_under_traffic,);
 
 /// Names of Loki's dashboards that have a meaning here, and ours. Each must change between the
 /// first scrape and one after traffic.
@@ -43,7 +47,7 @@ const MUST_CHANGE: &[&str] = &[
 const MUST_RISE_BEFORE_FLUSH: &[&str] =
     &["loki_ingester_memory_streams", "runelog_ingester_unflushed_bytes"];
 
-fn traffic(server: &Server) {
+fn traffic(server: &Cluster) {
     let lines = (0..2_000).map(|n| (START_NS + n * 1_000, format!("level=info n={n}")));
     let mut body = body_of("a", lines);
     let with_metadata = serde_json::json!([(START_NS + 1).to_string(), "x", {"trace_id": "t"}]);
@@ -57,13 +61,12 @@ fn traffic(server: &Server) {
     assert_eq!(server.lines(r#"{app="a"} |= "n=7""#).len(), 1 + 10 + 100);
 }
 
-#[test]
-fn every_metric_of_the_dashboards_changes_under_traffic() {
-    let site = Site::new();
+fn every_metric_of_the_dashboards_changes_under_traffic(shape: Shape) {
+    let site = Site::new(shape);
     let server = site.start();
-    let before = server.get("/metrics").text();
+    let before = server.metrics();
     traffic(&server);
-    let during = server.get("/metrics").text();
+    let during = server.metrics();
     for name in MUST_RISE_BEFORE_FLUSH {
         let (was, is) = (sum_of(&before, name).unwrap_or(0.0), sum_of(&during, name));
         assert!(is.is_some_and(|is| is > was), "{name}: {was} then {is:?}");
@@ -71,7 +74,7 @@ fn every_metric_of_the_dashboards_changes_under_traffic() {
     server.flush();
     traffic(&server);
     server.flush();
-    let after = server.get("/metrics").text();
+    let after = server.metrics();
     let unchanged: Vec<&&str> = MUST_CHANGE
         .iter()
         .filter(|name| {
@@ -99,11 +102,11 @@ fn promtool_finds_nothing_wrong_with_our_own_metrics() {
         eprintln!("skipped: promtool is not installed");
         return;
     };
-    let site = Site::new();
+    let site = Site::new(Shape::One);
     let server = site.start();
     traffic(&server);
     server.flush();
-    let text = server.get("/metrics").text();
+    let text = server.metrics();
     promtool.stdin.take().expect("piped").write_all(text.as_bytes()).expect("written");
     let output = promtool.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&output.stderr).into_owned()
