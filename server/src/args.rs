@@ -120,6 +120,10 @@ pub fn help() -> String {
     for (flag, what) in own.into_iter().chain(keys) {
         out.push_str(&format!("  -{flag:<28} {what}\n"));
     }
+    out.push_str("\nOr: runelog SUBCOMMAND ... (runelog help SUBCOMMAND says more)\n\n");
+    for (name, what) in crate::terminal::commands() {
+        out.push_str(&format!("  {name:<29} {what}\n"));
+    }
     out
 }
 

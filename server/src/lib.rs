@@ -16,4 +16,5 @@ pub mod modules;
 pub mod operational;
 pub mod services;
 pub mod telemetry;
+pub mod terminal;
 pub mod version;

@@ -18,7 +18,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const LAST_WORK: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
-    let result = match Command::parse(std::env::args().skip(1)) {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.first().is_some_and(|word| !word.starts_with('-')) {
+        return server::terminal::run(words);
+    }
+    let result = match Command::parse(words) {
         Ok(Command::Run(source)) => run(&source),
         Ok(Command::Verify(source)) => Config::load(&source).map(|_| println!("config is valid")),
         Ok(Command::Version) => {
