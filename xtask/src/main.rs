@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask <command>`.
 
 mod bench;
+mod cluster;
 mod codegen;
 mod compat;
 mod configuration;
@@ -21,8 +22,9 @@ cargo xtask fix                  the only command that writes: fmt, clippy --fix
 cargo xtask tidy                 floors, file sizes, words that must not appear
 cargo xtask docs [--check]       generate docs/compat.md, docs/configuration.md
 cargo xtask codegen [--check]    generate the messages and services of proto/
-cargo xtask conformance [--url U] [--group G]... [--show N]
-                                 recorded requests against a fresh server, or any URL
+cargo xtask conformance [--url U] [--group G]... [--show N] [--wire] [--split DURATION]
+                        [--topology one|separate|two-ingesters] [--rows head|parts|half]
+                                 recorded requests against a fresh cluster, or any URL
 cargo xtask bench [--gb N] [--streams N]
                                  generate a set, push it, query it, report
 cargo xtask fuzz [TARGET] [--seconds N]

@@ -9,32 +9,35 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::target_dir;
 
-/// A running `runelog` with its address.
+/// A running `runelog` with its addresses.
 pub struct Server {
     child: Child,
-    /// `127.0.0.1:PORT`.
-    pub address: String,
+    /// Its HTTP port, `127.0.0.1:PORT`.
+    pub http: String,
+    /// Its gRPC port.
+    pub grpc: String,
 }
 
 impl Server {
-    /// Starts the release binary with a configuration file and waits until it is ready.
-    pub fn start(config: &Path, log: &Path) -> Result<Server> {
+    /// Starts the release binary with a configuration file. Returns when it listens, which is
+    /// before it is ready.
+    pub fn start(config: &Path, log: &Path, env: &[(&str, &str)]) -> Result<Server> {
         let binary = target_dir().join("release/runelog");
         if !binary.exists() {
             bail!("{} is missing: cargo build --release", binary.display());
         }
         let mut command = Command::new(&binary);
-        command.arg(format!("-config.file={}", config.display()));
+        command.arg(format!("-config.file={}", config.display())).envs(env.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(std::fs::File::create(log)?);
         let mut child = command.spawn().with_context(|| format!("start {}", binary.display()))?;
         let stdout = child.stdout.take().context("stdout is piped")?;
         let mut lines = BufReader::new(stdout).lines();
-        let address = loop {
+        let (http, grpc) = loop {
             match lines.next() {
                 Some(line) => {
-                    if let Some(address) = listening(&line?) {
-                        break address;
+                    if let Some(addresses) = listening(&line?) {
+                        break addresses;
                     }
                 }
                 None => {
@@ -46,28 +49,49 @@ impl Server {
         };
         // The pipe must stay drained, or the server blocks on it.
         std::thread::Builder::new().spawn(move || lines.for_each(drop))?;
-        let server = Server { child, address };
-        server.wait_ready()?;
-        Ok(server)
+        Ok(Server { child, http, grpc })
     }
 
-    fn wait_ready(&self) -> Result<()> {
-        for _ in 0..600 {
-            if self.get("/ready").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
-                return Ok(());
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        bail!("http://{}/ready never answered 200", self.address)
+    /// Returns when `/ready` answers 200.
+    pub fn wait_ready(&self) -> Result<()> {
+        poll(&format!("http://{}/ready answers 200", self.http), || {
+            Ok(self.request("GET", "/ready", "", b"").is_ok_and(|answer| answer.status == 200))
+        })
     }
 
-    fn get(&self, path: &str) -> Result<String> {
-        let mut stream = TcpStream::connect(&self.address)?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
+    /// One request on a connection of its own. `headers` are whole lines.
+    pub fn request(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<Answer> {
+        let mut stream = TcpStream::connect(&self.http)?;
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\
+             Content-Length: {}\r\n\r\n",
+            body.len()
+        )?;
+        stream.write_all(body)?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
+        Ok(Answer { status: status.context("no status line")?, text })
     }
+
+    /// Sum over the label sets of a metric.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let page = self.request("GET", "/metrics", "", b"")?.text;
+        let values = page.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            let is_it = rest.starts_with(' ') || rest.starts_with('{');
+            is_it.then(|| rest.rsplit(' ').next()?.parse::<f64>().ok()).flatten()
+        });
+        values.reduce(|a, b| a + b).with_context(|| format!("no metric {name}"))
+    }
+}
+
+/// What a server answered: status, and head and body as text.
+pub struct Answer {
+    pub status: u16,
+    pub text: String,
 }
 
 impl Drop for Server {
@@ -78,8 +102,20 @@ impl Drop for Server {
     }
 }
 
-/// The address in the interface line `listening http=ADDR ...`.
-fn listening(line: &str) -> Option<String> {
+/// Asks until `condition` holds; half a minute is far above what any start or flush takes.
+pub fn poll(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
+    for _ in 0..600 {
+        if condition()? {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    bail!("never came to pass: {what}")
+}
+
+/// The addresses in the interface line `listening http=ADDR grpc=ADDR`.
+fn listening(line: &str) -> Option<(String, String)> {
     let rest = line.split_once("listening http=")?.1;
-    Some(rest.split_whitespace().next()?.to_owned())
+    let (http, grpc) = rest.split_once(" grpc=")?;
+    Some((http.to_owned(), grpc.split_whitespace().next()?.to_owned()))
 }

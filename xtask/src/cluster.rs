@@ -1,0 +1,204 @@
+//! Servers that make one cluster, and a door in front of them with one address.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+
+use crate::server::{Server, poll};
+
+/// Which processes run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Topology {
+    /// Every service in one.
+    #[default]
+    One,
+    /// Each service in its own, one ingester.
+    Separate,
+    /// Each service in its own, two ingesters.
+    TwoIngesters,
+}
+
+impl Topology {
+    /// `one`, `separate` or `two-ingesters`.
+    pub fn parse(name: &str) -> Result<Topology> {
+        Ok(match name {
+            "one" => Topology::One,
+            "separate" => Topology::Separate,
+            "two-ingesters" => Topology::TwoIngesters,
+            other => bail!("no topology {other:?}: one, separate or two-ingesters"),
+        })
+    }
+}
+
+/// What every process of a cluster is started with.
+pub struct Setting<'a> {
+    /// Writes the configuration of a process whose local state is the folder given; `target`,
+    /// addresses and ports are added.
+    pub config: &'a dyn Fn(&Path) -> String,
+    /// Folder of everything that is written.
+    pub dir: &'a Path,
+    /// Added to the environment.
+    pub env: &'a [(&'a str, &'a str)],
+}
+
+/// Running servers, by what they do; in one process all of them are the same.
+pub struct Cluster {
+    pub ingesters: Vec<Arc<Server>>,
+    pub distributor: Arc<Server>,
+    pub frontend: Arc<Server>,
+    pub querier: Arc<Server>,
+}
+
+impl Cluster {
+    /// Starts the processes and waits until all are ready.
+    pub fn start(topology: Topology, setting: &Setting) -> Result<Cluster> {
+        let start = |name: &str, target: &str, ingesters: &[Arc<Server>], frontend: &str| {
+            setting.start(name, target, ingesters, frontend).map(Arc::new)
+        };
+        let cluster = if topology == Topology::One {
+            let one = start("all", "all", &[], "")?;
+            Cluster {
+                ingesters: vec![one.clone()],
+                distributor: one.clone(),
+                frontend: one.clone(),
+                querier: one,
+            }
+        } else {
+            let count = if topology == Topology::TwoIngesters { 2 } else { 1 };
+            let ingesters = (0..count)
+                .map(|number| start(&format!("ingester-{number}"), "ingester", &[], ""))
+                .collect::<Result<Vec<_>>>()?;
+            let frontend = start("query-frontend", "query-frontend", &[], "")?;
+            let querier = start("querier", "querier", &ingesters, &frontend.grpc)?;
+            let distributor = start("distributor", "distributor", &ingesters, "")?;
+            Cluster { ingesters, distributor, frontend, querier }
+        };
+        for server in cluster.servers() {
+            server.wait_ready()?;
+        }
+        Ok(cluster)
+    }
+
+    /// Every process.
+    fn servers(&self) -> impl Iterator<Item = &Arc<Server>> {
+        self.ingesters.iter().chain([&self.distributor, &self.frontend, &self.querier])
+    }
+
+    /// Flushes every ingester and waits until nothing is unflushed.
+    pub fn flush(&self) -> Result<()> {
+        for ingester in &self.ingesters {
+            let answer = ingester.request("POST", "/flush", "", b"")?;
+            if answer.status != 204 {
+                bail!("/flush answered {}", answer.text);
+            }
+        }
+        for ingester in &self.ingesters {
+            poll("everything is flushed", || {
+                Ok(ingester.metric("runelog_ingester_unflushed_bytes")? == 0.0)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Setting<'_> {
+    fn start(
+        &self,
+        name: &str,
+        target: &str,
+        ingesters: &[Arc<Server>],
+        frontend: &str,
+    ) -> Result<Server> {
+        let state = self.dir.join("data").join(name);
+        std::fs::create_dir_all(&state)?;
+        let addresses: Vec<&str> = ingesters.iter().map(|server| server.grpc.as_str()).collect();
+        let mut config = (self.config)(&state);
+        config.push_str(&format!("\ntarget: {target}\n"));
+        if target != "all" {
+            config.push_str(&format!(
+                "ingester_client:\n  addresses: [{}]\n\
+                 frontend_worker:\n  frontend_address: \"{frontend}\"\n",
+                addresses.join(", ")
+            ));
+        }
+        let file = self.dir.join(format!("{name}.yaml"));
+        std::fs::write(&file, config)?;
+        Server::start(&file, &self.dir.join(format!("{name}.log")), self.env)
+    }
+}
+
+/// One address in front of a cluster, for a checker that knows of one server only: requests go by
+/// their path to the process that answers it, one request a connection.
+pub struct Door {
+    /// `127.0.0.1:PORT`.
+    pub address: String,
+}
+
+/// Paths of pushes.
+const PUSHES: [&str; 3] = ["/loki/api/v1/push", "/api/prom/push", "/otlp/v1/logs"];
+/// The largest head of a request.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+
+impl Door {
+    /// Listens as long as this program runs. `/flush` flushes every ingester if `flushes`, else it
+    /// answers and does nothing.
+    pub fn open(cluster: Arc<Cluster>, flushes: bool) -> Result<Door> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?.to_string();
+        let accept = move || {
+            for client in listener.incoming().flatten() {
+                let cluster = cluster.clone();
+                let serve = move || {
+                    if let Err(error) = serve(client, &cluster, flushes) {
+                        eprintln!("door: {error:#}");
+                    }
+                };
+                // Without a thread the client sees its connection end.
+                let _ = std::thread::Builder::new().spawn(serve);
+            }
+        };
+        std::thread::Builder::new().spawn(accept)?;
+        Ok(Door { address })
+    }
+}
+
+fn serve(mut client: TcpStream, cluster: &Cluster, flushes: bool) -> Result<()> {
+    let mut head = Vec::new();
+    let mut piece = [0; 4096];
+    while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+        let read = client.read(&mut piece)?;
+        if read == 0 || head.len() > MAX_HEAD_BYTES {
+            return Ok(());
+        }
+        head.extend_from_slice(&piece[..read]);
+    }
+    let line = String::from_utf8_lossy(&head);
+    let target = line.split(' ').nth(1).context("a request line")?;
+    let path = target.split('?').next().unwrap_or_default();
+    let server = match path {
+        "/flush" => {
+            if flushes {
+                cluster.flush()?;
+            }
+            client.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")?;
+            return Ok(());
+        }
+        path if PUSHES.contains(&path) => &cluster.distributor,
+        path if path.starts_with("/ingester/") => &cluster.ingesters[0],
+        _ => &cluster.frontend,
+    };
+    let mut upstream = TcpStream::connect(&server.http)?;
+    upstream.write_all(&head)?;
+    let (mut from, mut to) = (client.try_clone()?, upstream.try_clone()?);
+    // The client sends the rest of its body; that it went away ends the request.
+    std::thread::Builder::new().spawn(move || {
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Write);
+    })?;
+    std::io::copy(&mut upstream, &mut client)?;
+    let _ = client.shutdown(Shutdown::Both);
+    Ok(())
+}
