@@ -25,7 +25,7 @@ cargo xtask codegen [--check]    generate the messages and services of proto/
 cargo xtask conformance [--url U] [--group G]... [--show N] [--wire] [--split DURATION]
                         [--topology one|separate|two-ingesters] [--rows head|parts|half]
                                  recorded requests against a fresh cluster, or any URL
-cargo xtask bench [--gb N] [--streams N]
+cargo xtask bench [--gb N] [--streams N] [--set DIR] [--processes 4]
                                  generate a set, push it, query it, report
 cargo xtask fuzz [TARGET] [--seconds N]
                                  fuzz decoders with the nightly toolchain
