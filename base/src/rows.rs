@@ -432,6 +432,17 @@ impl RowsBuilder {
             }
             let slot = self.column(column.name);
             self.rows.metadata[slot].codes.resize(base, 0);
+            if codes.len() < column.values.len() {
+                // A few rows of a large dictionary: a table of all its values would cost more.
+                for &code in codes {
+                    let code = match code {
+                        0 => 0,
+                        code => self.intern(slot, column.values.get(code as usize - 1)),
+                    };
+                    self.rows.metadata[slot].codes.push(code);
+                }
+                continue;
+            }
             // A value is interned once however many of its rows follow.
             let mut mapped = vec![0u32; column.values.len() + 1];
             for &code in codes {

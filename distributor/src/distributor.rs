@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use base::random::Random;
-use base::{Clock, Day, Incarnation, Labels, Rows, Run, TenantId};
+use base::{Clock, Day, Labels, Rows, Run, TenantId};
 use bytes::Bytes;
 use rpc::http::body::Hold;
 use rpc::ingester::Peer;
@@ -14,8 +14,9 @@ use crate::collector::Collector;
 use crate::config::Config;
 use crate::decode::{self, Pieces};
 use crate::error::Error;
+use crate::ids::Ids;
 use crate::limits::Limits;
-use crate::placement::Placement;
+use crate::peers::Peers;
 use crate::problems::{Discards, Reason};
 use crate::streams::StreamCache;
 use crate::tenants::{Tenant, Tenants};
@@ -50,8 +51,9 @@ pub struct Distributor {
     config: Config,
     tenants: Tenants,
     cache: Arc<StreamCache>,
-    pub(crate) placement: Placement,
-    clock: Arc<dyn Clock>,
+    pub(crate) peers: Peers,
+    pub(crate) ids: Ids,
+    pub(crate) clock: Arc<dyn Clock>,
     /// Buffers of pushes that ended, for those that come.
     idle: Mutex<Vec<Scratch>>,
 }
@@ -102,12 +104,12 @@ impl Distributor {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Distributor {
-        let incarnation = Incarnation(random.ulid(&*clock));
         metrics::gauge!(crate::metrics::REPLICATION_FACTOR).set(1.0);
         Distributor {
             cache: Arc::new(StreamCache::new(config.stream_cache_entries)),
             tenants: Tenants::new(limits),
-            placement: Placement::new(incarnation, ingesters),
+            peers: Peers::new(ingesters),
+            ids: Ids::new(clock.clone(), random),
             clock,
             idle: Mutex::default(),
             config,

@@ -1,9 +1,9 @@
 //! Accepts pushes: decodes, validates, batches, hands over to ingesters.
 //!
 //! Owns: the push routes, decoding of push bodies, canonical labels, level and service detection,
-//! the tenant's limits on what may come in, and the cutting of batches (protocols B1, B2). Does not
-//! own: the out-of-order window, active streams and per-stream rates (the owning ingester, B5),
-//! and durability (the ingester's WAL).
+//! the tenant's limits on what may come in, the placement of streams on ingesters, the cutting of
+//! batches and their attempts (protocols B1-B3, B6). Does not own: the out-of-order window, active
+//! streams and per-stream rates (the owning ingester, B5), and durability (the ingester's WAL).
 //!
 //! Life of a push:
 //! 1. [`http`] reads the body under its cap and the shared byte budget, undoes its encoding.
@@ -11,30 +11,42 @@
 //! 3. The pipeline finds the stream in a cache by the raw bytes of its labels, validates each entry
 //!    and copies its line, once, into the rows of the entry's UTC day.
 //! 4. The tenant's rate is charged for all valid rows together.
-//! 5. The owner admits rows; what it rejects leaves the batch.
-//! 6. Batches get their ids and are appended; 204 when every one is durable.
+//! 5. Every stream has an owner among the ingesters, a pure function of their addresses. Owners
+//!    admit rows, all of them asked at once; what they reject leaves the push.
+//! 6. The rest is cut into one batch per owner and day, and each owner gets one call. Batches get
+//!    their ids as they are first sent. 204 when every one is durable.
+//! 7. After a failed call the owner is passed over for five seconds and the next ingester in order
+//!    gets the same batches as the next attempt, a few times; then 503.
 //!
-//! **Invariant:** after a batch has an id its rows never change (B2). A request that fails to
-//! decode stores nothing; rows that fail validation never hold back the valid rows beside them.
+//! **Invariant:** after a batch has an id its rows never change (B2), and it is acknowledged only
+//! by an answer to the attempt that was sent last (B3). After the answer to the client nothing more
+//! is sent. A request that fails to decode stores nothing; rows that fail validation never hold back
+//! the valid rows beside them.
 
+mod admit;
 pub mod body;
 mod collector;
 mod columns;
 pub mod config;
+mod cut;
 mod decode;
+mod deliver;
 pub mod distributor;
 pub mod error;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod http;
+mod ids;
 mod level;
 pub mod limits;
 mod metadata;
 pub mod metrics;
 mod part;
+mod peers;
 mod placement;
 mod problems;
 mod rate;
+mod reduce;
 mod rejections;
 mod send;
 mod streams;

@@ -32,6 +32,10 @@ pub const MUTATED_BYTES: &str = "loki_mutated_bytes_total";
 pub const INGESTER_APPENDS: &str = "loki_distributor_ingester_appends_total";
 /// Counter {ingester}: append calls that failed.
 pub const INGESTER_APPEND_FAILURES: &str = "loki_distributor_ingester_append_failures_total";
+/// Counter {ingester}: append calls that ended at their deadline.
+pub const INGESTER_APPEND_TIMEOUTS: &str = "loki_distributor_ingester_append_timeouts_total";
+/// Gauge: ingesters that this distributor knows.
+pub const INGESTER_CLIENTS: &str = "loki_distributor_ingester_clients";
 /// Gauge.
 pub const REPLICATION_FACTOR: &str = "loki_distributor_replication_factor";
 /// Histogram: mean bytes per line of each push.

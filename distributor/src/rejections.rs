@@ -7,7 +7,7 @@ use crate::distributor::Accepted;
 use crate::error::Error;
 use crate::metadata::DETECTED_LEVEL;
 use crate::problems::{Discards, Reason};
-use crate::send::Place;
+use crate::reduce::Place;
 use crate::validate::rfc3339;
 
 /// Rejected entries that are told one by one; the others are counted.

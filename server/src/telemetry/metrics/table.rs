@@ -87,6 +87,8 @@ pub const TABLE: &[Metric] = &[
     counter(push::MUTATED_BYTES, "Bytes cut off lines."),
     counter(push::INGESTER_APPENDS, "Append calls to an ingester."),
     counter(push::INGESTER_APPEND_FAILURES, "Append calls to an ingester that failed."),
+    counter(push::INGESTER_APPEND_TIMEOUTS, "Append calls that ended at their deadline."),
+    gauge(push::INGESTER_CLIENTS, "Ingesters that the distributor knows."),
     gauge(push::REPLICATION_FACTOR, "Members that hold each row."),
     histogram(push::BYTES_PER_LINE, &LINE_BYTES, "Mean bytes per line of each push."),
     counter(wal::FSYNCS, "fdatasync calls that made appends durable."),
