@@ -10,6 +10,7 @@ mod query_error;
 
 use crate::error::WireError;
 
+pub use batch::read_runs;
 pub use labels::{label_sets, read_label_sets};
 pub use matchers::{matchers, read_matchers};
 pub use overlaps::{ranges, read_ranges};

@@ -5,11 +5,13 @@
 //! shares (tenant, body cap, metrics by route, panic). Does not own: what any call means.
 
 pub mod frontend;
+pub mod grpc;
 pub mod http;
 pub mod ingester;
 pub mod querier;
 pub mod stats;
 pub mod trace;
+pub mod wire;
 
 pub use frontend::FrontendApi;
 pub use ingester::IngesterApi;

@@ -122,7 +122,7 @@ impl Wire for Rows {
 }
 
 /// Reads runs that cover `rows` rows.
-pub(crate) fn read_runs(
+pub fn read_runs(
     message: &'static str,
     streams: &[u8],
     ends: &[u8],

@@ -23,6 +23,7 @@ pub enum ErrorVariant {
     Cancelled = 8,
     Timeout = 9,
     Internal = 10,
+    Forgotten = 11,
 }
 impl ErrorVariant {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -42,6 +43,7 @@ impl ErrorVariant {
             Self::Cancelled => "ERROR_VARIANT_CANCELLED",
             Self::Timeout => "ERROR_VARIANT_TIMEOUT",
             Self::Internal => "ERROR_VARIANT_INTERNAL",
+            Self::Forgotten => "ERROR_VARIANT_FORGOTTEN",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -58,6 +60,7 @@ impl ErrorVariant {
             "ERROR_VARIANT_CANCELLED" => Some(Self::Cancelled),
             "ERROR_VARIANT_TIMEOUT" => Some(Self::Timeout),
             "ERROR_VARIANT_INTERNAL" => Some(Self::Internal),
+            "ERROR_VARIANT_FORGOTTEN" => Some(Self::Forgotten),
             _ => None,
         }
     }
