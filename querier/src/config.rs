@@ -3,21 +3,21 @@
 /// Settings of one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Threads that scan parts at the same time, over all queries. More than there are cores only
+    /// Threads that scan parts at the same time, over all jobs. More than there are cores only
     /// helps while reads wait for object storage.
     pub scan_threads: usize,
-    /// Bytes that the workers and partials of one query may hold; above it the query fails with a
-    /// text that names this limit. 0 = no limit.
-    pub max_query_memory_bytes: u64,
-    /// Whether answers are compressed for clients that accept gzip (`frontend.compress_responses`).
-    /// Costs CPU here and saves it on the network.
-    pub compress_responses: bool,
+    /// Jobs that run at the same time (`querier.max_concurrent`). They share the scan threads; more
+    /// of them make short queries wait less behind long ones and hold more memory.
+    pub max_concurrent: usize,
+    /// Stores that hold each row (`common.replication_factor`): as many as half of them, rounded
+    /// down, may be silent. At least 1.
+    pub replication_factor: usize,
 }
 
 impl Default for Config {
     fn default() -> Config {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Config { scan_threads: cores, max_query_memory_bytes: 1 << 30, compress_responses: true }
+        Config { scan_threads: cores, max_concurrent: 4, replication_factor: 1 }
     }
 }
 
@@ -26,6 +26,12 @@ impl Config {
     pub fn validate(&self) -> Result<(), String> {
         if self.scan_threads == 0 {
             return Err("querier.scan_threads must be at least 1".to_owned());
+        }
+        if self.max_concurrent == 0 {
+            return Err("querier.max_concurrent must be at least 1".to_owned());
+        }
+        if self.replication_factor == 0 {
+            return Err("the replication factor must be at least 1".to_owned());
         }
         Ok(())
     }

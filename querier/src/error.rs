@@ -3,6 +3,7 @@
 use base::ErrorKind;
 use logql::plan::QueryError;
 use rpc::ingester::IngesterError;
+use rpc::querier::QuerierError;
 use store::scan::ScanError;
 
 /// Why a query is not answered.
@@ -11,9 +12,25 @@ pub enum Error {
     /// The query's fault or limit; the text is Loki's.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// An ingester did not answer. Never a short answer instead.
+    /// An ingester could not evaluate its rows.
     #[error(transparent)]
     Ingester(IngesterError),
+    /// Rows may be held by nobody who answers. Never a short answer instead; the first half of the
+    /// text is Loki's.
+    #[error(
+        "at least {required} live replicas required, could only find {found} - unhealthy \
+         instances: {unhealthy} ({reasons})"
+    )]
+    TooFewReplicas {
+        /// Copies of a row that must be in reach.
+        required: usize,
+        /// Copies that are.
+        found: usize,
+        /// Addresses of those that did not answer.
+        unhealthy: String,
+        /// What each of them said.
+        reasons: String,
+    },
     /// Object storage did not answer, or a stored object is damaged; names the object.
     #[error(transparent)]
     Store(Box<store::Error>),
@@ -31,9 +48,6 @@ pub enum Error {
         /// Times the query started over.
         attempts: u32,
     },
-    /// Past `query_timeout`.
-    #[error("the query timed out")]
-    Timeout,
     /// The client is gone.
     #[error("the query was cancelled")]
     Cancelled,
@@ -51,8 +65,8 @@ impl Error {
             Error::Ingester(error) => error.kind(),
             Error::Store(error) => error.kind(),
             Error::Damaged { .. } => ErrorKind::Corrupt,
-            Error::Unstable { .. } => ErrorKind::Unavailable,
-            Error::Timeout | Error::Cancelled => ErrorKind::Timeout,
+            Error::Unstable { .. } | Error::TooFewReplicas { .. } => ErrorKind::Unavailable,
+            Error::Cancelled => ErrorKind::Timeout,
         }
     }
 }
@@ -77,8 +91,26 @@ impl From<IngesterError> for Error {
     fn from(error: IngesterError) -> Error {
         match error {
             IngesterError::Query(error) => Error::Query(error),
-            IngesterError::Cancelled => Error::Cancelled,
             other => Error::Ingester(other),
+        }
+    }
+}
+
+impl From<Error> for QuerierError {
+    fn from(error: Error) -> QuerierError {
+        let error = match error {
+            Error::Query(error) => return QuerierError::Query(error),
+            other => other,
+        };
+        let text = error.to_string();
+        match error.kind() {
+            ErrorKind::Timeout => QuerierError::Cancelled,
+            // A part that stays gone is lost: nobody finds it by trying again.
+            ErrorKind::Corrupt | ErrorKind::NotFound => QuerierError::Corrupt(text),
+            ErrorKind::Unavailable | ErrorKind::Limited | ErrorKind::Conflict => {
+                QuerierError::Unavailable(text)
+            }
+            ErrorKind::Invalid | ErrorKind::Internal => QuerierError::Internal(text),
         }
     }
 }

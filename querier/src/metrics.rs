@@ -1,94 +1,12 @@
-//! Names of the querier's metrics and where they are counted: once per query, never per line.
+//! Names of the querier's metrics, counted once per job, never per line.
 
-use metrics::{counter, histogram};
-
-use crate::stats::QueryStats;
-
-/// Seconds per query. Label `query_type`: `metric`, `filter`, `limited`, `labels`, `series`.
-pub const QUERY_DURATION: &str = "logql_query_duration_seconds";
-/// Seconds per query. Labels `status_code`, `type`, `range`.
-pub const LATENCY: &str = "loki_logql_querystats_latency_seconds";
-/// Bytes per second of a query. Labels `status_code`, `type`, `range`, `latency_type`, `sharded`.
-pub const BYTES_PER_SECOND: &str = "loki_logql_querystats_bytes_processed_per_seconds";
-/// Bytes looked at. Label `tenant`.
-pub const BYTES: &str = "loki_logql_querystats_bytes_processed_total";
-/// Seconds spent reading row groups. Labels `status_code`, `type`, `range`.
-pub const DOWNLOAD_LATENCY: &str = "loki_logql_querystats_chunk_download_latency_seconds";
-/// Row groups read. Labels `status_code`, `type`, `range`.
-pub const DOWNLOADED: &str = "loki_logql_querystats_downloaded_chunk_total";
-/// Rows that ingesters selected.
-pub const INGESTER_LINES: &str = "loki_logql_querystats_ingester_sent_lines_total";
-/// Stored bytes read for queries. Label `user`.
-pub const FETCHED_BYTES: &str = "loki_query_fetched_chunks_bytes_total";
-/// Streams that queries matched. Label `user`.
-pub const FETCHED_SERIES: &str = "loki_query_fetched_series_total";
-/// Pages decoded and evaluated, of parts and of ingesters.
-pub const PAGES_READ: &str = "runelog_querier_pages_read_total";
-/// Pages in time range and selected streams that were not decoded.
-pub const PAGES_PRUNED: &str = "runelog_querier_pages_pruned_total";
-/// Queries that started over. Label `reason`: `behind`, `part_gone`.
+/// Jobs that started over. Label `reason`: `behind`, `part_gone`.
 pub const REPEATS: &str = "runelog_querier_repeats_total";
-/// Queries that failed because a stored object is damaged.
+/// Jobs that failed because a stored object is damaged.
 pub const CORRUPT: &str = "runelog_querier_corrupt_objects_total";
-/// Queries running now.
+/// Times an ingester did not answer a job. Label `ingester`.
+pub const SILENT: &str = "runelog_querier_silent_ingesters_total";
+/// Jobs running now.
 pub const INFLIGHT: &str = "loki_querier_worker_inflight_queries";
-/// Threads that may scan parts at the same time.
+/// Jobs that may run at the same time.
 pub const CONCURRENCY: &str = "loki_querier_worker_concurrency";
-
-/// What is said of every query.
-#[derive(Clone, Copy, Debug)]
-pub struct Outcome<'a> {
-    /// Whose query.
-    pub tenant: &'a str,
-    /// `metric`, `filter`, `limited`, `labels` or `series`.
-    pub query_type: &'static str,
-    /// `range` or `instant`.
-    pub range_type: &'static str,
-    /// HTTP status.
-    pub status: u16,
-    /// Nanoseconds from the arrival to the answer.
-    pub exec_ns: u64,
-}
-
-/// Above this a query is slow, as Loki's metrics have it.
-const FAST_NS: u64 = 10_000_000_000;
-
-impl Outcome<'_> {
-    /// `fast` or `slow`.
-    pub fn latency_type(&self) -> &'static str {
-        if self.exec_ns < FAST_NS { "fast" } else { "slow" }
-    }
-
-    /// Counts one query.
-    pub fn record(&self, stats: &QueryStats) {
-        let seconds = self.exec_ns as f64 / 1e9;
-        let tenant = self.tenant.to_owned();
-        let status = self.status.to_string();
-        let labels = [
-            ("status_code", status.clone()),
-            ("type", self.query_type.to_owned()),
-            ("range", self.range_type.to_owned()),
-        ];
-        histogram!(QUERY_DURATION, "query_type" => self.query_type).record(seconds);
-        histogram!(LATENCY, &labels).record(seconds);
-        histogram!(
-            BYTES_PER_SECOND,
-            "status_code" => status,
-            "type" => self.query_type,
-            "range" => self.range_type,
-            "latency_type" => self.latency_type(),
-            "sharded" => "false",
-        )
-        .record(stats.per_second(stats.bytes()) as f64);
-        histogram!(DOWNLOAD_LATENCY, &labels).record(stats.parts.scan_ns as f64 / 1e9);
-        counter!(DOWNLOADED, &labels).increment(stats.parts.groups_read);
-        counter!(BYTES, "tenant" => tenant.clone()).increment(stats.bytes());
-        counter!(INGESTER_LINES).increment(stats.ingester.read.rows_selected);
-        counter!(FETCHED_BYTES, "user" => tenant.clone()).increment(stats.parts.read.stored_bytes);
-        counter!(FETCHED_SERIES, "user" => tenant)
-            .increment(stats.parts.streams + stats.ingester.streams);
-        let (parts, ingester) = (&stats.parts.read, &stats.ingester.read);
-        counter!(PAGES_READ).increment(parts.pages + ingester.pages);
-        counter!(PAGES_PRUNED).increment(parts.pages_pruned + ingester.pages_pruned);
-    }
-}

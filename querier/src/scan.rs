@@ -13,13 +13,13 @@ use futures::future::try_join_all;
 use logql::engine::overlap::{Overlaps, StreamRange};
 use logql::engine::{Partial, Worker};
 use logql::plan::{Direction, Leaf as PlanLeaf};
+use rpc::stats::PartStats;
 use store::scan::{Scan, ScanStats, Scratch, Unit, scan_unit, sort_for};
 
 use crate::error::Error;
 use crate::querier::Querier;
 use crate::rounds::Numbered;
 use crate::select::Leaf;
-use crate::stats::PartStats;
 
 /// Row groups a thread scans before it lets another query have its turn. About 64 MiB of raw
 /// lines, some tens of milliseconds.
@@ -49,31 +49,28 @@ pub struct Scanned {
 struct Queue {
     units: Vec<Unit>,
     next: AtomicUsize,
-    direction: Direction,
+    /// Of a log query.
+    direction: Option<Direction>,
     /// The best threshold of any worker so far: rows at it or beyond it cannot be in the answer.
     bound: AtomicI64,
 }
 
 impl Queue {
-    fn new(units: Vec<Unit>, direction: Direction, bound: Option<i64>) -> Queue {
+    fn new(units: Vec<Unit>, direction: Option<Direction>, bound: Option<i64>) -> Queue {
         let bound = AtomicI64::new(bound.unwrap_or(no_bound(direction)));
         Queue { units, next: AtomicUsize::new(0), direction, bound }
-    }
-
-    /// How far it has come.
-    fn bound(&self) -> Option<i64> {
-        let bound = self.bound.load(Ordering::Relaxed);
-        (bound != no_bound(self.direction)).then_some(bound)
     }
 
     /// The next row group that can still matter.
     fn pull(&self) -> Option<&Unit> {
         loop {
             let unit = self.units.get(self.next.fetch_add(1, Ordering::Relaxed))?;
-            let beyond = match (self.bound(), self.direction) {
-                (None, _) => false,
-                (Some(bound), Direction::Backward) => unit.max_ns <= bound,
-                (Some(bound), Direction::Forward) => unit.min_ns >= bound,
+            let bound = self.bound.load(Ordering::Relaxed);
+            let beyond = match self.direction {
+                _ if bound == no_bound(self.direction) => false,
+                None => false,
+                Some(Direction::Backward) => unit.max_ns <= bound,
+                Some(Direction::Forward) => unit.min_ns >= bound,
             };
             if !beyond {
                 return Some(unit);
@@ -89,17 +86,18 @@ impl Queue {
     fn learn(&self, threshold: Option<i64>) {
         let Some(threshold) = threshold else { return };
         match self.direction {
-            Direction::Backward => self.bound.fetch_max(threshold, Ordering::Relaxed),
-            Direction::Forward => self.bound.fetch_min(threshold, Ordering::Relaxed),
+            None => return,
+            Some(Direction::Backward) => self.bound.fetch_max(threshold, Ordering::Relaxed),
+            Some(Direction::Forward) => self.bound.fetch_min(threshold, Ordering::Relaxed),
         };
     }
 }
 
 /// The bound that every row is better than.
-fn no_bound(direction: Direction) -> i64 {
+fn no_bound(direction: Option<Direction>) -> i64 {
     match direction {
-        Direction::Backward => i64::MIN,
-        Direction::Forward => i64::MAX,
+        None | Some(Direction::Backward) => i64::MIN,
+        Some(Direction::Forward) => i64::MAX,
     }
 }
 
@@ -142,7 +140,7 @@ impl Querier {
         let each = parts.len().div_ceil(jobs).max(1);
         let mut opens = Vec::with_capacity(jobs);
         for chunk in parts.chunks(each) {
-            let (chunk, parts) = (chunk.to_vec(), self.deps.parts.clone());
+            let (chunk, parts) = (chunk.to_vec(), self.parts.clone());
             let (leaf, cancel) = (leaf.leaf.clone(), cancel.clone());
             opens.push(self.blocking(move || {
                 let mut opened = Opened::default();
@@ -183,11 +181,12 @@ impl Querier {
             return Ok(Scanned { partials: Vec::new(), stats });
         }
         let mut units = opened.units;
-        if leaf.leaf.is_log() {
-            sort_for(&mut units, leaf.direction);
+        let direction = leaf.leaf.direction();
+        if let Some(direction) = direction {
+            sort_for(&mut units, direction);
         }
         let workers = self.config.scan_threads.min(units.len());
-        let queue = Arc::new(Queue::new(units, leaf.direction, bound));
+        let queue = Arc::new(Queue::new(units, direction, bound));
         // One that fails stops the others; the query's own token stops all of them.
         let stop = cancel.child_token();
         let _stop_when_done = stop.clone().drop_guard();
@@ -216,7 +215,7 @@ impl Querier {
     async fn drive(&self, slot: Slot, queue: Arc<Queue>, stop: Shutdown) -> Result<Slot, Error> {
         let mut slot = slot;
         while !queue.is_empty() {
-            let (queue, stop, clock) = (queue.clone(), stop.clone(), self.deps.clock.clone());
+            let (queue, stop, clock) = (queue.clone(), stop.clone(), self.clock.clone());
             slot = self
                 .blocking(move || {
                     let began = clock.monotonic_ns();

@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use base::shutdown::Shutdown;
 use base::{ErrorKind, TenantId, UnixNanos, task};
-use futures::future::try_join_all;
 use logql::engine::Partial;
 use logql::engine::overlap::{Overlaps, StreamRange};
-use logql::plan::{Direction, Leaf as PlanLeaf};
+use logql::plan::Leaf as PlanLeaf;
 use metrics::counter;
 use rpc::ingester::{ReadStats, SelectAnswer, SelectRequest};
+use rpc::stats::{self, QueryStats};
 use store::{PartRecord, Snapshot};
 
 use crate::error::Error;
 use crate::metrics::{CORRUPT, REPEATS};
+use crate::peers::Gone;
 use crate::querier::Querier;
 use crate::rounds::{Numbered, Rounds};
 use crate::scan::{Opened, Scanned};
-use crate::stats::{self, QueryStats};
 
 /// Times a query starts over before it gives up. Each needs a flush or a removal between reading
 /// the catalog and asking; parts are removed hours after the commit that says so, and ingesters
@@ -34,8 +34,6 @@ pub struct Leaf<'a> {
     pub leaf: &'a Arc<PlanLeaf>,
     /// Whose rows.
     pub tenant: &'a TenantId,
-    /// The end of time a log query starts from.
-    pub direction: Direction,
 }
 
 /// A leaf's merged result.
@@ -58,13 +56,19 @@ enum Again {
 
 impl Querier {
     /// Evaluates one leaf, first at `view`, then at newer ones until its sources fit together.
-    pub(crate) async fn select(&self, leaf: Leaf<'_>, view: Snapshot) -> Result<Selection, Error> {
+    pub(crate) async fn select_leaf(
+        &self,
+        leaf: Leaf<'_>,
+        view: Snapshot,
+    ) -> Result<Selection, Error> {
         let cancel = Shutdown::new();
         let _stop_when_dropped = cancel.clone().drop_guard();
         let mut stats = QueryStats::default();
+        // Whoever was silent once is not asked again for this job.
+        let mut gone = Gone::default();
         let mut view = view;
         for _ in 0..MAX_ATTEMPTS {
-            match self.attempt(leaf, &view, &cancel, &mut stats).await? {
+            match self.attempt(leaf, &view, &mut gone, &cancel, &mut stats).await? {
                 Ok(partial) => {
                     stats.reads_metadata =
                         leaf.leaf.needs().metadata.is_some_and(|names| !names.is_empty());
@@ -73,7 +77,7 @@ impl Querier {
                 }
                 Err(Again::Behind) => {
                     counter!(REPEATS, "reason" => "behind").increment(1);
-                    view = self.deps.catalog.follow().await?;
+                    view = self.catalog.follow().await?;
                 }
                 Err(Again::PartGone(error)) => {
                     view = self.view_without_part(&view, error).await?;
@@ -90,7 +94,7 @@ impl Querier {
         view: &Snapshot,
         error: Error,
     ) -> Result<Snapshot, Error> {
-        let newer = self.deps.catalog.follow().await?;
+        let newer = self.catalog.follow().await?;
         if newer.version() == view.version() {
             counter!(CORRUPT).increment(1);
             return Err(error);
@@ -103,18 +107,18 @@ impl Querier {
         &self,
         leaf: Leaf<'_>,
         view: &Snapshot,
+        gone: &mut Gone,
         cancel: &Shutdown,
         stats: &mut QueryStats,
     ) -> Result<Result<Partial, Again>, Error> {
         let records = parts_in_range(leaf, view)?;
-        let log = leaf.leaf.is_log().then_some(leaf.direction);
-        let rounds = Rounds::new(records, log);
+        let rounds = Rounds::new(records, leaf.leaf.direction());
         stats.parts.parts += rounds.parts() as u64;
         let (ranges, mut held) = match self.part_ranges(leaf, &rounds, cancel).await {
             Ok(opened) => opened,
             Err(error) => return again_or_fail(error),
         };
-        let asked = match self.ask_ingesters(leaf, view, &ranges, cancel).await? {
+        let asked = match self.ask_ingesters(leaf, view, gone, &ranges, cancel).await? {
             Ok(asked) => asked,
             Err(again) => return Ok(Err(again)),
         };
@@ -190,6 +194,7 @@ impl Querier {
         &self,
         leaf: Leaf<'_>,
         view: &Snapshot,
+        gone: &mut Gone,
         part_ranges: &[Vec<StreamRange>],
         cancel: &Shutdown,
     ) -> Result<Result<Asked, Again>, Error> {
@@ -199,18 +204,19 @@ impl Querier {
         let mut read = ReadStats::default();
         for _ in 0..MAX_ASKS {
             let sent = Arc::new(overlaps.clone());
-            let requests = self.deps.ingesters.iter().map(|ingester| {
-                ingester.select(SelectRequest {
-                    tenant: leaf.tenant.clone(),
-                    leaf: leaf.leaf.clone(),
-                    view: view.version(),
-                    gone: Vec::new(),
-                    overlaps: sent.clone(),
-                    cancel: cancel.clone(),
-                })
-            });
-            let mut answers = Vec::with_capacity(self.deps.ingesters.len());
-            for answer in try_join_all(requests).await? {
+            let request = SelectRequest {
+                tenant: leaf.tenant.clone(),
+                leaf: leaf.leaf.clone(),
+                view: view.version(),
+                gone: Vec::new(),
+                overlaps: sent.clone(),
+                cancel: cancel.clone(),
+            };
+            let ask = self
+                .peers
+                .ask(gone, |peer, gone| peer.api.select(SelectRequest { gone, ..request.clone() }));
+            let mut answers = Vec::with_capacity(self.peers.len());
+            for answer in ask.await? {
                 calls += 1;
                 match answer {
                     SelectAnswer::Behind { .. } => return Ok(Err(Again::Behind)),

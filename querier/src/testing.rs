@@ -6,18 +6,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use axum::Extension;
-use axum::body::Body;
-use axum::response::Response;
 use base::random::{Random, SeededRandom};
 use base::time::ManualClock;
 use base::{Batch, Clock, Day, Labels, Rows, RowsBuilder, StoreId, TenantId, UnixNanos};
 use logql::engine::StreamSource;
 use logql::engine::overlap::StreamRange;
 use part::{Options, seal};
-use rpc::http::TenantPolicy;
 use rpc::ingester::{
-    Admission, AdmitRequest, AppendError, Appended, Identity, IngesterApi, IngesterError,
+    Admission, AdmitRequest, AppendError, Appended, Identity, IngesterApi, IngesterError, Peer,
     ReadStats, SelectAnswer, SelectRequest, StreamsAnswer, StreamsRequest,
 };
 use store::{
@@ -25,9 +21,8 @@ use store::{
     put_parts,
 };
 use tokio::sync::Notify;
-use tower::ServiceExt;
 
-use crate::{Config, Deps, Querier, StaticLimits};
+use crate::{Config, Deps, Querier};
 
 /// One row, as a test writes it down.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -214,7 +209,7 @@ pub const NOW: UnixNanos = UnixNanos(1_714_564_800_000_000_000);
 
 impl World {
     /// An empty one.
-    pub async fn new(limits: StaticLimits) -> World {
+    pub async fn new() -> World {
         let random = Arc::new(SeededRandom::new(7));
         let clock = ManualClock::new(NOW);
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
@@ -228,8 +223,7 @@ impl World {
         };
         let catalog = CatalogHandle::open(deps, CatalogConfig::default()).await.unwrap();
         let deps = Deps {
-            limits: Arc::new(limits),
-            ingesters: vec![head.clone()],
+            ingesters: vec![Peer { address: "head:9095".to_owned(), api: head.clone() }],
             catalog: catalog.clone(),
             parts: Arc::new(Parts::new(bucket, 1 << 20)),
             clock: shared,
@@ -287,37 +281,6 @@ impl World {
         let outcome = self.catalog.commit(&draft).await.unwrap();
         assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
     }
-
-    /// Sends a request to the query routes; returns status and body.
-    pub async fn get(&self, uri: &str) -> (u16, String) {
-        let request = http::Request::get(uri).header("x-scope-orgid", "acme");
-        self.send(request.body(Body::empty()).unwrap()).await
-    }
-
-    /// Sends any request to the query routes; returns status and body.
-    pub async fn send(&self, request: http::Request<Body>) -> (u16, String) {
-        let response = self.respond(request).await;
-        let status = response.status().as_u16();
-        let body = axum::body::to_bytes(response.into_body(), 64 << 20).await.unwrap();
-        (status, String::from_utf8(body.to_vec()).unwrap())
-    }
-
-    async fn respond(&self, request: http::Request<Body>) -> Response {
-        let policy = TenantPolicy {
-            auth_enabled: true,
-            no_auth_tenant: TenantId::new("fake").unwrap(),
-            multi_tenant_queries: true,
-        };
-        let router = crate::router(self.querier.clone()).layer(Extension(Arc::new(policy)));
-        router.oneshot(request).await.unwrap()
-    }
-}
-
-/// Percent-encodes a parameter value.
-pub fn encoded(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-    let escape = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
-    text.bytes().map(escape).collect()
 }
 
 /// A row of stream `{app="<app>"}`.

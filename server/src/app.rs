@@ -106,11 +106,15 @@ impl App {
         let querier = m
             .start("querier", wants(Target::Querier), services::querier(s, &store, &peers))
             .await?;
+        // A querier answers queries by itself too: a frontend in front of it in this process.
+        let answers = wants(Target::QueryFrontend) || wants(Target::Querier);
+        let frontend = services::query_frontend(s, &querier);
+        let frontend = m.start("query-frontend", answers, frontend).await?;
         m.start("compactor", wants(Target::Compactor), services::compactor(s, &store)).await?;
         m.start("http", true, listening(http)).await?;
 
         let asked = ingester.as_ref().map(|i| i.terminate_requested()).unwrap_or_default();
-        let api = Api { ingester, distributor, querier };
+        let api = Api { ingester, distributor, frontend };
         let service = shared.edge.api(api.http());
         http_routes.open(shared.edge.wrap(operational.merge(service).merge(api.operational())));
         grpc_routes.open(health.running(api.grpc(&shared)));

@@ -88,7 +88,7 @@ impl ingester::Limits for ConfigLimits {
     }
 }
 
-impl querier::Limits for ConfigLimits {
+impl query_frontend::Limits for ConfigLimits {
     fn max_entries_limit_per_query(&self, _: &TenantId) -> usize {
         count(self.limits.max_entries_limit_per_query)
     }
@@ -119,6 +119,18 @@ impl querier::Limits for ConfigLimits {
 
     fn split_queries_by_interval(&self, _: &TenantId) -> Duration {
         self.limits.split_queries_by_interval
+    }
+
+    fn max_query_parallelism(&self, _: &TenantId) -> usize {
+        self.limits.max_query_parallelism as usize
+    }
+
+    fn tsdb_max_query_parallelism(&self, _: &TenantId) -> usize {
+        self.limits.tsdb_max_query_parallelism as usize
+    }
+
+    fn max_queriers_per_tenant(&self, _: &TenantId) -> f64 {
+        self.limits.max_queriers_per_tenant
     }
 
     fn required_labels(&self, _: &TenantId) -> Vec<String> {
@@ -159,12 +171,15 @@ mod tests {
         assert_eq!(ingester::Limits::per_stream_rate_bytes(&limits, &tenant), 3 << 20);
         let window = ingester::Limits::out_of_order_window(&limits, &tenant);
         assert_eq!(window, Duration::from_secs(3600));
-        let queries = querier::StaticLimits::default();
+        let queries = query_frontend::StaticLimits::default();
         assert_eq!(
-            querier::Limits::max_query_length(&limits, &tenant),
-            querier::Limits::max_query_length(&queries, &tenant)
+            query_frontend::Limits::max_query_length(&limits, &tenant),
+            query_frontend::Limits::max_query_length(&queries, &tenant)
         );
-        assert_eq!(querier::Limits::query_timeout(&limits, &tenant), queries.query_timeout);
-        assert_eq!(querier::Limits::max_query_series(&limits, &tenant), queries.max_query_series);
+        assert_eq!(query_frontend::Limits::query_timeout(&limits, &tenant), queries.query_timeout);
+        assert_eq!(
+            query_frontend::Limits::max_query_series(&limits, &tenant),
+            queries.max_query_series
+        );
     }
 }

@@ -14,6 +14,7 @@ use compactor::Compactor;
 use distributor::Distributor;
 use ingester::Ingester;
 use querier::Querier;
+use query_frontend::Frontend;
 use rpc::ingester::Peer;
 
 use crate::app::Shared;
@@ -66,7 +67,7 @@ pub async fn distributor(
     Ok((Arc::new(distributor), nothing_to_stop()))
 }
 
-/// Answers queries.
+/// Evaluates pieces of queries.
 pub async fn querier(
     shared: &Shared,
     store: &Option<Store>,
@@ -75,13 +76,44 @@ pub async fn querier(
     let store = store.as_ref().context("a querier needs the store")?;
     let peers = peers.as_ref().context("a querier needs ingesters")?;
     let deps = querier::Deps {
-        limits: shared.limits.clone(),
-        ingesters: peers.iter().map(|peer| peer.api.clone()).collect(),
+        ingesters: peers.clone(),
         catalog: store.catalog.clone(),
         parts: store.parts.clone(),
         clock: shared.clock.clone(),
     };
     Ok((Arc::new(Querier::new(derive::querier(&shared.config), deps)), nothing_to_stop()))
+}
+
+/// Answers queries, with the querier of this process where there is one. Its end waits for what its
+/// queue holds.
+pub async fn query_frontend(
+    shared: &Shared,
+    querier: &Option<Arc<Querier>>,
+) -> Result<(Arc<Frontend>, Stop)> {
+    let deps = query_frontend::Deps {
+        limits: shared.limits.clone(),
+        clock: shared.clock.clone(),
+        random: shared.random.clone(),
+    };
+    let frontend = Arc::new(Frontend::new(derive::query_frontend(&shared.config), deps));
+    let leave = Shutdown::new();
+    let workers = querier.clone().map(|querier| {
+        let (api, name) = (frontend.clone(), "in-process".to_owned());
+        let places = derive::querier(&shared.config).max_concurrent;
+        let attend = querier::workers::attend(api, querier, name, places, leave.clone());
+        task::spawn("querier.workers", attend)
+    });
+    let ends = frontend.clone();
+    let stop: Stop = Box::pin(async move {
+        ends.drain().await;
+        leave.cancel();
+        if let Some(workers) = workers
+            && workers.await.is_err()
+        {
+            tracing::error!("the workers of the querier had panicked");
+        }
+    });
+    Ok((frontend, stop))
 }
 
 /// Cleans up. Its end waits for the request that is under way.
@@ -112,7 +144,7 @@ pub struct Api {
     /// Pushes.
     pub distributor: Option<Arc<Distributor>>,
     /// Queries.
-    pub querier: Option<Arc<Querier>>,
+    pub frontend: Option<Arc<Frontend>>,
 }
 
 impl Api {
@@ -120,7 +152,7 @@ impl Api {
     pub fn http(&self) -> Router {
         let routers = [
             self.distributor.clone().map(distributor::router),
-            self.querier.clone().map(querier::router),
+            self.frontend.clone().map(query_frontend::router),
         ];
         routers.into_iter().flatten().fold(Router::new(), Router::merge)
     }

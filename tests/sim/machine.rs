@@ -11,9 +11,10 @@ use base::{Batch, BatchId, ByteSize, Clock, Incarnation, StoreId, TenantId, Unix
 use ingester::Ingester;
 use logql::engine::Answer;
 use logql::plan::{Direction, Params, Plan};
-use querier::querier::Planned;
-use querier::{Querier, StaticLimits};
+use querier::Querier;
 use rpc::IngesterApi;
+use rpc::ingester::Peer;
+use rpc::querier::{QuerierApi, SelectJob};
 use store::testing::FaultyStore;
 use store::{Bucket, CatalogConfig, CatalogHandle, Parts};
 use ulid::Ulid;
@@ -119,10 +120,9 @@ impl Machine {
             catalog: catalog.clone(),
         };
         let ingester = Ingester::start(config, deps).await.map_err(text)?;
-        let api: Arc<dyn IngesterApi> = ingester.clone();
+        let peer = Peer { address: "in-process".to_owned(), api: ingester.clone() };
         let deps = querier::Deps {
-            limits: Arc::new(StaticLimits::default()),
-            ingesters: vec![api],
+            ingesters: vec![peer],
             catalog,
             parts: Arc::new(Parts::new(bucket, 1 << 20)),
             clock,
@@ -200,8 +200,11 @@ impl Process {
             categorize: false,
         };
         let plan = Plan::new(&expr, &params).map_err(text)?;
-        let planned =
-            Planned { tenant: tenant(), plan: plan.into(), direction: Direction::Forward };
-        Ok(self.querier.evaluate(planned).await.map_err(text)?.answer)
+        let mut partials = Vec::new();
+        for leaf in plan.leaves() {
+            let job = SelectJob { tenant: tenant(), leaf: leaf.clone() };
+            partials.push(self.querier.select(job).await.map_err(text)?.partial);
+        }
+        plan.finish(partials).map_err(text)
     }
 }

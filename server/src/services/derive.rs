@@ -1,5 +1,7 @@
 //! The configuration of each service, out of the process's.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use base::ByteSize;
 use base::disk::Disk;
@@ -155,8 +157,24 @@ pub fn querier(config: &Config) -> querier::Config {
             0 => default.scan_threads,
             threads => usize::try_from(threads).unwrap_or(usize::MAX),
         },
-        max_query_memory_bytes: share(raw.max_query_memory.0, 1 << 30),
-        compress_responses: config.raw.frontend.compress_responses,
+        max_concurrent: (raw.max_concurrent as usize).max(1),
+        ..default
+    }
+}
+
+/// The query frontend.
+pub fn query_frontend(config: &Config) -> query_frontend::Config {
+    let raw = &config.raw.frontend;
+    let longer_than = raw.log_queries_longer_than.ns;
+    query_frontend::Config {
+        max_outstanding_per_tenant: (raw.max_outstanding_per_tenant as usize).max(1),
+        max_retries: config.raw.query_range.max_retries,
+        max_query_memory_bytes: share(config.raw.querier.max_query_memory.0, 1 << 30),
+        compress_responses: raw.compress_responses,
+        // Loki's 0 is none, and a negative time is every query.
+        log_queries_longer_than: (longer_than != 0)
+            .then(|| Duration::from_nanos(longer_than.max(0).unsigned_abs())),
+        ..query_frontend::Config::default()
     }
 }
 

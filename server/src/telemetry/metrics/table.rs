@@ -3,7 +3,8 @@
 
 use distributor::metrics as push;
 use ingester::metrics as hold;
-use querier::metrics as query;
+use querier::metrics as read;
+use query_frontend::metrics as query;
 use rpc::http::metrics as http;
 use store::metrics as store;
 use wal::metrics as wal;
@@ -53,6 +54,8 @@ const CHUNK_HOURS: [f64; 8] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
 const RATIOS: [f64; 10] = [0.75, 2.75, 4.75, 6.75, 8.75, 10.75, 12.75, 14.75, 16.75, 18.75];
 const PAGES: [f64; 7] = [1.0, 4.0, 16.0, 64.0, 128.0, 256.0, 512.0];
 const LINE_BYTES: [f64; 8] = [16.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 65536.0];
+const RETRIES: [f64; 6] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
+const PIECES: [f64; 9] = [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0];
 /// A megabyte to eight gigabytes per second.
 const BYTES_PER_SECOND: [f64; 8] = [1e6, 1e7, 5e7, 1e8, 5e8, 1e9, 2e9, 8e9];
 
@@ -186,10 +189,19 @@ pub const TABLE: &[Metric] = &[
     counter(query::FETCHED_SERIES, "Streams that queries matched."),
     counter(query::PAGES_READ, "Pages decoded and evaluated, of parts and of ingesters."),
     counter(query::PAGES_PRUNED, "Pages in range and of selected streams that were not decoded."),
-    counter(query::REPEATS, "Queries that started over, by reason."),
-    counter(query::CORRUPT, "Queries that failed because a stored object is damaged."),
-    gauge(query::INFLIGHT, "Queries running."),
-    gauge(query::CONCURRENCY, "Threads that may scan parts at the same time."),
+    counter(read::REPEATS, "Pieces of queries that started over, by reason."),
+    counter(read::CORRUPT, "Pieces of queries that failed because a stored object is damaged."),
+    counter(read::SILENT, "Times an ingester did not answer a piece of a query."),
+    gauge(read::INFLIGHT, "Pieces of queries running."),
+    gauge(read::CONCURRENCY, "Pieces of queries that may run at the same time."),
+    gauge(query::IN_PROGRESS, "Queries waiting or running."),
+    gauge(query::CONNECTED, "Workers of queriers that are connected."),
+    gauge(query::QUEUE_LENGTH, "Pieces of queries that wait for a querier."),
+    histogram(query::QUEUE_DURATION, &SECONDS, "Time a piece waited for a querier, seconds."),
+    counter(query::DISCARDED, "Pieces refused because too many of the tenant wait."),
+    histogram(query::RETRIES, &RETRIES, "Repetitions of a piece of a query."),
+    histogram(query::PARTITIONS, &PIECES, "Pieces by time of a query."),
+    histogram(query::SHARD_FACTOR, &PIECES, "Pieces by stream of a piece by time."),
 ];
 
 #[cfg(test)]

@@ -10,11 +10,11 @@ use axum::routing::get;
 use logql::plan::QueryError;
 use logql::syntax::ParseError;
 use rpc::http::{HttpError, Tenants};
-use rpc::ingester::IngesterError;
+use rpc::querier::QuerierError;
 
 use crate::checks::Refusal;
 use crate::error::Error;
-use crate::querier::Querier;
+use crate::frontend::Frontend;
 use params::ParamError;
 
 pub mod encode;
@@ -31,7 +31,7 @@ mod series;
 mod telemetry;
 
 /// The query routes, GET and POST.
-pub fn router(querier: Arc<Querier>) -> Router {
+pub fn router(frontend: Arc<Frontend>) -> Router {
     let labels = || get(labels::names).post(labels::names);
     let values = || get(labels::values).post(labels::values);
     let format = get(format_query::format_query).post(format_query::format_query);
@@ -48,7 +48,7 @@ pub fn router(querier: Arc<Querier>) -> Router {
         .route("/api/prom/label", labels())
         .route("/api/prom/label/{name}/values", values())
         .route("/api/prom/series", series())
-        .with_state(querier)
+        .with_state(frontend)
 }
 
 /// The one tenant of a query. Several are not served yet.
@@ -100,13 +100,9 @@ impl From<QueryError> for EdgeError {
 impl From<Error> for EdgeError {
     fn from(error: Error) -> EdgeError {
         match error {
-            Error::Query(error) | Error::Ingester(IngesterError::Query(error)) => error.into(),
+            Error::Query(error) => error.into(),
             Error::Timeout => EdgeError(HttpError::query_timeout()),
-            Error::Cancelled => EdgeError(HttpError::query_cancelled()),
-            // A part that stays gone is our fault, not the client's.
-            Error::Store(error) if error.kind() == base::ErrorKind::NotFound => {
-                EdgeError(HttpError::query(base::ErrorKind::Internal, error.to_string()))
-            }
+            Error::Querier(QuerierError::Cancelled) => EdgeError(HttpError::query_cancelled()),
             other => EdgeError(HttpError::query(other.kind(), other.to_string())),
         }
     }

@@ -68,7 +68,7 @@ async fn recorded_refusals_have_their_status_and_text() {
     // The corpus was recorded with pieces of a day.
     let day = std::time::Duration::from_secs(86_400);
     let limits = StaticLimits { split_queries_by_interval: day, ..StaticLimits::default() };
-    let world = World::new(limits).await;
+    let world = World::new(limits);
     // Some requests leave `end` out; the corpus is two years younger than its data.
     world.clock.advance(3 * 365 * 86_400 * 1_000_000_000);
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/conformance/cases");

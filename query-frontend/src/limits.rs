@@ -20,9 +20,17 @@ pub trait Limits: Send + Sync + 'static {
     fn max_streams_matchers_per_query(&self, tenant: &TenantId) -> usize;
     /// How long a query may run (`query_timeout`).
     fn query_timeout(&self, tenant: &TenantId) -> Duration;
-    /// Length of the pieces a range query is cut into (`split_queries_by_interval`). The length of
-    /// a piece plus its lookback is what [`Limits::max_query_length`] limits a second time.
+    /// Shortest piece a query is cut into by time (`split_queries_by_interval`); cuts lie at its
+    /// multiples. The length of a piece plus its lookback is what [`Limits::max_query_length`] limits a second time.
     fn split_queries_by_interval(&self, tenant: &TenantId) -> Duration;
+    /// Jobs of one query that may wait or run at the same time (`max_query_parallelism`); 0 = the
+    /// tenant may not query.
+    fn max_query_parallelism(&self, tenant: &TenantId) -> usize;
+    /// The same for a query that is cut in shards, if it is more (`tsdb_max_query_parallelism`).
+    fn tsdb_max_query_parallelism(&self, tenant: &TenantId) -> usize;
+    /// Queriers that serve the tenant: from 1 a number, below 1 a share of all, 0 = all
+    /// (`max_queriers_per_tenant`).
+    fn max_queriers_per_tenant(&self, tenant: &TenantId) -> f64;
     /// Labels every selector must name (`required_labels`).
     fn required_labels(&self, tenant: &TenantId) -> Vec<String>;
     /// Fewest matchers of a selector (`minimum_labels_number`).
@@ -48,6 +56,12 @@ pub struct StaticLimits {
     pub query_timeout: Duration,
     /// See [`Limits::split_queries_by_interval`].
     pub split_queries_by_interval: Duration,
+    /// See [`Limits::max_query_parallelism`].
+    pub max_query_parallelism: usize,
+    /// See [`Limits::tsdb_max_query_parallelism`].
+    pub tsdb_max_query_parallelism: usize,
+    /// See [`Limits::max_queriers_per_tenant`].
+    pub max_queriers_per_tenant: f64,
     /// See [`Limits::required_labels`].
     pub required_labels: Vec<String>,
     /// See [`Limits::minimum_labels_number`].
@@ -65,6 +79,9 @@ impl Default for StaticLimits {
             max_streams_matchers_per_query: 1000,
             query_timeout: Duration::from_secs(60),
             split_queries_by_interval: Duration::from_secs(3600),
+            max_query_parallelism: 32,
+            tsdb_max_query_parallelism: 128,
+            max_queriers_per_tenant: 0.0,
             required_labels: Vec::new(),
             minimum_labels_number: 0,
         }
@@ -95,6 +112,15 @@ impl Limits for StaticLimits {
     }
     fn split_queries_by_interval(&self, _: &TenantId) -> Duration {
         self.split_queries_by_interval
+    }
+    fn max_query_parallelism(&self, _: &TenantId) -> usize {
+        self.max_query_parallelism
+    }
+    fn tsdb_max_query_parallelism(&self, _: &TenantId) -> usize {
+        self.tsdb_max_query_parallelism
+    }
+    fn max_queriers_per_tenant(&self, _: &TenantId) -> f64 {
+        self.max_queriers_per_tenant
     }
     fn required_labels(&self, _: &TenantId) -> Vec<String> {
         self.required_labels.clone()

@@ -1,4 +1,5 @@
-//! One log line and one set of metrics per request, also for a client that went away.
+//! One set of metrics per request, also for a client that went away, and one log line for those
+//! that take long enough (`log_queries_longer_than`).
 
 use std::sync::Arc;
 
@@ -10,9 +11,10 @@ use rpc::http::HttpError;
 use tracing::info;
 
 use super::params::{InstantQuery, RangeQuery};
+use crate::frontend::Frontend;
 use crate::metrics::Outcome;
-use crate::querier::{Evaluated, Querier};
-use crate::stats::QueryStats;
+use crate::query::{Evaluated, PieceStats};
+use rpc::stats::QueryStats;
 
 /// Longest query text in the log, bytes: a query may have 128 KiB.
 const MAX_LOGGED_BYTES: usize = 4096;
@@ -24,7 +26,7 @@ const CLIENT_CLOSED: u16 = 499;
 /// Watches one request from its parameters to its answer. Dropped unfinished, it reports that the
 /// client went away.
 pub(super) struct Watch {
-    querier: Arc<Querier>,
+    frontend: Arc<Frontend>,
     tenant: TenantId,
     began_ns: u64,
     query: String,
@@ -40,15 +42,15 @@ pub(super) struct Watch {
 impl Watch {
     /// A request that is not a query: `labels` or `series`.
     pub fn new(
-        querier: &Arc<Querier>,
+        frontend: &Arc<Frontend>,
         tenant: &TenantId,
         headers: &HeaderMap,
         query_type: &'static str,
     ) -> Watch {
         Watch {
-            querier: querier.clone(),
+            frontend: frontend.clone(),
             tenant: tenant.clone(),
-            began_ns: querier.clock().monotonic_ns(),
+            began_ns: frontend.clock().monotonic_ns(),
             query: String::new(),
             tags: tags(headers),
             query_type,
@@ -91,7 +93,7 @@ impl Watch {
         match result {
             Ok(mut evaluated) => {
                 evaluated.stats.exec_ns = self.elapsed_ns();
-                self.report(200, &evaluated.stats);
+                self.report(200, &evaluated.stats, &evaluated.pieces);
                 Ok(evaluated)
             }
             Err(error) => {
@@ -111,7 +113,7 @@ impl Watch {
                 let exec_ns = self.elapsed_ns();
                 let entries_returned = list.len() as u64;
                 let stats = QueryStats { exec_ns, entries_returned, ..QueryStats::default() };
-                self.report(200, &stats);
+                self.report(200, &stats, &PieceStats::default());
             }
             Err(error) => self.report_error(error),
         }
@@ -120,14 +122,14 @@ impl Watch {
 
     fn report_error(&mut self, error: &HttpError) {
         let stats = QueryStats { exec_ns: self.elapsed_ns(), ..QueryStats::default() };
-        self.report(error.status().as_u16(), &stats);
+        self.report(error.status().as_u16(), &stats, &PieceStats::default());
     }
 
     fn elapsed_ns(&self) -> u64 {
-        self.querier.clock().monotonic_ns().saturating_sub(self.began_ns)
+        self.frontend.clock().monotonic_ns().saturating_sub(self.began_ns)
     }
 
-    fn report(&mut self, status: u16, stats: &QueryStats) {
+    fn report(&mut self, status: u16, stats: &QueryStats, pieces: &PieceStats) {
         self.finished = true;
         let outcome = Outcome {
             tenant: self.tenant.as_str(),
@@ -136,11 +138,15 @@ impl Watch {
             status,
             exec_ns: stats.exec_ns,
         };
-        outcome.record(stats);
+        outcome.record(stats, pieces);
+        let longer_than = self.frontend.config().log_queries_longer_than;
+        if longer_than.is_none_or(|least| u128::from(stats.exec_ns) < least.as_nanos()) {
+            return;
+        }
         let ns = |value: u64| format_go_duration(i64::try_from(value).unwrap_or(i64::MAX));
         info!(
             target: "query",
-            component = "querier",
+            component = "frontend",
             org_id = self.tenant.as_str(),
             latency = outcome.latency_type(),
             query = self.query,
@@ -155,6 +161,10 @@ impl Watch {
             total_lines = stats.rows(),
             post_filter_lines = stats.rows_selected(),
             total_entries = stats.entries_returned,
+            queue_time = ns(pieces.queue_ns),
+            splits = pieces.splits,
+            shards = pieces.shards,
+            subqueries = pieces.subqueries,
             pages = stats.parts.read.pages + stats.ingester.read.pages,
             tags = self.tags,
         );
@@ -165,7 +175,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         if !self.finished {
             let stats = QueryStats { exec_ns: self.elapsed_ns(), ..QueryStats::default() };
-            self.report(CLIENT_CLOSED, &stats);
+            self.report(CLIENT_CLOSED, &stats, &PieceStats::default());
         }
     }
 }

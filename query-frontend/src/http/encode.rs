@@ -4,8 +4,8 @@ use base::Labels;
 use logql::engine::{Answer, Origins, Sample, Stream};
 
 use super::json;
-use crate::querier::Evaluated;
-use crate::stats::QueryStats;
+use crate::query::{Evaluated, PieceStats};
+use rpc::stats::QueryStats;
 
 mod stats;
 
@@ -36,7 +36,7 @@ impl EncodingFlags {
 
 /// The body of `query` and `query_range`. Loki puts warnings first for streams, last otherwise.
 pub fn answer(evaluated: &Evaluated, flags: &EncodingFlags) -> Vec<u8> {
-    let Evaluated { answer, stats, warnings } = evaluated;
+    let Evaluated { answer, stats, pieces, warnings } = evaluated;
     let mut out = Vec::with_capacity(size_hint(answer));
     out.extend_from_slice(b"{\"status\":\"success\"");
     let first = matches!(answer, Answer::Streams(_));
@@ -83,7 +83,7 @@ pub fn answer(evaluated: &Evaluated, flags: &EncodingFlags) -> Vec<u8> {
         }
     }
     out.extend_from_slice(b",\"stats\":");
-    self::stats::write(&mut out, stats);
+    self::stats::write(&mut out, stats, pieces);
     out.push(b'}');
     if !first {
         write_warnings(&mut out, warnings);
@@ -100,7 +100,7 @@ fn write_warnings(out: &mut Vec<u8>, warnings: &[String]) {
 }
 
 /// The body of `/api/prom/query`.
-pub fn legacy_streams(list: &[Stream], stats: &QueryStats) -> Vec<u8> {
+pub fn legacy_streams(list: &[Stream], stats: &QueryStats, pieces: &PieceStats) -> Vec<u8> {
     let mut out = Vec::with_capacity(4096);
     out.extend_from_slice(b"{\"streams\":");
     array(&mut out, list, |out, stream| {
@@ -117,7 +117,7 @@ pub fn legacy_streams(list: &[Stream], stats: &QueryStats) -> Vec<u8> {
         out.push(b'}');
     });
     out.extend_from_slice(b",\"stats\":");
-    self::stats::write(&mut out, stats);
+    self::stats::write(&mut out, stats, pieces);
     out.extend_from_slice(b"}\n");
     out
 }

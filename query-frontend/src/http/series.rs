@@ -8,44 +8,47 @@ use base::{Labels, TenantId};
 use http::HeaderMap;
 use logql::syntax::Matcher;
 use rpc::http::{Form, HttpError, Tenants};
+use rpc::querier::{ListJob, Listed, Listing};
 
 use super::labels::selector;
 use super::respond::ok;
 use super::telemetry::Watch;
 use super::{encode, one_tenant, params, refuse};
 use crate::checks::Checks;
-use crate::querier::Querier;
-use crate::streams::StreamsQuery;
+use crate::frontend::Frontend;
 
 /// `/series`.
 pub(super) async fn series(
-    State(querier): State<Arc<Querier>>,
+    State(frontend): State<Arc<Frontend>>,
     tenants: Tenants,
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, HttpError> {
     let tenant = one_tenant(tenants)?;
-    let mut watch = Watch::new(&querier, &tenant, &headers, "series");
-    let result = streams(&querier, &tenant, &form, &mut watch).await;
+    let mut watch = Watch::new(&frontend, &tenant, &headers, "series");
+    let result = streams(&frontend, &tenant, &form, &mut watch).await;
     let list = watch.finish_list(result)?;
-    ok(&querier, &headers, move || encode::series(&list)).await
+    ok(&frontend, &headers, move || encode::series(&list)).await
 }
 
 async fn streams(
-    querier: &Querier,
+    frontend: &Frontend,
     tenant: &TenantId,
     form: &Form,
     watch: &mut Watch,
 ) -> Result<Vec<Labels>, HttpError> {
     let groups = groups(form);
     watch.text(&groups.join(", "));
-    let now = querier.clock().now();
+    let now = frontend.clock().now();
     let (start, end) = params::bounds(form, now).map_err(refuse)?;
     let selectors = selectors(&groups)?;
-    let checks = Checks { limits: querier.limits(), tenant, now };
+    let checks = Checks { limits: frontend.limits(), tenant, now };
     let (start, end) = checks.window(start, end).map_err(refuse)?;
-    let query = StreamsQuery { tenant: tenant.clone(), selectors, start, end };
-    querier.streams(&query).await.map_err(refuse)
+    let (tenant, listing) = (tenant.clone(), Listing::Streams);
+    match frontend.list(ListJob { tenant, listing, selectors, start, end }).await.map_err(refuse)? {
+        Listed::Streams(streams) => Ok(streams),
+        Listed::Texts(_) => Err(HttpError::query_with(500, "streams were answered with texts")),
+    }
 }
 
 /// Values of `match` and `match[]`, each once, in order.

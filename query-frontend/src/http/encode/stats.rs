@@ -3,8 +3,9 @@
 //! A chunk is a row group. There are no result caches yet, so the cache section is all zeros.
 
 use crate::http::json;
-use crate::stats::{PartStats, QueryStats};
+use crate::query::PieceStats;
 use rpc::ingester::ReadStats;
+use rpc::stats::{PartStats, QueryStats};
 
 const CACHES: [&str; 10] = [
     "chunk",
@@ -80,9 +81,9 @@ fn object(out: &mut Vec<u8>, write: impl FnOnce(&mut Object<'_>)) {
 }
 
 /// Appends the object.
-pub fn write(out: &mut Vec<u8>, stats: &QueryStats) {
+pub fn write(out: &mut Vec<u8>, stats: &QueryStats, pieces: &PieceStats) {
     object(out, |top| {
-        top.object("summary", |summary| write_summary(summary, stats));
+        top.object("summary", |summary| write_summary(summary, stats, pieces));
         top.object("querier", |querier| {
             querier.object("store", |store| {
                 write_store(store, &stats.parts, &ReadStats::default(), stats.reads_metadata);
@@ -116,18 +117,18 @@ pub fn write(out: &mut Vec<u8>, stats: &QueryStats) {
     });
 }
 
-fn write_summary(summary: &mut Object<'_>, stats: &QueryStats) {
+fn write_summary(summary: &mut Object<'_>, stats: &QueryStats, pieces: &PieceStats) {
     summary
         .uint("bytesProcessedPerSecond", stats.per_second(stats.bytes()))
         .uint("linesProcessedPerSecond", stats.per_second(stats.rows()))
         .uint("totalBytesProcessed", stats.bytes())
         .uint("totalLinesProcessed", stats.rows())
         .float("execTime", stats.exec_ns as f64 / 1e9)
-        .float("queueTime", 0.0)
-        .uint("subqueries", 0)
+        .float("queueTime", pieces.queue_ns as f64 / 1e9)
+        .uint("subqueries", pieces.subqueries)
         .uint("totalEntriesReturned", stats.entries_returned)
-        .uint("splits", 1)
-        .uint("shards", 1)
+        .uint("splits", pieces.splits)
+        .uint("shards", pieces.shards)
         .uint("totalPostFilterLines", stats.rows_selected())
         .uint("totalStructuredMetadataBytesProcessed", stats.metadata_bytes());
 }

@@ -13,38 +13,39 @@ use rpc::http::{Form, HttpError, Tenants};
 use super::params::RangeQuery;
 use super::respond::ok;
 use super::telemetry::Watch;
-use super::{encode, one_tenant, query_range, refuse};
-use crate::querier::{Evaluated, Querier};
+use super::{encode, one_tenant, refuse};
+use crate::frontend::Frontend;
+use crate::query::{Asked, Evaluated, Query};
 
 /// Loki wraps this error once more than others; clients match the text.
 const ONLY_STREAMS: &str =
     "rpc error: code = Code(400) desc = legacy endpoints only support streams result type";
 
 pub(super) async fn query(
-    State(querier): State<Arc<Querier>>,
+    State(frontend): State<Arc<Frontend>>,
     tenants: Tenants,
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, HttpError> {
     let tenant = one_tenant(tenants)?;
-    let mut watch = Watch::new(&querier, &tenant, &headers, "limited");
-    let result = evaluate(&querier, &tenant, &form, &mut watch).await;
+    let mut watch = Watch::new(&frontend, &tenant, &headers, "limited");
+    let result = evaluate(&frontend, &tenant, &form, &mut watch).await;
     let evaluated = watch.finish(result)?;
     let Answer::Streams(streams) = evaluated.answer else {
         return Err(HttpError::query_with(400, ONLY_STREAMS));
     };
-    let stats = evaluated.stats;
-    ok(&querier, &headers, move || encode::legacy_streams(&streams, &stats)).await
+    let (stats, pieces) = (evaluated.stats, evaluated.pieces);
+    ok(&frontend, &headers, move || encode::legacy_streams(&streams, &stats, &pieces)).await
 }
 
 async fn evaluate(
-    querier: &Querier,
+    frontend: &Frontend,
     tenant: &TenantId,
     form: &Form,
     watch: &mut Watch,
 ) -> Result<Evaluated, HttpError> {
     watch.text(form.value("query"));
-    let asked = RangeQuery::parse(form, querier.clock().now()).map_err(refuse)?;
+    let asked = RangeQuery::parse(form, frontend.clock().now()).map_err(refuse)?;
     let mut expr = parse(&asked.query).map_err(refuse)?;
     let Expr::Log(log) = &mut expr else {
         return Err(HttpError::query_with(400, ONLY_STREAMS));
@@ -55,5 +56,7 @@ async fn evaluate(
         log.stages.push(Stage::LineFilter(LineFilter { op: LineOp::Regex, operands }));
     }
     watch.range(&expr, &asked);
-    query_range::run(querier, tenant, &expr, asked, false).await
+    let (tenant, asked) = (tenant.clone(), Asked::Range(asked));
+    let query = Query { tenant, expr, asked, categorize: false };
+    frontend.evaluate(query).await.map_err(refuse)
 }

@@ -4,52 +4,37 @@
 use std::sync::Arc;
 
 use base::shutdown::Shutdown;
-use base::{ErrorKind, HashSet, Labels, TenantId, UnixNanos};
+use base::{ErrorKind, HashSet, Labels};
 use futures::future::try_join_all;
 use logql::plan::{Direction, Leaf, Params, Plan};
-use logql::syntax::{Expr, LogExpr, Matcher};
+use logql::syntax::{Expr, LogExpr};
 use metrics::counter;
 use rpc::ingester::{StreamsAnswer, StreamsRequest};
+use rpc::querier::ListJob;
 use store::{PartRecord, Snapshot};
 
 use crate::error::Error;
 use crate::metrics::{CORRUPT, REPEATS};
-use crate::querier::{Querier, within};
+use crate::peers::Gone;
+use crate::querier::Querier;
 use crate::select::{MAX_ATTEMPTS, check_damage};
-
-/// Which streams.
-#[derive(Clone, Debug)]
-pub struct StreamsQuery {
-    /// Whose.
-    pub tenant: TenantId,
-    /// Any of these matcher lists must match; empty = all streams.
-    pub selectors: Vec<Vec<Matcher>>,
-    /// First instant.
-    pub start: UnixNanos,
-    /// Last instant, inclusive: a stream counts by the range of its rows.
-    pub end: UnixNanos,
-}
 
 impl Querier {
     /// Streams with rows around the range, each once, sorted.
-    pub async fn streams(&self, query: &StreamsQuery) -> Result<Vec<Labels>, Error> {
-        let timeout = self.deps.limits.query_timeout(&query.tenant);
-        within(timeout, self.find_streams(query)).await
-    }
-
-    async fn find_streams(&self, query: &StreamsQuery) -> Result<Vec<Labels>, Error> {
+    pub(crate) async fn streams(&self, query: &ListJob) -> Result<Vec<Labels>, Error> {
         let cancel = Shutdown::new();
         let _stop_when_dropped = cancel.clone().drop_guard();
         if query.start > query.end {
             return Ok(Vec::new());
         }
         let filter = Arc::new(Filter::new(query)?);
-        let mut view = self.deps.catalog.follow().await?;
+        let mut gone = Gone::default();
+        let mut view = self.catalog.follow().await?;
         for _ in 0..MAX_ATTEMPTS {
             check_damage(&view, &query.tenant, query.start, query.end)?;
-            let Some(recent) = self.recent_streams(query, &view).await? else {
+            let Some(recent) = self.recent_streams(query, &view, &mut gone).await? else {
                 counter!(REPEATS, "reason" => "behind").increment(1);
-                view = self.deps.catalog.follow().await?;
+                view = self.catalog.follow().await?;
                 continue;
             };
             let records = view.parts(&query.tenant, query.start, query.end);
@@ -78,21 +63,23 @@ impl Querier {
     /// Streams held by ingesters; `None` when one of them dropped rows of a later commit.
     async fn recent_streams(
         &self,
-        query: &StreamsQuery,
+        query: &ListJob,
         view: &Snapshot,
+        gone: &mut Gone,
     ) -> Result<Option<Vec<Labels>>, Error> {
-        let requests = self.deps.ingesters.iter().map(|ingester| {
-            ingester.streams(StreamsRequest {
-                tenant: query.tenant.clone(),
-                selectors: query.selectors.clone(),
-                from_ns: query.start.0,
-                to_ns: query.end.0.saturating_add(1),
-                view: view.version(),
-                gone: Vec::new(),
-            })
-        });
+        let request = StreamsRequest {
+            tenant: query.tenant.clone(),
+            selectors: query.selectors.clone(),
+            from_ns: query.start.0,
+            to_ns: query.end.0.saturating_add(1),
+            view: view.version(),
+            gone: Vec::new(),
+        };
+        let ask = self
+            .peers
+            .ask(gone, |peer, gone| peer.api.streams(StreamsRequest { gone, ..request.clone() }));
         let mut found = Vec::new();
-        for answer in try_join_all(requests).await? {
+        for answer in ask.await? {
             match answer {
                 StreamsAnswer::Behind { .. } => return Ok(None),
                 StreamsAnswer::Streams(streams) => found.extend(streams),
@@ -112,7 +99,7 @@ impl Querier {
         let each = records.len().div_ceil(jobs).max(1);
         let mut opens = Vec::with_capacity(jobs);
         for records in records.chunks(each) {
-            let (records, parts) = (records.to_vec(), self.deps.parts.clone());
+            let (records, parts) = (records.to_vec(), self.parts.clone());
             let (filter, cancel) = (filter.clone(), cancel.clone());
             opens.push(self.blocking(move || {
                 let mut found = HashSet::default();
@@ -150,7 +137,7 @@ struct Filter {
 }
 
 impl Filter {
-    fn new(query: &StreamsQuery) -> Result<Filter, Error> {
+    fn new(query: &ListJob) -> Result<Filter, Error> {
         let params = Params {
             start: query.start,
             end: query.end,

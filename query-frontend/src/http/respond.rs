@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, header};
 use rpc::http::HttpError;
 
 use super::encode::CONTENT_TYPE;
-use crate::querier::Querier;
+use crate::frontend::Frontend;
 
 /// Below this compression saves no packet.
 const MIN_GZIP_BYTES: usize = 1400;
@@ -19,13 +19,13 @@ const MIN_GZIP_BYTES: usize = 1400;
 /// 200 with the body that `write` makes. Writing and compressing may take long: neither is done
 /// on a thread that serves connections.
 pub(super) async fn ok(
-    querier: &Querier,
+    frontend: &Frontend,
     headers: &HeaderMap,
     write: impl FnOnce() -> Vec<u8> + Send + 'static,
 ) -> Result<Response, HttpError> {
-    let compress = querier.config.compress_responses;
+    let compress = frontend.config().compress_responses;
     let accepted = compress && accepts_gzip(headers);
-    let job = task::blocking("querier.encode", move || {
+    let job = task::blocking("frontend.encode", move || {
         let body = write();
         match accepted && body.len() >= MIN_GZIP_BYTES {
             true => (gzipped(&body), true),

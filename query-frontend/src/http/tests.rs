@@ -8,7 +8,7 @@ const S: i64 = 1_000_000_000;
 const RANGE: &str = "start=1714557600&end=1714564800";
 
 async fn world() -> World {
-    World::new(StaticLimits::default()).await
+    World::new(StaticLimits::default())
 }
 
 #[tokio::test]
@@ -95,15 +95,14 @@ async fn requests_without_a_tenant_or_with_another_method_are_refused() {
 }
 
 #[tokio::test]
-async fn labels_and_series_come_from_ingesters_and_parts() {
+async fn labels_and_series_are_those_of_the_range() {
     let world = world().await;
     let at = NOW.0 - 600 * S;
     let (status, body) = world.get("/loki/api/v1/labels").await;
     assert_eq!((status, body.as_str()), (200, "{\"status\":\"success\"}\n"));
     let (status, body) = world.get("/loki/api/v1/series").await;
     assert_eq!((status, body.as_str()), (200, "{\"status\":\"success\",\"data\":[]}\n"));
-    world.flush(&[row("stored", at, "x"), row("both", at, "x")], &part::Options::flushed()).await;
-    world.head.hold(&[row("both", at, "x"), row("recent", at, "y")]);
+    world.querier.hold(&[row("stored", at, "x"), row("both", at, "x"), row("recent", at, "y")]);
     for uri in ["/loki/api/v1/label/app/values", "/api/prom/label/app/values"] {
         let (_, body) = world.get(uri).await;
         assert_eq!(body, "{\"status\":\"success\",\"data\":[\"both\",\"recent\",\"stored\"]}\n");
@@ -123,16 +122,16 @@ fn with_metadata(app: &str, ts_ns: i64, line: &str, level: &str) -> Row {
     Row { metadata, ..row(app, ts_ns, line) }
 }
 
-/// A flushed row, a recent row, and a row that is both.
 async fn three_lines() -> World {
     let world = world().await;
     let line = |minutes: i64, text: &str, level: &str| {
         with_metadata("x", NOW.0 - minutes * 60 * S, text, level)
     };
-    let both = line(20, "both <3", "info");
-    let parts = [line(30, "stored", "info"), both.clone()];
-    world.flush(&parts, &part::Options::flushed()).await;
-    world.head.hold(&[both, line(10, "recent", "warn")]);
+    world.querier.hold(&[
+        line(30, "stored", "info"),
+        line(20, "both <3", "info"),
+        line(10, "recent", "warn"),
+    ]);
     world
 }
 
@@ -143,7 +142,7 @@ fn data(body: &str) -> Value {
 }
 
 #[tokio::test]
-async fn lines_of_head_and_parts_are_one_answer() {
+async fn lines_are_grouped_by_labels_and_cut_at_the_limit() {
     let world = three_lines().await;
     let at = |minutes: i64| (NOW.0 - minutes * 60 * S).to_string();
     let uri = format!("/loki/api/v1/query_range?{RANGE}&query={}", encoded("{app=\"x\"}"));
@@ -185,7 +184,7 @@ async fn categorised_lines_name_their_metadata() {
 }
 
 #[tokio::test]
-async fn metrics_count_each_line_once_and_stats_are_true() {
+async fn metrics_are_values_at_instants_and_stats_are_the_queriers() {
     let world = three_lines().await;
     let query = encoded("sum(count_over_time({app=\"x\"}[1h]))");
     let (status, body) =
@@ -196,7 +195,7 @@ async fn metrics_count_each_line_once_and_stats_are_true() {
     let stats = &body["data"]["stats"];
     assert_eq!(stats["summary"]["totalEntriesReturned"], 1);
     assert_eq!(stats["ingester"]["totalReached"], 1);
-    assert_eq!(stats["querier"]["store"]["chunk"]["decompressedLines"], 2);
+    assert_eq!(stats["querier"]["store"]["chunk"]["decompressedLines"], 3);
     let range = format!("/loki/api/v1/query_range?{RANGE}&step=1800&query={query}");
     let (_, body) = world.get(&range).await;
     let points = json!([[1_714_563_000, "1"], [1_714_564_800, "3"]]);
@@ -207,7 +206,7 @@ async fn metrics_count_each_line_once_and_stats_are_true() {
 async fn internal_streams_are_empty_for_ordinary_queries() {
     let world = world().await;
     let labels = vec![("__pattern__".to_owned(), "x".to_owned())];
-    world.head.hold(&[Row { labels, ..row("x", NOW.0 - S, "secret") }]);
+    world.querier.hold(&[Row { labels, ..row("x", NOW.0 - S, "secret") }]);
     let query = encoded("{__pattern__=\"x\"}");
     let (status, body) =
         world.get(&format!("/loki/api/v1/query_range?{RANGE}&query={query}")).await;
@@ -218,9 +217,8 @@ async fn internal_streams_are_empty_for_ordinary_queries() {
 async fn extreme_times_do_not_overflow() {
     let unlimited =
         StaticLimits { max_query_length: std::time::Duration::ZERO, ..Default::default() };
-    let world = World::new(unlimited).await;
-    world.flush(&[row("x", NOW.0 - S, "a")], &part::Options::flushed()).await;
-    world.head.hold(&[row("x", NOW.0 - 2 * S, "b")]);
+    let world = World::new(unlimited);
+    world.querier.hold(&[row("x", NOW.0 - S, "a"), row("x", NOW.0 - 2 * S, "b")]);
     let times = ["-9223372036854775808", "-1", "0", "9999999999", "9223372036854775807"];
     let metric = encoded("sum(count_over_time({app=\"x\"}[1y] offset 1y))");
     let lines = encoded("{app=\"x\"}");
@@ -252,5 +250,5 @@ async fn constants_are_answered_without_reading() {
     let (_, body) = world.get("/loki/api/v1/query?time=1714564800&query=1%2B1").await;
     let want = json!({"resultType": "scalar", "result": [1_714_564_800_000i64, "2"]});
     assert_eq!(data(&body), want);
-    assert_eq!(world.head.selects.load(std::sync::atomic::Ordering::SeqCst), 0);
+    assert_eq!(world.querier.calls.load(std::sync::atomic::Ordering::SeqCst), 0);
 }

@@ -29,14 +29,27 @@ fn body(bytes: Vec<u8>) -> Value {
 
 fn answer(given: &Answer, flags: &EncodingFlags, stats: &QueryStats) -> Vec<u8> {
     let warnings = Vec::new();
-    super::answer(&Evaluated { answer: given.clone(), stats: *stats, warnings }, flags)
+    super::answer(
+        &Evaluated {
+            answer: given.clone(),
+            stats: *stats,
+            pieces: PieceStats::default(),
+            warnings,
+        },
+        flags,
+    )
 }
 
 #[test]
 fn warnings_come_first_for_streams_and_last_for_metrics() {
     let text = |answer: Answer| {
         let warnings = vec!["a \"b\"".to_owned()];
-        let evaluated = Evaluated { answer, stats: QueryStats::default(), warnings };
+        let evaluated = Evaluated {
+            answer,
+            stats: QueryStats::default(),
+            pieces: PieceStats::default(),
+            warnings,
+        };
         String::from_utf8(super::answer(&evaluated, &EncodingFlags::default())).unwrap()
     };
     let warnings = r#","warnings":["a \"b\""]"#;
@@ -163,7 +176,12 @@ fn stats_have_every_key_and_true_sums() {
 
 #[test]
 fn legacy_answers_carry_label_text_and_rfc3339() {
-    let text = String::from_utf8(legacy_streams(&checkout(), &QueryStats::default())).unwrap();
+    let text = String::from_utf8(legacy_streams(
+        &checkout(),
+        &QueryStats::default(),
+        &PieceStats::default(),
+    ))
+    .unwrap();
     let parsed: Value = serde_json::from_str(&text).unwrap();
     let stream = &parsed["streams"][0];
     assert_eq!(stream["labels"], "{app=\"x\", level=\"<b>\"}");

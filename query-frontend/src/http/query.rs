@@ -1,0 +1,48 @@
+//! `/loki/api/v1/query`: a metric query at one instant.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use base::TenantId;
+use http::HeaderMap;
+use logql::syntax::parse;
+use rpc::http::{Form, HttpError, Tenants};
+
+use super::encode::{self, EncodingFlags};
+use super::params::InstantQuery;
+use super::respond::ok;
+use super::telemetry::Watch;
+use super::{one_tenant, refuse};
+use crate::frontend::Frontend;
+use crate::query::{Asked, Evaluated, Query};
+
+pub(super) async fn query(
+    State(frontend): State<Arc<Frontend>>,
+    tenants: Tenants,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, HttpError> {
+    let tenant = one_tenant(tenants)?;
+    let mut watch = Watch::new(&frontend, &tenant, &headers, "metric");
+    let result = evaluate(&frontend, &tenant, &form, &mut watch).await;
+    let evaluated = watch.finish(result)?;
+    let flags = EncodingFlags::default();
+    ok(&frontend, &headers, move || encode::answer(&evaluated, &flags)).await
+}
+
+async fn evaluate(
+    frontend: &Frontend,
+    tenant: &TenantId,
+    form: &Form,
+    watch: &mut Watch,
+) -> Result<Evaluated, HttpError> {
+    watch.text(form.value("query"));
+    let now = frontend.clock().now();
+    let asked = InstantQuery::parse(form, now).map_err(refuse)?;
+    let expr = parse(&asked.query).map_err(refuse)?;
+    watch.instant(&expr, &asked);
+    let (tenant, asked) = (tenant.clone(), Asked::Instant(asked));
+    let query = Query { tenant, expr, asked, categorize: false };
+    frontend.evaluate(query).await.map_err(refuse)
+}

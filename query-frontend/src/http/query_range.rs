@@ -1,0 +1,51 @@
+//! `/loki/api/v1/query_range`: log queries, and metric queries at many instants.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use base::TenantId;
+use http::HeaderMap;
+use logql::syntax::parse;
+use rpc::http::{Form, HttpError, Tenants};
+
+use super::encode::{self, EncodingFlags};
+use super::params::RangeQuery;
+use super::respond::ok;
+use super::telemetry::Watch;
+use super::{one_tenant, refuse};
+use crate::frontend::Frontend;
+use crate::query::{Asked, Evaluated, Query};
+
+/// Asks for entries with the origin of their labels.
+const FLAGS_HEADER: &str = "x-loki-response-encoding-flags";
+
+pub(super) async fn query(
+    State(frontend): State<Arc<Frontend>>,
+    tenants: Tenants,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, HttpError> {
+    let tenant = one_tenant(tenants)?;
+    let header = headers.get(FLAGS_HEADER).and_then(|value| value.to_str().ok());
+    let flags = EncodingFlags::parse(header.unwrap_or(""));
+    let mut watch = Watch::new(&frontend, &tenant, &headers, "metric");
+    let result = evaluate(&frontend, &tenant, &form, flags.categorize(), &mut watch).await;
+    let evaluated = watch.finish(result)?;
+    ok(&frontend, &headers, move || encode::answer(&evaluated, &flags)).await
+}
+
+async fn evaluate(
+    frontend: &Frontend,
+    tenant: &TenantId,
+    form: &Form,
+    categorize: bool,
+    watch: &mut Watch,
+) -> Result<Evaluated, HttpError> {
+    watch.text(form.value("query"));
+    let asked = RangeQuery::parse(form, frontend.clock().now()).map_err(refuse)?;
+    let expr = parse(&asked.query).map_err(refuse)?;
+    watch.range(&expr, &asked);
+    let (tenant, asked) = (tenant.clone(), Asked::Range(asked));
+    frontend.evaluate(Query { tenant, expr, asked, categorize }).await.map_err(refuse)
+}

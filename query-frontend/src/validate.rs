@@ -1,0 +1,116 @@
+//! Refuses what the tenant's limits forbid, in Loki's order and words, and plans the rest. Nothing
+//! is queued or read before.
+
+use std::future::ready;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use base::UnixNanos;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use logql::plan::{Params, Plan};
+use logql::syntax::Expr;
+use tower::Service;
+
+use crate::checks::{Checks, selects_internal_streams};
+use crate::error::Error;
+use crate::http::params::RangeQuery;
+use crate::query::{Asked, Evaluated, Planned, Query};
+use crate::stack::Shared;
+
+/// The layer.
+#[derive(Clone)]
+pub struct Validate<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S> Validate<S> {
+    /// Around `inner`.
+    pub fn new(inner: S, shared: Arc<Shared>) -> Validate<S> {
+        Validate { inner, shared }
+    }
+
+    fn plan(&self, query: Query) -> Result<Planned, Error> {
+        let Query { tenant, expr, asked, categorize } = query;
+        let limits = &*self.shared.limits;
+        let max_memory_bytes = self.shared.config.max_query_memory_bytes;
+        let checks = Checks { limits, tenant: &tenant, now: self.shared.clock.now() };
+        let params = match asked {
+            Asked::Range(mut asked) => {
+                checks.range(&expr, &mut asked)?;
+                let is_log = matches!(expr, Expr::Log(_));
+                Params {
+                    start: workable(asked.start),
+                    end: workable(if is_log { log_end(&asked) } else { asked.end }),
+                    step_ns: asked.step_ns,
+                    interval_ns: asked.interval_ns,
+                    limit: asked.limit,
+                    direction: asked.direction,
+                    max_series: limits.max_query_series(&tenant),
+                    max_memory_bytes,
+                    categorize,
+                }
+            }
+            Asked::Instant(asked) => {
+                checks.instant(&expr, asked.time)?;
+                Params {
+                    start: workable(asked.time),
+                    end: workable(asked.time),
+                    step_ns: 0,
+                    interval_ns: 0,
+                    limit: asked.limit,
+                    direction: asked.direction,
+                    max_series: limits.max_query_series(&tenant),
+                    max_memory_bytes,
+                    categorize,
+                }
+            }
+        };
+        let shardable = match &expr {
+            Expr::Log(log) => !log.stages.is_empty(),
+            Expr::Metric(_) => true,
+        };
+        let parallelism = match limits.max_query_parallelism(&tenant) {
+            0 => return Err(Error::Disabled),
+            most if shardable => most.max(limits.tsdb_max_query_parallelism(&tenant)),
+            most => most,
+        };
+        let plan = Arc::new(Plan::new(&expr, &params)?);
+        Ok(Planned { tenant, plan, parallelism, shardable })
+    }
+}
+
+impl<S> Service<Query> for Validate<S>
+where
+    S: Service<Planned, Response = Evaluated, Error = Error, Future: Send + 'static>,
+{
+    type Response = Evaluated;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<Evaluated, Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, query: Query) -> Self::Future {
+        let internal = selects_internal_streams(&query.expr);
+        match self.plan(query) {
+            Ok(planned) if internal => ready(planned.nothing()).boxed(),
+            Ok(planned) => self.inner.call(planned).boxed(),
+            Err(error) => ready(Err(error)).boxed(),
+        }
+    }
+}
+
+/// An instant that arithmetic on times can work with: ranges, offsets and steps of years can be
+/// added to it, and two of them subtracted, without leaving 64 bits. From 1827 to 2112.
+fn workable(time: UnixNanos) -> UnixNanos {
+    const LIMIT_NS: i64 = 4_500_000_000_000_000_000;
+    UnixNanos(time.0.clamp(-LIMIT_NS, LIMIT_NS))
+}
+
+/// Log queries end before `end`; an empty range is that one instant (limits_and_direction/062).
+fn log_end(asked: &RangeQuery) -> UnixNanos {
+    if asked.start == asked.end { UnixNanos(asked.end.0.saturating_add(1)) } else { asked.end }
+}
