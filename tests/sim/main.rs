@@ -7,6 +7,7 @@
 //! is served by the bucket alone (P4).
 
 mod broken;
+mod cluster;
 mod disk_sweep;
 mod machine;
 mod script;

@@ -51,6 +51,17 @@ pub fn current() -> Option<Process> {
     if is_entered() { CURRENT.with_borrow(Clone::clone) } else { None }
 }
 
+/// Runs `future` as a task of no process, whoever spawns it: what the world does and not a program.
+#[allow(clippy::disallowed_methods)] // tasks are spawned in this module only
+pub fn outside<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    assert!(is_entered(), "only a simulation has an outside");
+    tokio::spawn(future)
+}
+
 /// Polls `future` to its end although nobody else can run.
 pub(super) fn poll_through<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
@@ -76,6 +87,7 @@ struct Inner {
 struct State {
     is_stalled: bool,
     is_dead: bool,
+    panics: u64,
     /// Tasks that were to be polled while the process was stalled.
     waiting: Vec<Waker>,
     tasks: Vec<AbortHandle>,
@@ -154,6 +166,11 @@ impl Process {
         self.state().is_stalled
     }
 
+    /// Tasks of it that panicked.
+    pub fn panics(&self) -> u64 {
+        self.state().panics
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -182,7 +199,12 @@ impl Polling {
 
 impl Drop for Polling {
     fn drop(&mut self) {
-        CURRENT.set(self.0.take());
+        let polled = CURRENT.replace(self.0.take());
+        if std::thread::panicking()
+            && let Some(process) = polled
+        {
+            process.state().panics += 1;
+        }
     }
 }
 

@@ -1,0 +1,215 @@
+//! The whole system on one thread in virtual time, everything that can go wrong going wrong, and a
+//! checker that knows only what clients know.
+//!
+//! One seed is one run: processes are sets of tasks ([`base::task::sim`]) that share nothing but the
+//! simulated network and bucket; each has its own disk, clock and randomness. The same seed gives
+//! the same event log, byte for byte.
+
+mod ask;
+mod breaks;
+mod bucket;
+mod history;
+mod ledger;
+mod network;
+mod nodes;
+mod profile;
+mod push;
+mod record;
+mod seeds;
+mod trouble;
+mod world;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::Clock;
+use base::disk::Disk;
+use base::disk::sim::Keep;
+use base::task::sim::outside;
+
+use ask::{Ask, Shape};
+use breaks::Break;
+use nodes::{Cluster, Role};
+use profile::Profile;
+use push::{Push, TENANTS};
+use record::Record;
+use world::{World, event};
+
+/// Longer than any message is late.
+const EVERYTHING_ARRIVES: Duration = Duration::from_secs(1_300);
+
+/// What became of a seed.
+pub struct Report {
+    pub log: String,
+    pub events: u64,
+    pub violation: Option<String>,
+    pub summary: String,
+}
+
+/// Runs one seed to its end or to the first broken promise.
+pub fn run(seed: u64, broken: Break, echo: bool) -> Report {
+    let _entered = base::task::sim::enter();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    let report = runtime.block_on(async {
+        let world = World::new(seed, Profile::of(seed), echo);
+        let cluster = Cluster::new(world.clone(), broken);
+        let record = Arc::new(Record::default());
+        event!(world, "seed", "{seed} {:?}", world.profile);
+        simulate(&cluster, &record).await;
+        for node in &cluster.nodes {
+            node.kill(Keep::Synced);
+        }
+        report(&cluster, &record)
+    });
+    drop(runtime);
+    report
+}
+
+fn report(cluster: &Cluster, record: &Record) -> Report {
+    let world = &cluster.world;
+    let (promised, sent) = record.counts();
+    let counts = cluster.history.counts();
+    let summary = format!(
+        "{}: {} events, {sent} rows sent, {promised} promised, {} batches, {counts:?}, {} s",
+        world.profile.name,
+        world.events(),
+        cluster.ledger.count(),
+        world.now_ns() / 1_000_000_000,
+    );
+    Report { log: world.log(), events: world.events(), violation: world.violation(), summary }
+}
+
+/// Clients and troubles side by side; then everything must heal.
+async fn simulate(cluster: &Arc<Cluster>, record: &Arc<Record>) {
+    let world = &cluster.world;
+    let mut keepers = Vec::new();
+    for node in &cluster.nodes {
+        // A fault may strike already: the supervisor tries again.
+        let _failed = cluster.start(node).await.is_err();
+    }
+    for node in &cluster.nodes {
+        let keeper = trouble::supervise(cluster.clone(), node.clone());
+        keepers.push(outside(keeper));
+    }
+    let mut actors = vec![outside(trouble::trouble(cluster.clone(), record.clone()))];
+    for number in 1..=3 {
+        let name = format!("pusher {number}");
+        let client = push::client(cluster.clone(), record.clone(), name);
+        actors.push(outside(client));
+    }
+    for number in 1..=2 {
+        let name = format!("asker {number}");
+        actors.push(outside(asker(cluster.clone(), record.clone(), name)));
+    }
+    for actor in actors {
+        if actor.await.is_err() {
+            world.violate("an actor of the simulation panicked".to_owned());
+        }
+    }
+    if world.violation().is_none() {
+        heal(cluster, record).await;
+    }
+    for keeper in keepers {
+        keeper.abort();
+    }
+}
+
+async fn asker(cluster: Arc<Cluster>, record: Arc<Record>, name: String) {
+    let world = cluster.world.clone();
+    let chance = world.chance(&name);
+    let readers: Vec<_> = cluster.of(Role::Reader).cloned().collect();
+    for _ in 0..world.profile.queries {
+        tokio::time::sleep(chance.seconds(0, 18)).await;
+        let query = Ask::random(&chance);
+        let reader: &Arc<nodes::Node> = chance.pick(&readers);
+        ask::ask(&cluster, &record, reader, &query).await;
+        check_processes(&cluster);
+        if world.violation().is_some() {
+            return;
+        }
+    }
+}
+
+fn check_processes(cluster: &Cluster) {
+    for node in &cluster.nodes {
+        if let Some(process) = node.process()
+            && process.panics() > 0
+        {
+            cluster.world.violate(format!("a task of {} panicked", process.name()));
+        }
+    }
+}
+
+/// Faults stop: everything works, everything promised is there, logs drain, and the bucket alone
+/// serves what was flushed (P4).
+async fn heal(cluster: &Arc<Cluster>, record: &Arc<Record>) {
+    let world = &cluster.world;
+    event!(world, "world", "faults end");
+    world.end_faults();
+    for node in &cluster.nodes {
+        if let Some(process) = node.process() {
+            process.wake();
+        }
+        node.disk().set_free_bytes(None);
+    }
+    tokio::time::sleep(EVERYTHING_ARRIVES).await;
+    let chance = world.chance("end");
+    for node in cluster.of(Role::Distributor) {
+        let push = Push::random(&chance, record, "last", 0);
+        if !push::send(cluster, record, node, &push).await {
+            world.violate(format!("{} refuses a push after all faults", node.name));
+        }
+    }
+    everything(cluster, record, "after all faults").await;
+    for node in cluster.of(Role::Ingester) {
+        if !trouble::flush(cluster, record, node).await {
+            world.violate(format!("{} cannot flush after all faults", node.name));
+        }
+    }
+    everything(cluster, record, "after the last flush").await;
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    for node in cluster.of(Role::Ingester) {
+        let files = node.disk().list(std::path::Path::new("wal")).unwrap_or_default();
+        let left: Vec<_> = files.iter().filter(|name| name.ends_with(".wal")).collect();
+        if !left.is_empty() {
+            world.violate(format!("the log of {} does not drain: {left:?}", node.name));
+        }
+    }
+    if world.violation().is_some() {
+        return;
+    }
+    event!(world, "world", "all local state is lost");
+    for node in &cluster.nodes {
+        node.kill(Keep::Synced);
+        node.lose_disk();
+    }
+    world.fault(Duration::ZERO);
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    everything(cluster, record, "on the bucket alone").await;
+    if let Err(broken) = cluster.history.check_objects().await {
+        world.violate(broken);
+    }
+    check_processes(cluster);
+    event!(world, "world", "ends at {}", world.clock.now().0);
+}
+
+/// Every reader tells the same truth on every path.
+async fn everything(cluster: &Arc<Cluster>, record: &Arc<Record>, when: &str) {
+    let world = &cluster.world;
+    event!(world, "world", "{when}");
+    for reader in cluster.of(Role::Reader) {
+        for tenant in TENANTS {
+            let log = Shape::Log { limit: 5_000, forward: true };
+            for shape in [log, Shape::Count, Shape::Counts { step_s: 3_600 }, Shape::Apps] {
+                let query = Ask::everything(tenant, shape);
+                if !ask::ask(cluster, record, reader, &query).await {
+                    world.violate(format!("{} gives no answer {when}", reader.name));
+                }
+            }
+        }
+    }
+}

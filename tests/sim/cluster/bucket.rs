@@ -1,0 +1,273 @@
+//! The bucket as one process sees it: slow, losing requests and answers, and at the rarest moments
+//! stalling or killing whoever asks.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base::task::sim::Process;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+use super::history::History;
+use super::world::{Chance, World, event};
+
+/// What the world calls it.
+pub const NAME: &str = "bucket";
+/// How long a client waits for an answer that does not come.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Stalls at a PUT; the longest are longer than anything is kept for.
+const STALLS_S: [u64; 6] = [1, 20, 90, 600, 7_200, 93_600];
+
+/// One process's way to the bucket.
+pub struct Client {
+    world: Arc<World>,
+    history: Arc<History>,
+    process: Process,
+    node: String,
+    chance: Chance,
+}
+
+/// What becomes of a PUT.
+enum Fate {
+    Served,
+    RequestLost,
+    AnswerLost,
+    Doubled,
+    Late,
+}
+
+impl Client {
+    pub fn new(
+        world: Arc<World>,
+        history: Arc<History>,
+        process: Process,
+        node: &str,
+        start: u64,
+    ) -> Client {
+        let chance = world.chance(&format!("bucket of {node} {start}"));
+        Client { world, history, process, node: node.to_owned(), chance }
+    }
+
+    async fn travel(&self) -> Result<()> {
+        tokio::time::sleep(self.chance.latency()).await;
+        let (to, back) = (self.is_cut(true), self.is_cut(false));
+        if to || back {
+            tokio::time::sleep(PATIENCE).await;
+            return Err(lost());
+        }
+        Ok(())
+    }
+
+    fn is_cut(&self, there: bool) -> bool {
+        match there {
+            true => self.world.is_cut(&self.node, NAME),
+            false => self.world.is_cut(NAME, &self.node),
+        }
+    }
+
+    fn is_part_or_commit(path: &Path) -> bool {
+        let path = path.as_ref();
+        ["log/", "parts/", "bundles/"].iter().any(|prefix| path.starts_with(prefix))
+    }
+
+    /// The rarest moments: just before and just after a PUT of a part or commit.
+    async fn strike(&self, path: &Path, when: &str) {
+        let (world, profile) = (&self.world, &self.world.profile);
+        if !Client::is_part_or_commit(path) {
+            return;
+        }
+        if world.strikes(&self.chance, profile.stalls_at_put) {
+            let longest = if profile.long { STALLS_S.len() } else { STALLS_S.len() - 2 };
+            let seconds = *self.chance.pick(&STALLS_S[..longest]);
+            event!(world, self.process.name(), "strikes {when} PUT {path}");
+            world.stall(&self.process, Duration::from_secs(seconds));
+            // From the next poll on the process stands still.
+            tokio::task::yield_now().await;
+        } else if world.strikes(&self.chance, profile.kills_at_put) {
+            event!(world, self.process.name(), "is killed {when} PUT {path}");
+            world.fault(Duration::ZERO);
+            self.process.kill();
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn fate(&self) -> Fate {
+        let (world, profile) = (&self.world, &self.world.profile);
+        if world.strikes(&self.chance, profile.lost_puts) {
+            return if self.chance.happens(500) { Fate::RequestLost } else { Fate::AnswerLost };
+        }
+        if world.strikes(&self.chance, profile.late_puts) {
+            return Fate::Late;
+        }
+        if world.strikes(&self.chance, profile.doubled_puts) {
+            return Fate::Doubled;
+        }
+        Fate::Served
+    }
+
+    /// The request arrives when nobody waits for it any more.
+    fn put_late(&self, path: &Path, payload: PutPayload, options: PutOptions) {
+        let after = self.chance.seconds(1, 900);
+        let (world, history, path) = (self.world.clone(), self.history.clone(), path.clone());
+        let who = self.process.name().to_owned();
+        world.fault(after);
+        base::task::sim::outside(async move {
+            tokio::time::sleep(after).await;
+            let done = history.put(&who, &path, payload, options).await;
+            event!(
+                world,
+                &who,
+                "late PUT {path} {}",
+                if done.is_ok() { "done" } else { "refused" }
+            );
+        });
+    }
+}
+
+fn lost() -> object_store::Error {
+    object_store::Error::Generic { store: NAME, source: "no answer".into() }
+}
+
+#[async_trait]
+impl ObjectStore for Client {
+    async fn put_opts(
+        &self,
+        path: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        self.strike(path, "before").await;
+        self.travel().await?;
+        let (history, who) = (&self.history, self.process.name());
+        let fate = self.fate();
+        let result = match fate {
+            Fate::Served => history.put(who, path, payload, options).await,
+            Fate::RequestLost => {
+                event!(self.world, who, "PUT {path}: the request is lost");
+                Err(lost())
+            }
+            Fate::AnswerLost => {
+                event!(self.world, who, "PUT {path}: the answer is lost");
+                let _ = history.put(who, path, payload, options).await;
+                Err(lost())
+            }
+            Fate::Doubled => {
+                event!(self.world, who, "PUT {path} twice");
+                let _ = history.put(who, path, payload.clone(), options.clone()).await;
+                history.put(who, path, payload, options).await
+            }
+            Fate::Late => {
+                event!(self.world, who, "PUT {path} will be late");
+                self.put_late(path, payload, options);
+                Err(lost())
+            }
+        };
+        if !matches!(fate, Fate::Served) {
+            self.world.fault(PATIENCE);
+        }
+        if matches!(fate, Fate::RequestLost | Fate::AnswerLost | Fate::Late) {
+            tokio::time::sleep(PATIENCE).await;
+        }
+        self.strike(path, "after").await;
+        result
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        _: &Path,
+        _: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        Err(object_store::Error::NotImplemented {
+            operation: "multipart".to_owned(),
+            implementer: NAME.to_owned(),
+        })
+    }
+
+    async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+        self.travel().await?;
+        if self.world.strikes(&self.chance, self.world.profile.failed_gets) {
+            event!(self.world, self.process.name(), "GET {path} fails");
+            self.world.fault(PATIENCE);
+            return Err(lost());
+        }
+        self.history.inner.get_opts(path, options).await
+    }
+
+    /// Parts are read where nobody can wait: at once.
+    async fn get_ranges(&self, path: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let fails = self.world.strikes(&self.chance, self.world.profile.failed_gets);
+        if fails || self.is_cut(true) || self.is_cut(false) {
+            event!(self.world, self.process.name(), "GET {path} fails");
+            self.world.fault(PATIENCE);
+            return Err(lost());
+        }
+        self.history.inner.get_ranges(path, ranges).await
+    }
+
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let (history, who) = (self.history.clone(), self.process.name().to_owned());
+        let is_cut = self.is_cut(true) || self.is_cut(false);
+        paths
+            .then(move |path| {
+                let (history, who) = (history.clone(), who.clone());
+                async move {
+                    let path = path?;
+                    if is_cut {
+                        return Err(lost());
+                    }
+                    history.delete(&who, &path).await?;
+                    Ok(path)
+                }
+            })
+            .boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let fails = self.is_cut(true)
+            || self.is_cut(false)
+            || self.world.strikes(&self.chance, self.world.profile.failed_gets);
+        if fails {
+            self.world.fault(PATIENCE);
+            return futures::stream::once(async { Err(lost()) }).boxed();
+        }
+        self.history.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.travel().await?;
+        self.history.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        let payload = self.history.inner.get_opts(from, GetOptions::default()).await?;
+        let _ = options;
+        let bytes: Vec<Bytes> = payload.into_stream().try_collect().await?;
+        let options = PutOptions::default();
+        self.history.put(self.process.name(), to, bytes.into_iter().collect(), options).await?;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({})", self.node)
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "simulated bucket of {}", self.node)
+    }
+}

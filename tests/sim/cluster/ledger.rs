@@ -1,0 +1,89 @@
+//! What distributors sent: a batch never changes under its id, each attempt has one list with one
+//! owner, attempts only rise, and an answer speaks of what was sent (B2, B3).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base::{Batch, BatchId, StoreId};
+use rpc::ingester::Appended;
+
+use super::world::{World, event};
+
+pub struct Ledger {
+    world: Arc<World>,
+    batches: Mutex<BTreeMap<BatchId, Known>>,
+}
+
+struct Known {
+    content: u128,
+    attempts: BTreeMap<u32, Vec<StoreId>>,
+}
+
+/// A short name for the event log.
+fn short(id: &BatchId) -> String {
+    let incarnation = id.incarnation.to_string();
+    format!("{}/{}", &incarnation[incarnation.len() - 4..], id.sequence)
+}
+
+impl Ledger {
+    pub fn new(world: Arc<World>) -> Arc<Ledger> {
+        Arc::new(Ledger { world, batches: Mutex::default() })
+    }
+
+    pub fn sent(&self, from: &str, to: &str, batches: &[Batch]) {
+        for batch in batches {
+            let (id, attempt) = (short(&batch.id), batch.attempt);
+            let rows = batch.rows.len();
+            event!(self.world, from, "appends {id} attempt {attempt}, {rows} rows, to {to}");
+            if let Err(broken) = self.note(batch) {
+                self.world.violate(format!("{from} sends {}: {broken}", batch.id));
+            }
+        }
+    }
+
+    fn note(&self, batch: &Batch) -> Result<(), String> {
+        let content = format!("{:?}{:?}{}{}", batch.streams, batch.rows, batch.tenant, batch.day);
+        let content = base::hash::hash128(content.as_bytes());
+        let mut known = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let known =
+            known.entry(batch.id).or_insert_with(|| Known { content, attempts: BTreeMap::new() });
+        if known.content != content {
+            return Err("B2: its rows have changed".to_owned());
+        }
+        if batch.members.len() != 1 {
+            return Err(format!("{} members at replication factor 1", batch.members.len()));
+        }
+        let newest = known.attempts.keys().next_back().copied().unwrap_or(0);
+        match known.attempts.get(&batch.attempt) {
+            Some(members) if *members != batch.members => {
+                Err(format!("B3: attempt {} has two lists", batch.attempt))
+            }
+            None if batch.attempt < newest => {
+                Err(format!("B3: attempt {} after {newest}", batch.attempt))
+            }
+            _ => {
+                known.attempts.insert(batch.attempt, batch.members.clone());
+                Ok(())
+            }
+        }
+    }
+
+    pub fn answered(&self, from: &str, batches: &[Batch], appended: &Appended) {
+        let (got, wanted) = (appended.attempts.len(), batches.len());
+        if got != wanted {
+            self.world.violate(format!("{from} answers {got} of {wanted} batches"));
+        }
+        let sent = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        for (batch, &attempt) in batches.iter().zip(&appended.attempts) {
+            let newest = sent.get(&batch.id).and_then(|known| known.attempts.keys().next_back());
+            if attempt != u32::MAX && newest.is_some_and(|&newest| attempt > newest) {
+                let id = batch.id;
+                self.world.violate(format!("{from} holds attempt {attempt} of {id}: never sent"));
+            }
+        }
+    }
+
+    pub fn count(&self) -> usize {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}

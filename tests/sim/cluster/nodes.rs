@@ -1,0 +1,377 @@
+//! The nodes of a cluster, their processes, and what outlives a process: disks, clocks, addresses.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base::disk::sim::Keep;
+use base::disk::{Disk, SimDisk};
+use base::random::{Random, SeededRandom};
+use base::shutdown::Shutdown;
+use base::task::sim::Process;
+use base::time::SimClock;
+use base::{ByteSize, Clock, StoreId, TenantId};
+use distributor::{Distributor, PushLimits};
+use ingester::Ingester;
+use querier::{Querier, StaticLimits};
+use rpc::IngesterApi;
+use rpc::ingester::Peer;
+use store::testing::Knobs;
+use store::{Bucket, CatalogConfig, CatalogHandle, Parts};
+
+use super::breaks::Break;
+use super::bucket::Client;
+use super::history::History;
+use super::ledger::Ledger;
+use super::network::{Link, Port, RemoteIngester};
+use super::world::{World, event};
+use crate::broken::{LyingDisk, Skip};
+
+/// What a node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Distributor,
+    Ingester,
+    Reader,
+    Cleaner,
+}
+
+pub struct Node {
+    pub name: String,
+    pub role: Role,
+    pub clock: SimClock,
+    state: Mutex<State>,
+    /// Where its service is found.
+    pub ingester: Arc<Port<dyn IngesterApi>>,
+    pub distributor: Arc<Port<Distributor>>,
+    pub reader: Arc<Port<axum::Router>>,
+}
+
+struct State {
+    process: Option<Process>,
+    disk: SimDisk,
+    starts: u64,
+    running: Option<Arc<Ingester>>,
+    /// Number of the last ack that a finished flush has covered.
+    safe_through: u64,
+}
+
+pub struct Cluster {
+    pub world: Arc<World>,
+    pub history: Arc<History>,
+    pub ledger: Arc<Ledger>,
+    pub nodes: Vec<Arc<Node>>,
+    pub broken: Break,
+}
+
+struct Unlimited;
+
+impl ingester::Limits for Unlimited {
+    fn out_of_order_window(&self, _: &TenantId) -> Duration {
+        Duration::ZERO
+    }
+    fn max_streams(&self, _: &TenantId) -> usize {
+        0
+    }
+    fn per_stream_rate_bytes(&self, _: &TenantId) -> u64 {
+        0
+    }
+    fn per_stream_rate_burst_bytes(&self, _: &TenantId) -> u64 {
+        0
+    }
+}
+
+impl distributor::Limits for Unlimited {
+    fn push(&self, _: &TenantId) -> Arc<PushLimits> {
+        Arc::new(PushLimits {
+            ingestion_rate_bytes: f64::INFINITY,
+            reject_old_samples: false,
+            // Clocks are skewed on purpose.
+            creation_grace_period: Duration::from_secs(1_000 * 3600),
+            discover_service_name: Vec::new(),
+            discover_log_levels: false,
+            ..PushLimits::default()
+        })
+    }
+}
+
+impl Node {
+    fn new(world: &World, name: String, role: Role) -> Arc<Node> {
+        let state = State {
+            process: None,
+            disk: SimDisk::new(),
+            starts: 0,
+            running: None,
+            safe_through: 0,
+        };
+        Arc::new(Node {
+            ingester: Port::new(&name),
+            distributor: Port::new(&name),
+            reader: Port::new(&name),
+            clock: world.clock.of_another_machine(),
+            state: Mutex::new(state),
+            name,
+            role,
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The process that runs, if one does.
+    pub fn process(&self) -> Option<Process> {
+        self.state().process.clone().filter(|process| !process.is_dead())
+    }
+
+    pub fn disk(&self) -> SimDisk {
+        self.state().disk.clone()
+    }
+
+    /// The running ingester.
+    pub fn running(&self) -> Option<(Process, Arc<Ingester>)> {
+        let state = self.state();
+        let process = state.process.clone().filter(|process| !process.is_dead())?;
+        Some((process, state.running.clone()?))
+    }
+
+    pub fn safe_through(&self) -> u64 {
+        self.state().safe_through
+    }
+
+    pub fn flushed_through(&self, ack: u64) {
+        let mut state = self.state();
+        state.safe_through = state.safe_through.max(ack);
+    }
+
+    /// Ends its process, and does to the disk what `keep` says.
+    pub fn kill(&self, keep: Keep) {
+        let mut state = self.state();
+        if let Some(process) = state.process.take() {
+            process.kill();
+        }
+        state.running = None;
+        state.disk.kill();
+        state.disk = state.disk.crash(keep);
+        drop(state);
+        self.ingester.close();
+        self.distributor.close();
+        self.reader.close();
+    }
+
+    /// A new, empty disk.
+    pub fn lose_disk(&self) {
+        let mut state = self.state();
+        assert!(state.process.is_none(), "only a dead process loses its disk");
+        state.disk = SimDisk::new();
+        state.safe_through = 0;
+    }
+}
+
+/// What a process is made with.
+struct Start {
+    process: Process,
+    number: u64,
+    disk: Arc<dyn Disk>,
+    random: Arc<dyn Random>,
+    clock: Arc<dyn Clock>,
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+impl Cluster {
+    pub fn new(world: Arc<World>, broken: Break) -> Arc<Cluster> {
+        let history = History::new(world.clone());
+        let ledger = Ledger::new(world.clone());
+        let profile = &world.profile;
+        let mut nodes = Vec::new();
+        for (role, name, count) in [
+            (Role::Ingester, "ingester", profile.ingesters),
+            (Role::Distributor, "distributor", profile.distributors),
+            (Role::Reader, "reader", profile.queriers),
+            (Role::Cleaner, "cleaner", u64::from(profile.long)),
+        ] {
+            for number in 1..=count {
+                nodes.push(Node::new(&world, format!("{name}-{number}"), role));
+            }
+        }
+        Arc::new(Cluster { world, history, ledger, nodes, broken })
+    }
+
+    pub fn of(&self, role: Role) -> impl Iterator<Item = &Arc<Node>> {
+        self.nodes.iter().filter(move |node| node.role == role)
+    }
+
+    /// Starts the node's process, unless it runs.
+    pub async fn start(self: &Arc<Self>, node: &Arc<Node>) -> Result<(), String> {
+        if node.process().is_some() {
+            return Ok(());
+        }
+        let start = {
+            let mut state = node.state();
+            state.starts += 1;
+            let process = Process::new(format!("{}#{}", node.name, state.starts));
+            state.process = Some(process.clone());
+            let skip = Skip { data: self.broken == Break::AckBeforeSync, directory: false };
+            let disk = LyingDisk { disk: state.disk.clone(), skip };
+            let who = process.name().to_owned();
+            let seed = self.world.chance(&who).below(u64::MAX);
+            Start {
+                process,
+                number: state.starts,
+                disk: Arc::new(disk),
+                random: Arc::new(SeededRandom::new(seed)),
+                clock: Arc::new(node.clock.clone()),
+            }
+        };
+        let process = start.process.clone();
+        event!(self.world, process.name(), "starts");
+        let (this, of) = (self.clone(), node.clone());
+        let started = process.spawn(async move { this.run(&of, start).await }).await;
+        match started {
+            Ok(Ok(())) => {
+                event!(self.world, process.name(), "runs");
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                event!(self.world, process.name(), "cannot start: {error}");
+                node.kill(Keep::PageCache);
+                Err(error)
+            }
+            Err(died) => {
+                node.kill(Keep::PageCache);
+                Err(format!("{} died while it started: {died}", process.name()))
+            }
+        }
+    }
+
+    /// Within the process: starts the service and opens its port.
+    async fn run(&self, node: &Arc<Node>, start: Start) -> Result<(), String> {
+        match node.role {
+            Role::Ingester => self.run_ingester(node, start).await,
+            Role::Distributor => self.run_distributor(node, &start),
+            Role::Reader => self.run_reader(node, start).await,
+            Role::Cleaner => self.run_cleaner(node, start).await,
+        }
+    }
+
+    fn bucket(&self, node: &Node, start: &Start) -> Bucket {
+        let client = Client::new(
+            self.world.clone(),
+            self.history.clone(),
+            start.process.clone(),
+            &node.name,
+            start.number,
+        );
+        let store = self.broken.bucket(Arc::new(client), &self.world, node);
+        Bucket::new(super::bucket::NAME.to_owned(), store, start.clock.clone())
+    }
+
+    async fn catalog(
+        &self,
+        node: &Node,
+        start: &Start,
+        committer: StoreId,
+    ) -> Result<CatalogHandle, String> {
+        let deps = store::Deps {
+            bucket: self.bucket(node, start),
+            committer,
+            random: start.random.clone(),
+            clock: start.clock.clone(),
+        };
+        let config = CatalogConfig { checkpoint_every: 3 };
+        let knobs = Knobs {
+            skip_compare: self.broken == Break::NoCompare,
+            skip_floor_check: self.broken == Break::NumberUsedTwice,
+        };
+        CatalogHandle::open_with_knobs(deps, config, knobs).await.map_err(text)
+    }
+
+    fn peers(&self, node: &Node, start: &Start) -> Vec<Peer> {
+        let peer = |of: &Arc<Node>| {
+            let link = Link::new(&self.world, &node.name, &of.ingester, start.number);
+            let api = RemoteIngester { link, ledger: self.ledger.clone() };
+            Peer { address: of.name.clone(), api: self.broken.peer(Arc::new(api)) }
+        };
+        self.of(Role::Ingester).map(peer).collect()
+    }
+
+    async fn run_ingester(&self, node: &Arc<Node>, start: Start) -> Result<(), String> {
+        let mut config = ingester::Config::default();
+        config.wal.dir = PathBuf::from("wal");
+        config.wal.segment_size = ByteSize(4_000);
+        config.max_chunk_age = Duration::from_secs(900);
+        config.chunk_idle_period = Duration::from_secs(300);
+        config.flushed_retain =
+            Duration::from_secs(self.world.chance("retain").pick(&[0, 5, 60]) * 1);
+        if self.world.profile.tight {
+            config.wal.soft_limit = ByteSize(12_000);
+            config.wal.hard_limit = ByteSize(40_000);
+            config.memory_limit = ByteSize(60_000);
+        }
+        let env = wal::Env {
+            disk: start.disk.clone(),
+            clock: start.clock.clone(),
+            random: start.random.clone(),
+        };
+        let committer = wal::store_id(&config.wal, &env).map_err(text)?;
+        let catalog = self.catalog(node, &start, committer).await?;
+        let deps = ingester::Deps {
+            disk: start.disk,
+            clock: start.clock,
+            random: start.random,
+            limits: Arc::new(Unlimited),
+            catalog,
+        };
+        let ingester = Ingester::start(config, deps).await.map_err(text)?;
+        node.state().running = Some(ingester.clone());
+        node.ingester.open(&start.process, ingester);
+        Ok(())
+    }
+
+    fn run_distributor(&self, node: &Arc<Node>, start: &Start) -> Result<(), String> {
+        let distributor = Distributor::new(
+            distributor::Config::default(),
+            Arc::new(Unlimited),
+            self.peers(node, start),
+            start.clock.clone(),
+            start.random.clone(),
+        );
+        node.distributor.open(&start.process, Arc::new(distributor));
+        Ok(())
+    }
+
+    async fn run_reader(&self, node: &Arc<Node>, start: Start) -> Result<(), String> {
+        let committer = StoreId(start.random.ulid(&*start.clock));
+        let catalog = self.catalog(node, &start, committer).await?;
+        let parts = Arc::new(Parts::new(self.bucket(node, &start), 1 << 20));
+        let deps = querier::Deps {
+            limits: Arc::new(StaticLimits::default()),
+            ingesters: self.peers(node, &start).into_iter().map(|peer| peer.api).collect(),
+            catalog,
+            parts,
+            clock: start.clock.clone(),
+        };
+        let config = querier::Config { scan_threads: 2, ..querier::Config::default() };
+        let querier = Arc::new(Querier::new(config, deps));
+        let policy = rpc::http::TenantPolicy {
+            auth_enabled: true,
+            no_auth_tenant: TenantId::new("fake").map_err(text)?,
+            multi_tenant_queries: true,
+        };
+        let router = querier::router(querier).layer(axum::Extension(Arc::new(policy)));
+        node.reader.open(&start.process, Arc::new(router));
+        Ok(())
+    }
+
+    async fn run_cleaner(&self, node: &Arc<Node>, start: Start) -> Result<(), String> {
+        let committer = StoreId(start.random.ulid(&*start.clock));
+        let catalog = self.catalog(node, &start, committer).await?;
+        let deps = compactor::Deps { catalog, clock: start.clock, random: start.random };
+        let cleaner = compactor::Compactor::new(compactor::Config::default(), deps);
+        start.process.spawn(async move { cleaner.run(Shutdown::new()).await });
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! What kind of trouble a seed has. Rates are per thousand.
+
+use super::world::Chance;
+
+/// Sizes and rates of one simulation.
+#[derive(Clone, Debug, Default)]
+pub struct Profile {
+    pub name: &'static str,
+    pub distributors: u64,
+    pub ingesters: u64,
+    pub queriers: u64,
+    /// Steps of the actor that breaks things.
+    pub troubles: u64,
+    /// Pushes of each pushing client.
+    pub pushes: u64,
+    /// Queries of each asking client.
+    pub queries: u64,
+    // What goes wrong by itself.
+    pub lost_calls: u64,
+    pub doubled_calls: u64,
+    pub late_calls: u64,
+    pub lost_puts: u64,
+    pub late_puts: u64,
+    pub doubled_puts: u64,
+    pub failed_gets: u64,
+    pub stalls_at_put: u64,
+    pub kills_at_put: u64,
+    pub kills_at_ack: u64,
+    // Weights of what the breaking actor does.
+    pub kill: u64,
+    pub stall: u64,
+    pub cut: u64,
+    pub fill_disk: u64,
+    pub fail_disk: u64,
+    pub lose_disk: u64,
+    pub skew: u64,
+    pub flush: u64,
+    /// Whether a day passes now and then, so that the cleaner works on stalled writers.
+    pub long: bool,
+    /// Whether limits of memory and log are small.
+    pub tight: bool,
+}
+
+impl Profile {
+    /// The profile of a seed.
+    pub fn of(seed: u64) -> Profile {
+        let chance = Chance::new(seed, "profile");
+        let base = Profile {
+            distributors: 2,
+            ingesters: chance.between(2, 3),
+            queriers: 2,
+            troubles: 14,
+            pushes: chance.between(10, 24),
+            queries: chance.between(10, 20),
+            flush: 4,
+            tight: chance.happens(200),
+            ..Profile::default()
+        };
+        let calls = |p: Profile| Profile { lost_calls: 25, doubled_calls: 20, late_calls: 15, ..p };
+        let puts = |p: Profile| Profile {
+            lost_puts: 80,
+            late_puts: 40,
+            doubled_puts: 40,
+            failed_gets: 15,
+            ..p
+        };
+        let kills = |p: Profile| Profile { kill: 6, kills_at_put: 60, kills_at_ack: 15, ..p };
+        let stalls = |p: Profile| Profile { stall: 4, stalls_at_put: 100, ..p };
+        let disks = |p: Profile| Profile { fill_disk: 3, fail_disk: 5, ..p };
+        match seed % 10 {
+            0 => Profile { name: "calm", ..base },
+            1 => Profile { name: "kills", ..kills(base) },
+            2 => Profile { name: "disks", ..disks(kills(base)) },
+            3 => Profile { name: "network", cut: 6, ..calls(base) },
+            4 => Profile { name: "bucket", ..puts(kills(base)) },
+            5 => Profile { name: "stalls", skew: 2, ..stalls(puts(base)) },
+            6 => Profile { name: "cleaner", long: true, skew: 2, ..stalls(base) },
+            7 => Profile { name: "lost disks", lose_disk: 6, ..stalls(kills(base)) },
+            8 => Profile { name: "long", long: true, lose_disk: 2, ..puts(kills(stalls(base))) },
+            _ => Profile {
+                name: "everything",
+                cut: 3,
+                skew: 2,
+                lose_disk: 1,
+                long: chance.happens(300),
+                ..calls(puts(disks(kills(stalls(base)))))
+            },
+        }
+    }
+}

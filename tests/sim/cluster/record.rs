@@ -1,0 +1,112 @@
+//! What clients know: which rows were sent, which were acknowledged, and what that promises. Nothing
+//! of it comes from the system.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A row as a client knows it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Row {
+    pub tenant: &'static str,
+    pub app: String,
+    pub ts_ns: i64,
+    pub line: String,
+    pub trace: Option<String>,
+}
+
+/// Which rows a query is about.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub tenant: &'static str,
+    pub app: Option<&'static str>,
+    pub needle: Option<String>,
+    /// First instant.
+    pub from_ns: i64,
+    /// One past the last instant.
+    pub to_ns: i64,
+}
+
+impl Wanted {
+    pub fn matches(&self, row: &Row) -> bool {
+        self.tenant == row.tenant
+            && self.app.is_none_or(|app| app == row.app)
+            && self.needle.as_ref().is_none_or(|needle| row.line.contains(needle.as_str()))
+            && (self.from_ns..self.to_ns).contains(&row.ts_ns)
+    }
+
+    /// The same rows in another range.
+    pub fn within(&self, from_ns: i64, to_ns: i64) -> Wanted {
+        Wanted { from_ns, to_ns, ..self.clone() }
+    }
+}
+
+#[derive(Default)]
+pub struct Record(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// Acknowledged rows, by the number of the ack.
+    promised: BTreeMap<Row, u64>,
+    sent: BTreeSet<Row>,
+    acks: u64,
+}
+
+impl Record {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Before a push leaves its client.
+    pub fn sending(&self, rows: &[Row]) {
+        self.state().sent.extend(rows.iter().cloned());
+    }
+
+    /// After a push was answered with 204.
+    pub fn acked(&self, rows: &[Row]) {
+        let mut state = self.state();
+        state.acks += 1;
+        let ack = state.acks;
+        for row in rows {
+            state.promised.entry(row.clone()).or_insert(ack);
+        }
+    }
+
+    pub fn acks(&self) -> u64 {
+        self.state().acks
+    }
+
+    /// A disk is gone for ever, and a flush had covered the acks up to `safe_through`: at replication
+    /// factor 1 no more is promised, whichever disk later rows were on.
+    pub fn lost_disk(&self, safe_through: u64) {
+        self.state().promised.retain(|_, ack| *ack <= safe_through);
+    }
+
+    /// Rows that must be found from now on.
+    pub fn promised(&self, wanted: &Wanted) -> Vec<Row> {
+        self.state().promised.keys().filter(|row| wanted.matches(row)).cloned().collect()
+    }
+
+    /// Those of `rows` that are still promised.
+    pub fn still_promised(&self, mut rows: Vec<Row>) -> Vec<Row> {
+        let state = self.state();
+        rows.retain(|row| state.promised.contains_key(row));
+        rows
+    }
+
+    /// Rows that may be found.
+    pub fn sent(&self, wanted: &Wanted) -> BTreeSet<Row> {
+        self.state().sent.iter().filter(|row| wanted.matches(row)).cloned().collect()
+    }
+
+    /// A row that was sent before.
+    pub fn some_row(&self, number: u64) -> Option<Row> {
+        let state = self.state();
+        let count = state.sent.len() as u64;
+        state.sent.iter().nth((number % count.max(1)) as usize).cloned()
+    }
+
+    pub fn counts(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.promised.len(), state.sent.len())
+    }
+}

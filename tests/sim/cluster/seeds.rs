@@ -1,0 +1,78 @@
+//! Which seeds run.
+
+use super::breaks::Break;
+use super::run;
+
+/// Seeds of one ordinary run of the tests; `RUNELOG_SIM_SEEDS=A..B` chooses others.
+fn seeds() -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var("RUNELOG_SIM_SEEDS") else { return 0..200 };
+    let (from, to) = text.split_once("..").expect("RUNELOG_SIM_SEEDS is A..B");
+    let number = |text: &str| text.trim().parse().expect("seeds are numbers");
+    number(from)..number(to)
+}
+
+/// The end of a log.
+fn tail(log: &str, lines: usize) -> String {
+    let all: Vec<&str> = log.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+#[test]
+fn every_seed_keeps_every_promise() {
+    let seeds = seeds();
+    let echo = seeds.end - seeds.start == 1;
+    let mut failed = Vec::new();
+    for seed in seeds {
+        let report = run(seed, Break::Nothing, echo);
+        if echo || std::env::var_os("RUNELOG_SIM_SUMMARY").is_some() {
+            eprintln!("seed {seed}: {}", report.summary);
+        }
+        if let Some(violation) = report.violation {
+            let log = tail(&report.log, if echo { 0 } else { 60 });
+            eprintln!("seed {seed} breaks a promise: {violation}\n{log}\n");
+            eprintln!("whole log: cargo xtask sim --seed {seed}");
+            failed.push(seed);
+        }
+    }
+    assert!(failed.is_empty(), "seeds that break a promise: {failed:?}");
+}
+
+/// Seeds of several kinds of trouble.
+const KINDS: [u64; 6] = [1, 4, 5, 8, 9, 19];
+
+#[test]
+fn the_same_seed_gives_the_same_event_log() {
+    for seed in KINDS {
+        let (first, second) = (run(seed, Break::Nothing, false), run(seed, Break::Nothing, false));
+        let differs = first.log.lines().zip(second.log.lines()).find(|(a, b)| a != b);
+        assert_eq!(differs, None, "seed {seed}");
+        assert_eq!(first.log, second.log, "seed {seed}");
+        assert!(first.events > 100, "seed {seed}: {} events", first.events);
+    }
+}
+
+/// What two processes must agree on.
+fn fingerprints() -> Vec<String> {
+    let fingerprint = |seed| {
+        let log = run(seed, Break::Nothing, false).log;
+        format!("seed {seed} log {:032x}", base::hash::hash128(log.as_bytes()))
+    };
+    KINDS.into_iter().map(fingerprint).collect()
+}
+
+#[test]
+#[ignore = "the other half of another_process_gives_the_same_event_log"]
+fn prints_fingerprints() {
+    fingerprints().iter().for_each(|line| println!("\n{line}"));
+}
+
+#[test]
+fn another_process_gives_the_same_event_log() {
+    let me = std::env::current_exe().expect("own path");
+    let mut command = std::process::Command::new(me);
+    command.args(["--exact", "cluster::seeds::prints_fingerprints", "--ignored", "--nocapture"]);
+    let out = command.output().expect("a second process");
+    let text = String::from_utf8_lossy(&out.stdout);
+    let theirs: Vec<&str> = text.lines().filter(|line| line.starts_with("seed ")).collect();
+    assert_eq!(theirs, fingerprints());
+}

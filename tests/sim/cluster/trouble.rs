@@ -1,0 +1,224 @@
+//! What breaks: processes, disks, connections, clocks; and what starts processes again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::disk::sim::{Fault, Keep};
+
+use super::bucket;
+use super::nodes::{Cluster, Node, Role};
+use super::record::Record;
+use super::world::{Chance, event};
+
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    Kill,
+    Stall,
+    Cut,
+    FillDisk,
+    FailDisk,
+    LoseDisk,
+    Skew,
+    Flush,
+}
+
+/// Breaks something now and then.
+pub async fn trouble(cluster: Arc<Cluster>, record: Arc<Record>) {
+    let world = cluster.world.clone();
+    let chance = world.chance("trouble");
+    let p = &world.profile;
+    let weights = [
+        (Trouble::Kill, p.kill),
+        (Trouble::Stall, p.stall),
+        (Trouble::Cut, p.cut),
+        (Trouble::FillDisk, p.fill_disk),
+        (Trouble::FailDisk, p.fail_disk),
+        (Trouble::LoseDisk, p.lose_disk),
+        (Trouble::Skew, p.skew),
+        (Trouble::Flush, p.flush),
+    ];
+    let total: u64 = weights.iter().map(|(_, weight)| weight).sum();
+    for _ in 0..p.troubles {
+        tokio::time::sleep(chance.seconds(1, 25)).await;
+        if world.violation().is_some() {
+            return;
+        }
+        let mut drawn = chance.below(total);
+        for (trouble, weight) in weights {
+            if drawn < weight {
+                make(&cluster, &record, &chance, trouble).await;
+                break;
+            }
+            drawn -= weight;
+        }
+    }
+    if p.long {
+        a_day_passes(&cluster, &chance).await;
+    }
+}
+
+/// Longer than anything is kept, now and then with somebody asleep.
+async fn a_day_passes(cluster: &Arc<Cluster>, chance: &Chance) {
+    let world = &cluster.world;
+    let day = chance.seconds(25 * 3600, 30 * 3600);
+    if chance.happens(700) {
+        let node = chance.pick(&cluster.nodes);
+        if let Some(process) = node.process() {
+            world.stall(&process, day - Duration::from_secs(600));
+        }
+    }
+    event!(world, "time", "{} h pass", day.as_secs() / 3600);
+    tokio::time::sleep(day).await;
+}
+
+async fn make(cluster: &Arc<Cluster>, record: &Arc<Record>, chance: &Chance, trouble: Trouble) {
+    let world = &cluster.world;
+    let ingesters: Vec<Arc<Node>> = cluster.of(Role::Ingester).cloned().collect();
+    let node = match trouble {
+        Trouble::Kill | Trouble::Stall | Trouble::Skew | Trouble::Cut => {
+            chance.pick(&cluster.nodes).clone()
+        }
+        _ => chance.pick(&ingesters).clone(),
+    };
+    let name = &node.name;
+    match trouble {
+        Trouble::Kill => {
+            let keep = *chance.pick(&[Keep::Synced, Keep::Synced, Keep::Written, Keep::PageCache]);
+            event!(world, name, "is killed, its disk keeps {keep:?}");
+            world.fault(Duration::ZERO);
+            node.kill(keep);
+        }
+        Trouble::Stall => {
+            if let Some(process) = node.process() {
+                world.stall(&process, chance.seconds(1, 150));
+            }
+        }
+        Trouble::Cut => cut(cluster, chance, name),
+        Trouble::FillDisk => {
+            let (disk, lasting) = (node.disk(), chance.seconds(2, 60));
+            event!(world, name, "its disk is full for {} s", lasting.as_secs());
+            world.fault(lasting);
+            disk.set_free_bytes(Some(chance.below(300)));
+            base::task::sim::outside(async move {
+                tokio::time::sleep(lasting).await;
+                disk.set_free_bytes(None);
+            });
+        }
+        Trouble::FailDisk => fail_disk(cluster, chance, &node),
+        Trouble::LoseDisk => {
+            if chance.happens(600) {
+                flush(cluster, record, &node).await;
+            }
+            event!(world, name, "its disk is lost");
+            world.fault(Duration::ZERO);
+            node.kill(Keep::Synced);
+            record.lost_disk(node.safe_through());
+            node.lose_disk();
+        }
+        Trouble::Skew => {
+            let ns = (chance.below(14_400) as i64 - 7_200) * 1_000_000_000;
+            event!(world, name, "its clock is {} s off", ns / 1_000_000_000);
+            node.clock.set_skew(ns);
+        }
+        Trouble::Flush => {
+            let _failed = !flush(cluster, record, &node).await;
+        }
+    }
+}
+
+fn cut(cluster: &Arc<Cluster>, chance: &Chance, name: &str) {
+    let world = &cluster.world;
+    let other = match chance.happens(300) {
+        true => bucket::NAME.to_owned(),
+        false => chance.pick(&cluster.nodes).name.clone(),
+    };
+    let lasting = chance.seconds(3, 120);
+    let (there, back) = match chance.below(4) {
+        0 => (true, false),
+        1 => (false, true),
+        _ => (true, true),
+    };
+    event!(world, name, "is cut from {other} for {} s ({there}, {back})", lasting.as_secs());
+    world.fault(lasting);
+    if there {
+        world.cut(name, &other);
+    }
+    if back {
+        world.cut(&other, name);
+    }
+    let (world, name) = (world.clone(), name.to_owned());
+    base::task::sim::outside(async move {
+        tokio::time::sleep(lasting).await;
+        world.mend(&name, &other);
+        world.mend(&other, &name);
+    });
+}
+
+/// One of the next operations on the disk fails, or the power is cut in the middle of it.
+fn fail_disk(cluster: &Arc<Cluster>, chance: &Chance, node: &Arc<Node>) {
+    let world = &cluster.world;
+    let keep_bytes = chance.below(600) as usize;
+    let faults = [Fault::Eio, Fault::NoSpace, Fault::Crash, Fault::TornCrash { keep_bytes }];
+    let fault = *chance.pick(&faults);
+    let disk = node.disk();
+    let after = chance.below(8);
+    disk.fail_at(disk.operations() + after, fault);
+    event!(world, &node.name, "its disk: {fault:?} after {after} operations");
+    world.begin_fault();
+    let (world, node) = (world.clone(), node.clone());
+    let keep = *chance.pick(&[Keep::Synced, Keep::Written, Keep::PageCache]);
+    base::task::sim::outside(async move {
+        for _ in 0..1_200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if disk.is_dead() {
+                if node.process().is_some_and(|_| node.disk().is_dead()) {
+                    event!(world, &node.name, "dies of its disk, which keeps {keep:?}");
+                    node.kill(keep);
+                }
+                break;
+            }
+        }
+        world.end_fault();
+    });
+}
+
+/// Has an ingester flush everything, and notes what that makes safe.
+pub async fn flush(cluster: &Arc<Cluster>, record: &Arc<Record>, node: &Arc<Node>) -> bool {
+    let world = &cluster.world;
+    let Some((process, ingester)) = node.running() else { return false };
+    let ack = record.acks();
+    let flushed = process.spawn(async move { ingester.flush_all().await });
+    match tokio::time::timeout(Duration::from_secs(300), flushed).await {
+        Ok(Ok(Ok(()))) => {
+            event!(world, &node.name, "has flushed");
+            node.flushed_through(ack);
+            true
+        }
+        Ok(Ok(Err(error))) => {
+            event!(world, &node.name, "flush: {error}");
+            false
+        }
+        _ => {
+            event!(world, &node.name, "flush: no answer");
+            false
+        }
+    }
+}
+
+/// Starts a node's process whenever it is gone.
+pub async fn supervise(cluster: Arc<Cluster>, node: Arc<Node>) {
+    let world = cluster.world.clone();
+    let chance = world.chance(&format!("supervisor of {}", node.name));
+    loop {
+        tokio::time::sleep(chance.seconds(1, 12)).await;
+        if node.process().is_none() {
+            world.fault(Duration::ZERO);
+            // It may have died in the middle of something: its disk has not been cut off yet.
+            node.kill(*chance.pick(&[Keep::Synced, Keep::PageCache]));
+            tokio::time::sleep(chance.seconds(0, 20)).await;
+            world.fault(Duration::ZERO);
+            let _failed = cluster.start(&node).await.is_err();
+            world.fault(Duration::ZERO);
+        }
+    }
+}
