@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::part_record::PartRecord;
 use crate::predicate::{Predicate, PredicateId};
 
-const DAY: Kind = Kind { name: "day checkpoint", magic: *b"RLdy", version: 1 };
-const MANIFEST: Kind = Kind { name: "checkpoint manifest", magic: *b"RLmf", version: 1 };
+pub(crate) const DAY: Kind = Kind { name: "day checkpoint", magic: *b"RLdy", version: 1 };
+pub(crate) const MANIFEST: Kind = Kind { name: "checkpoint manifest", magic: *b"RLmf", version: 1 };
 
 /// The parts of one tenant and day, as commit `changed_at` left them.
 #[derive(Clone, Debug, PartialEq, Eq)]

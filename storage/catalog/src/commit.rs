@@ -10,7 +10,7 @@ use crate::ids::{IdSet, Ranges};
 use crate::part_record::{PartId, PartRecord, PartRef};
 use crate::predicate::PredicateId;
 
-const KIND: Kind = Kind { name: "commit", magic: *b"RLcm", version: 1 };
+pub(crate) const KIND: Kind = Kind { name: "commit", magic: *b"RLcm", version: 1 };
 
 /// A delete request's query text is bounded by Loki's `max_query_length` in practice; this is
 /// what a reader accepts.

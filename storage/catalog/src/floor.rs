@@ -3,7 +3,7 @@
 use crate::codec::{self, Kind, Writer};
 use crate::error::Error;
 
-const KIND: Kind = Kind { name: "log floor", magic: *b"RLfl", version: 1 };
+pub(crate) const KIND: Kind = Kind { name: "log floor", magic: *b"RLfl", version: 1 };
 
 /// The content of `log/floor`. A missing object is floor 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

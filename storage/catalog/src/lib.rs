@@ -28,6 +28,7 @@ pub mod fuzz;
 #[cfg(test)]
 mod golden;
 mod ids;
+mod inspect;
 mod part_record;
 pub mod paths;
 mod predicate;
@@ -41,6 +42,7 @@ pub use commit::{Commit, NewPredicate};
 pub use error::Error;
 pub use floor::Floor;
 pub use ids::{IdSet, Ranges};
+pub use inspect::{Inspection, Object, inspect};
 pub use part_record::{PartId, PartRecord, PartRef, Place};
 pub use predicate::{Predicate, PredicateId};
 pub use snapshot::{Damage, Snapshot};

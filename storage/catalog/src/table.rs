@@ -13,7 +13,7 @@ use crate::commit::{Commit, decode_ranges, encode_ranges};
 use crate::error::Error;
 use crate::ids::{IdSet, Ranges};
 
-const KIND: Kind = Kind { name: "id table", magic: *b"RLid", version: 1 };
+pub(crate) const KIND: Kind = Kind { name: "id table", magic: *b"RLid", version: 1 };
 
 /// How long an incarnation is kept after its last commit.
 pub const KEEP_NS: i64 = 30 * base::time::DAY_NS;
@@ -96,6 +96,24 @@ impl IdTable {
             }
         }
         forgotten
+    }
+
+    /// The greatest incarnation that was forgotten.
+    pub fn pruned_through(&self) -> Option<Incarnation> {
+        self.pruned_through
+    }
+
+    /// The greatest time of a commit so far.
+    pub fn newest_at(&self) -> UnixNanos {
+        self.newest_at
+    }
+
+    /// Time of the last commit and claimed sequences of each (incarnation, owner), ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (Incarnation, UnixNanos, StoreId, &Ranges)> {
+        self.incarnations.iter().flat_map(|(&incarnation, claims)| {
+            let owners = claims.owners.iter();
+            owners.map(move |(&owner, ranges)| (incarnation, claims.last_at, owner, ranges))
+        })
     }
 
     /// Number of ranges: what the table costs.

@@ -8,6 +8,7 @@
 mod decode;
 mod encode;
 mod prune;
+mod survey;
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -18,6 +19,7 @@ use crate::codec::Frame;
 use crate::sketch::ids::Longest;
 
 pub(crate) use encode::{Draft, DraftGroup, encode};
+pub use survey::{Piece, Survey, What};
 
 /// Ends every part.
 pub(crate) const MAGIC: [u8; 8] = *b"RUNEPART";

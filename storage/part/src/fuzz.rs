@@ -6,7 +6,7 @@ use crate::columns;
 use crate::footer::{MAGIC, TRAILER_BYTES};
 use crate::sketch::trigrams;
 use crate::wire::Cursor;
-use crate::{Columns, Fetched, Footer, GroupReader, Needle, RangeRead};
+use crate::{Columns, Fetched, Footer, GroupReader, Needle, RangeRead, Survey};
 
 /// Any bytes as a part, as they are and with right checksums: opening gives a footer or an error.
 pub fn fuzz_footer(data: &[u8]) {
@@ -73,6 +73,29 @@ fn read_group(
         }
     }
     Ok(())
+}
+
+/// Any bytes as a part taken apart, as they are and with right checksums: what opens and reads whole
+/// is sound, what does not open is not.
+pub fn fuzz_survey(data: &[u8]) {
+    survey(data);
+    let mut part = data.to_vec();
+    reseal(&mut part);
+    survey(&part);
+}
+
+fn survey(part: &[u8]) {
+    let opens = Footer::open(part, part.len() as u64).is_ok();
+    let Ok(survey) = Survey::of(part) else {
+        assert!(!opens, "a part that opens cannot be taken apart");
+        return;
+    };
+    assert!(opens || !survey.is_sound(), "a part that does not open is called sound");
+    assert!(survey.footer.labels().len() == survey.footer.streams().len());
+    let bytes = Bytes::copy_from_slice(part);
+    for group in 0..survey.footer.groups().len() {
+        let _ = read_group(&survey.footer, &bytes, group, &mut GroupReader::default());
+    }
 }
 
 /// Makes the checksums of trailer and sections right, so that mutations reach what is behind them.

@@ -36,7 +36,7 @@ mod write;
 
 pub use codec::Codec;
 pub use error::Error;
-pub use footer::{Footer, Group, Page, Run, Stream, TRAILER_BYTES, VERSION};
+pub use footer::{Footer, Group, Page, Piece, Run, Stream, Survey, TRAILER_BYTES, VERSION, What};
 pub use merge::{Input, merge};
 pub use options::{MAX_GROUP_PAGES, MAX_GROUP_ROWS, Options, PAGE_BYTES};
 pub use read::{Columns, DecodedPage, Fetched, GroupReader, RangeRead};

@@ -83,7 +83,8 @@ impl Cluster {
         })
     }
 
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Cluster, String> {
+    /// Reads the object's text; the error says what is wrong with it.
+    pub fn parse(bytes: &[u8]) -> Result<Cluster, String> {
         let stored: Stored = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if stored.format != FORMAT {
             return Err(format!("format {} is not known to this program", stored.format));

@@ -40,5 +40,17 @@ pub fn fuzz_segment(data: &[u8]) {
     }
 }
 
+/// Any bytes as a segment that somebody looks into: records and damage come in order.
+pub fn fuzz_inspect(data: &[u8]) {
+    let mut last = 0;
+    let _ = crate::inspect(data, Some(1), &mut |found| {
+        let (crate::Found::Record { offset, .. }
+        | crate::Found::Damage { offset, .. }
+        | crate::Found::Torn { offset, .. }) = found;
+        assert!(offset >= last, "reading goes back from {last} to {offset}");
+        last = offset;
+    });
+}
+
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,7 @@ pub mod fuzz;
 #[cfg(test)]
 mod golden;
 mod index;
+mod inspect;
 mod log;
 pub mod metrics;
 mod reader;
@@ -37,4 +38,5 @@ mod writer;
 
 pub use config::Config;
 pub use error::Error;
+pub use inspect::{Found, Segment, inspect, store_of};
 pub use wal::{Corruption, Done, Env, Recovered, Replayed, Verdict, Wal, store_id};

@@ -35,8 +35,8 @@ pub(crate) enum Item {
 }
 
 /// A position in a segment.
-pub(crate) struct SegmentReader {
-    file: Box<dyn DiskFile>,
+pub(crate) struct SegmentReader<'a> {
+    file: Box<dyn DiskFile + 'a>,
     path: PathBuf,
     sequence: u64,
     at: u64,
@@ -49,14 +49,14 @@ pub(crate) struct SegmentReader {
     payload: Vec<u8>,
 }
 
-impl SegmentReader {
+impl<'a> SegmentReader<'a> {
     /// Reads `file` from behind its header. `acked_end` is what its successor says about it.
     pub(crate) fn new(
-        file: Box<dyn DiskFile>,
+        file: Box<dyn DiskFile + 'a>,
         path: &Path,
         sequence: u64,
         acked_end: Option<u64>,
-    ) -> Result<SegmentReader, Error> {
+    ) -> Result<SegmentReader<'a>, Error> {
         let len = file.len().map_err(|error| Error::disk("measure", path, error))?;
         Ok(SegmentReader {
             file,

@@ -57,7 +57,8 @@ fn read(disk: &dyn Disk, path: &Path) -> Result<Option<StoreId>, Error> {
     Ok(decode(&bytes[..read]))
 }
 
-fn decode(bytes: &[u8]) -> Option<StoreId> {
+/// The id in the bytes of the file; [`None`] if they are damaged.
+pub(crate) fn decode(bytes: &[u8]) -> Option<StoreId> {
     let text = std::str::from_utf8(bytes).ok()?;
     let store = StoreId(Ulid::from_string(text.get(..26)?).ok()?);
     (encode(store) == bytes).then_some(store)

@@ -44,7 +44,7 @@ impl Footer {
         Ok(footer)
     }
 
-    fn get_summary(&mut self, mut cursor: Cursor<'_>) -> Result<(), Error> {
+    pub(super) fn get_summary(&mut self, mut cursor: Cursor<'_>) -> Result<(), Error> {
         let tenant = std::str::from_utf8(cursor.bytes()?).map_err(|_| cursor.corrupt())?;
         self.tenant = TenantId::new(tenant).map_err(|_| cursor.corrupt())?;
         let day = i32::try_from(cursor.zigzag()?).map_err(|_| cursor.corrupt())?;
@@ -56,7 +56,7 @@ impl Footer {
         Ok(())
     }
 
-    fn get_streams(&mut self, mut cursor: Cursor<'_>) -> Result<(), Error> {
+    pub(super) fn get_streams(&mut self, mut cursor: Cursor<'_>) -> Result<(), Error> {
         let count = cursor.count(5)?;
         self.streams.reserve_exact(count);
         self.pair_ends.reserve_exact(count);
@@ -85,7 +85,11 @@ impl Footer {
         Ok(())
     }
 
-    fn get_directory(&mut self, mut cursor: Cursor<'_>, limit: u64) -> Result<(), Error> {
+    pub(super) fn get_directory(
+        &mut self,
+        mut cursor: Cursor<'_>,
+        limit: u64,
+    ) -> Result<(), Error> {
         let count = cursor.count(16)?;
         for _ in 0..count {
             let rows = cursor.varint32()?;
@@ -225,7 +229,7 @@ impl Footer {
     }
 
     /// The same sums from streams, runs and pages: at seal they agreed.
-    fn check_sums(&self, offset: u64) -> Result<(), Error> {
+    pub(super) fn check_sums(&self, offset: u64) -> Result<(), Error> {
         let mut streams = vec![(0u64, 0u64); self.streams.len()];
         for run_from in 0..self.groups.len() {
             let mut row = 0;
@@ -247,7 +251,7 @@ impl Footer {
     }
 }
 
-fn empty(part_bytes: u64) -> Result<Footer, Error> {
+pub(super) fn empty(part_bytes: u64) -> Result<Footer, Error> {
     let tenant = TenantId::new("x").map_err(|_| Error::corrupt("tenant", 0))?;
     Ok(Footer {
         tenant,
@@ -278,7 +282,7 @@ fn later(cursor: &mut Cursor<'_>, from: i64) -> Result<i64, Error> {
     from.checked_add_unsigned(distance).ok_or_else(|| cursor.corrupt())
 }
 
-fn get_symbols(mut cursor: Cursor<'_>) -> Result<Symbols, Error> {
+pub(super) fn get_symbols(mut cursor: Cursor<'_>) -> Result<Symbols, Error> {
     let count = cursor.count(1)?;
     let mut ends = Vec::with_capacity(count);
     let mut end = 0u64;
@@ -344,13 +348,13 @@ impl Trailer {
 
 /// Decompressed sections by kind.
 #[derive(Default)]
-struct Sections {
+pub(super) struct Sections {
     raw: Vec<(u8, Vec<u8>)>,
     start: u64,
 }
 
 impl Sections {
-    fn read(&mut self, bytes: &[u8], start: u64) -> Result<(), Error> {
+    pub(super) fn read(&mut self, bytes: &[u8], start: u64) -> Result<(), Error> {
         self.start = start;
         let mut decompressor = Decompressor::default();
         let mut cursor = Cursor::new(bytes, "footer section", start);
@@ -383,7 +387,12 @@ impl Sections {
         Ok(())
     }
 
-    fn cursor(&self, kind: u8) -> Result<Cursor<'_>, Error> {
+    /// Takes in the sections of `other`.
+    pub(super) fn append(&mut self, mut other: Sections) {
+        self.raw.append(&mut other.raw);
+    }
+
+    pub(super) fn cursor(&self, kind: u8) -> Result<Cursor<'_>, Error> {
         let found = self.raw.iter().find(|(found, _)| *found == kind);
         let Some((_, raw)) = found else {
             return Err(Error::corrupt("footer section missing", self.start));

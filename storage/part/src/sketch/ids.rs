@@ -270,7 +270,8 @@ impl Probe {
     }
 }
 
-fn checked(row: &[u8], pages: usize, offset: u64) -> Result<&[u8], Error> {
+/// The blocks of `row` without their checksum, if it is right.
+pub(crate) fn checked(row: &[u8], pages: usize, offset: u64) -> Result<&[u8], Error> {
     if row.len() != row_bytes(pages) {
         return Err(Error::corrupt("id filter cut off", offset));
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use base::random::{Random, SeededRandom};
-use part::fuzz::{fuzz_columns, fuzz_footer, fuzz_group};
+use part::fuzz::{fuzz_columns, fuzz_footer, fuzz_group, fuzz_survey};
 use part::{Codec, Options};
 
 use crate::golden::golden_rows;
@@ -65,7 +65,7 @@ fn any_bytes_are_a_part_or_an_error() {
         for (name, codec, rows) in [("plain", Codec::None, 40), ("lz4", Codec::Lz4, 12)] {
             let options = Options { codec, page_bytes: 300, group_rows: 20, group_pages: 4 };
             let image = seal_rows(&[golden_rows()[..rows].to_vec()], &options).unwrap();
-            for target in ["fuzz_footer", "fuzz_group"] {
+            for target in ["fuzz_footer", "fuzz_group", "fuzz_survey"] {
                 std::fs::create_dir_all(corpus(target)).unwrap();
                 std::fs::write(corpus(target).join(name), &image.bytes).unwrap();
             }
@@ -73,6 +73,7 @@ fn any_bytes_are_a_part_or_an_error() {
     }
     replay("fuzz_footer", fuzz_footer);
     replay("fuzz_group", fuzz_group);
+    replay("fuzz_survey", fuzz_survey);
 }
 
 #[test]

@@ -8,3 +8,4 @@ mod golden;
 mod model;
 mod round_trip;
 mod sketches;
+mod survey;

@@ -72,6 +72,11 @@ fn mutated_segments_are_read_to_an_end() {
     run("fuzz_segment", &[seeds().1], fuzz_segment, 3_000);
 }
 
+#[test]
+fn mutated_segments_show_what_is_in_them() {
+    run("fuzz_inspect", &[seeds().1], fuzz_inspect, 3_000);
+}
+
 /// Writes the corpus; run by hand after the format gained a version.
 #[test]
 #[ignore = "writes files"]
