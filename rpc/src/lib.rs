@@ -4,12 +4,15 @@
 //! Owns: the traits and their model types, error kind -> HTTP status, the HTTP layers every service
 //! shares (tenant, body cap, metrics by route, panic). Does not own: what any call means.
 
+pub mod faulty;
 pub mod frontend;
 pub mod grpc;
 pub mod http;
 pub mod ingester;
 pub mod querier;
 pub mod stats;
+#[cfg(test)]
+mod testing;
 pub mod trace;
 pub mod wire;
 
