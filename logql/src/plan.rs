@@ -8,6 +8,7 @@ pub(crate) mod leaf;
 mod piece;
 mod tree;
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use base::{Labels, UnixNanos};
@@ -16,7 +17,7 @@ use crate::engine::matrix::Value;
 use crate::engine::partial::Held;
 use crate::engine::windows::timestamps_ms;
 use crate::engine::{self, Answer, Matrix, Partial, Sample};
-use crate::syntax::Expr;
+use crate::syntax::{Expr, MetricExpr, VectorOp};
 
 use leaf::Program;
 
@@ -128,6 +129,37 @@ pub struct Plan {
     leaves: Vec<Arc<Leaf>>,
     /// What is computed on the series of the leaves; none for a log query.
     root: Option<engine::matrix::Node>,
+    /// An instant answer is put in order of its values.
+    sort: Option<Order>,
+}
+
+/// Of `sort` and `sort_desc` at the top of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Ascending,
+    Descending,
+}
+
+impl Order {
+    fn of(expr: &Expr) -> Option<Order> {
+        match expr {
+            Expr::Metric(MetricExpr::Vector(aggregation)) => match aggregation.op {
+                VectorOp::Sort => Some(Order::Ascending),
+                VectorOp::SortDesc => Some(Order::Descending),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// No number comes last in either order.
+    fn compare(self, a: f64, b: f64) -> Ordering {
+        match (a.is_nan(), b.is_nan()) {
+            (false, false) if self == Order::Ascending => a.total_cmp(&b),
+            (false, false) => b.total_cmp(&a),
+            (a, b) => a.cmp(&b),
+        }
+    }
 }
 
 impl Plan {
@@ -141,7 +173,7 @@ impl Plan {
             }
         };
         let leaves = Leaf::of_plan(programs, expr, params);
-        Ok(Plan { params: params.clone(), leaves, root })
+        Ok(Plan { params: params.clone(), leaves, root, sort: Order::of(expr) })
     }
 
     /// The leaves, each to be fed with all rows it selects. None for a constant expression.
@@ -155,14 +187,16 @@ impl Plan {
         let Some(root) = &self.root else {
             return self.finish_log(partials);
         };
-        let mut matrices: Vec<Option<Matrix>> = partials
-            .into_iter()
-            .map(|partial| match partial.held {
-                Held::Samples(samples) => Some(samples.finish()),
-                Held::Nothing => Some(Matrix::new()),
-                Held::Entries(_) => panic!("a metric leaf gathers samples"),
-            })
-            .collect();
+        let series =
+            |(leaf, partial): (&Arc<Leaf>, Partial)| match (&leaf.program.kind, partial.held) {
+                (leaf::LeafKind::Metric(metric), Held::Samples(samples)) => {
+                    Some(metric.series(Some(samples)))
+                }
+                (leaf::LeafKind::Metric(metric), Held::Nothing) => Some(metric.series(None)),
+                _ => panic!("a metric leaf gathers samples"),
+            };
+        let mut matrices: Vec<Option<Matrix>> =
+            self.leaves.iter().zip(partials).map(series).collect();
         let offset_ns = self.leaves.first().map_or(0, |leaf| leaf.offset_ns());
         let at_ms = timestamps_ms(&self.params, offset_ns);
         let instant = self.params.step_ns == 0;
@@ -182,7 +216,11 @@ impl Plan {
             let sample = |value: f64| Sample { ts_ms: at_ms[0], value };
             let series = matrix.into_iter();
             let vector = series.filter_map(|(labels, values)| Some((labels, sample(values[0]?))));
-            return Ok(Answer::Vector(vector.collect()));
+            let mut vector: Vec<(Labels, Sample)> = vector.collect();
+            if let Some(order) = self.sort {
+                vector.sort_by(|a, b| order.compare(a.1.value, b.1.value));
+            }
+            return Ok(Answer::Vector(vector));
         }
         let series = matrix.into_iter().map(|(labels, values)| {
             let samples = at_ms.iter().zip(values);

@@ -165,6 +165,8 @@ pub(crate) enum ErrorKind {
     Logfmt,
     /// Numeric label filters.
     LabelFilter,
+    /// `| unwrap`.
+    SampleExtraction,
 }
 
 impl ErrorKind {
@@ -174,6 +176,7 @@ impl ErrorKind {
             ErrorKind::Json => "JSONParserErr",
             ErrorKind::Logfmt => "LogfmtParserErr",
             ErrorKind::LabelFilter => "LabelFilterErr",
+            ErrorKind::SampleExtraction => "SampleExtractionErr",
         }
     }
 }

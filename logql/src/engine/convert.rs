@@ -251,6 +251,11 @@ pub(crate) fn parse_duration(text: &str) -> Result<i64, Unreadable> {
     base::units::parse_go_duration(text).map_err(|error| Unreadable(error.to_string()))
 }
 
+/// Nanoseconds as seconds, as Go's `Duration.Seconds`: whole seconds plus the rest.
+pub(crate) fn seconds(ns: i64) -> f64 {
+    (ns / 1_000_000_000) as f64 + (ns % 1_000_000_000) as f64 / 1e9
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,9 @@
 
 use base::{HashMap, Labels};
 
+use super::label_replace::LabelReplace;
+use super::matching::Between;
+use super::sets::Set;
 use super::vector::Aggregation;
 use super::{binary, vector};
 use crate::plan::QueryError;
@@ -11,7 +14,7 @@ use crate::syntax::BinaryOp;
 pub(crate) type Matrix = Vec<(Labels, Vec<Option<f64>>)>;
 
 /// What is computed from the leaves.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Node {
     /// The series of a leaf.
     Leaf(usize),
@@ -21,6 +24,12 @@ pub(crate) enum Node {
     Constant(f64),
     /// `sum by (..) (..)` and kin.
     Aggregate(Aggregation, Box<Node>),
+    /// Two vectors.
+    Between(Between, Box<(Node, Node)>),
+    /// `and`, `or`, `unless`.
+    Set(Set, Box<(Node, Node)>),
+    /// `label_replace(..)`.
+    LabelReplace(Box<LabelReplace>, Box<Node>),
     /// A vector and a number, in either order.
     WithScalar {
         op: BinaryOp,
@@ -54,6 +63,21 @@ pub(crate) fn evaluate(
         Node::Aggregate(aggregation, inner) => {
             let matrix = matrix(evaluate(inner, leaves, steps)?, steps);
             Value::Matrix(vector::aggregate(aggregation, matrix, steps))
+        }
+        Node::Between(between, sides) => {
+            let left = matrix(evaluate(&sides.0, leaves, steps)?, steps);
+            let right = matrix(evaluate(&sides.1, leaves, steps)?, steps);
+            Value::Matrix(between.apply(&left, &right, steps)?)
+        }
+        Node::Set(set, sides) => {
+            let left = matrix(evaluate(&sides.0, leaves, steps)?, steps);
+            let right = matrix(evaluate(&sides.1, leaves, steps)?, steps);
+            Value::Matrix(set.apply(left, right, steps))
+        }
+        Node::LabelReplace(replace, inner) => {
+            let mut matrix = matrix(evaluate(inner, leaves, steps)?, steps);
+            replace.apply(&mut matrix);
+            Value::Matrix(matrix)
         }
         Node::WithScalar { op, return_bool, scalar_left, scalar, vector } => {
             let mut matrix = matrix(evaluate(vector, leaves, steps)?, steps);

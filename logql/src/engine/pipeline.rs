@@ -12,6 +12,7 @@ use super::logfmt::Flags;
 use super::logfmt_keys::Requested;
 use super::names::{ERROR_DETAILS_NAME, ERROR_NAME, EXTRACTED_SUFFIX, Keys, NONE, NameId, Names};
 use super::needles::Group;
+use super::unwrap::Unwrap;
 use super::wanted::Wanted;
 use super::{json, json_paths, logfmt, logfmt_keys};
 use crate::syntax::{self, Stage};
@@ -58,16 +59,17 @@ pub(crate) enum Op {
     JsonPaths(Vec<json_paths::Path>),
     Logfmt(Flags),
     LogfmtKeys(Vec<Requested>, Flags),
+    Unwrap(Unwrap),
 }
 
 impl Op {
     /// Whether it adds labels out of the line.
     pub(crate) fn is_parser(&self) -> bool {
-        !matches!(self, Op::LineFilter(_) | Op::LabelFilter(_))
+        !matches!(self, Op::LineFilter(_) | Op::LabelFilter(_) | Op::Unwrap(_))
     }
 
     fn needs_line(&self) -> bool {
-        !matches!(self, Op::LabelFilter(_))
+        !matches!(self, Op::LabelFilter(_) | Op::Unwrap(_))
     }
 }
 
@@ -86,6 +88,21 @@ impl Pipeline {
             ops.push(op.map_err(|why| format!("parse error : stage '{stage}' : {why}"))?);
         }
         Ok(Pipeline { ops: order(ops) })
+    }
+
+    /// Appends `unwrap` and the filters after it.
+    pub(crate) fn unwrap(
+        &mut self,
+        unwrap: &syntax::Unwrap,
+        names: &mut NameList,
+    ) -> Result<(), String> {
+        self.ops.push(Op::Unwrap(Unwrap::new(unwrap, names.number(&unwrap.label))));
+        for filter in &unwrap.filters {
+            let stage = Stage::LabelFilter(filter.clone());
+            let op = compile(&stage, names);
+            self.ops.push(op.map_err(|why| format!("parse error : stage '{stage}' : {why}"))?);
+        }
+        Ok(())
     }
 
     /// Without parsers: for queries that need no label out of lines.
@@ -121,11 +138,13 @@ impl Pipeline {
         filters.flatten().cloned().collect()
     }
 
-    /// Calls `visit` with the name of each label comparison and whether errors matter to it.
+    /// Calls `visit` with the name of each label that is looked at and whether errors matter to it.
     pub(crate) fn filter_names(&self, visit: &mut impl FnMut(NameId, bool)) {
         for op in &self.ops {
-            if let Op::LabelFilter(filter) = op {
-                filter.names(visit);
+            match op {
+                Op::LabelFilter(filter) => filter.names(visit),
+                Op::Unwrap(unwrap) => visit(unwrap.name, false),
+                _ => {}
             }
         }
     }
@@ -147,6 +166,7 @@ impl Pipeline {
             match op {
                 Op::LineFilter(filter) => filter.apply(page, selected, &mut rooms.line),
                 Op::LabelFilter(filter) => filter.apply(page, runs, rooms, selected, parsed),
+                Op::Unwrap(unwrap) => unwrap.apply(page, runs, rooms, selected),
                 _ => parse(op, page, runs, rooms, wanted, selected),
             }
             parsed |= op.is_parser();
@@ -229,7 +249,9 @@ fn parse(
             Op::JsonPaths(paths) => json_paths::extract(run, paths, scratch),
             Op::Logfmt(flags) => logfmt::extract(run, pair_keys, wanted, *flags),
             Op::LogfmtKeys(asked, flags) => logfmt_keys::extract(run, pair_keys, asked, *flags),
-            Op::LineFilter(_) | Op::LabelFilter(_) => unreachable!("not a parser"),
+            Op::LineFilter(_) | Op::LabelFilter(_) | Op::Unwrap(_) => {
+                unreachable!("not a parser")
+            }
         }
     }
 }
@@ -309,6 +331,8 @@ pub(crate) struct Rooms {
     /// Verdicts of a label filter by dictionary code.
     pub memo: Vec<u8>,
     pub memo_column: usize,
+    /// What `unwrap` read of each row of the page.
+    pub values: Vec<f64>,
 }
 
 impl Rooms {
@@ -322,6 +346,7 @@ impl Rooms {
             paths: json_paths::Scratch::default(),
             memo: Vec::new(),
             memo_column: 0,
+            values: Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@
 //! panics. What the leaf or the rows themselves tell (panes of rows, hashes of lines, what is cut
 //! off) is not sent.
 
+mod cells;
 mod entries;
 mod samples;
 

@@ -1,57 +1,179 @@
-//! Range functions: what a series keeps per pane and what a window makes of it.
+//! Range functions: what a series keeps per pane and what a window makes of it (contract 7.3).
 //!
-//! One file per family below `range/`. A family's cell is what rows of one pane leave behind; cells
-//! merge in any order, so partials do.
+//! One file per family below `range/`. A family's cell is what samples of one pane leave behind;
+//! cells merge in any order, so partials do. [`Function`] says which family a query's function is
+//! of and what it makes of a window's cell; [`Series`] is what one series keeps.
 
 pub(crate) mod bytes;
 pub(crate) mod count;
+pub(crate) mod edge;
+pub(crate) mod extreme;
+pub(crate) mod moments;
 pub(crate) mod panes;
+pub(crate) mod points;
+pub(crate) mod quantile;
+pub(crate) mod sum;
 
-use crate::syntax::RangeOp;
+use super::windows::Windows;
+use crate::syntax::{RangeAggregation, RangeOp};
 
 use bytes::Bytes;
 use count::Count;
+use edge::Edge;
+use extreme::Extreme;
+use moments::Moments;
 use panes::Panes;
+use points::Points;
+use quantile::Multiset;
+use sum::Sum;
 
-/// What rows leave behind in a pane.
-pub(crate) trait Cell: Copy + Default + PartialEq + std::fmt::Debug {
-    /// Takes in one more row with this sample.
-    fn add(&mut self, sample: u64);
-    /// Takes in what other rows of the pane left.
-    fn merge(&mut self, other: &Self);
-    /// What is left when `earlier`, the sum of the panes before a window, is taken away.
-    fn less(&self, earlier: &Self) -> Self;
-    /// The value of a window, if it has a sample.
-    fn value(&self, per_seconds: Option<f64>) -> Option<f64>;
+/// One sample, and where it stands among the others.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Sample {
+    /// 1, the length of the line, or the bits of a value: as [`Measured`] says.
+    pub bits: u64,
+    pub ts_ns: i64,
+    /// Key of the stream.
+    pub stream: u64,
+    /// Arrival: source, then row.
+    pub order: u64,
+    pub row: u64,
 }
 
-/// A range function that is executed.
+impl Sample {
+    /// The value of a sample that has one.
+    pub(crate) fn value(self) -> f64 {
+        f64::from_bits(self.bits)
+    }
+
+    /// Position in time; samples of one instant by stream and arrival, so that it is total.
+    pub(crate) fn position(&self) -> (i64, u64, u64, u64) {
+        (self.ts_ns, self.stream, self.order, self.row)
+    }
+}
+
+/// What samples of one pane leave behind.
+pub(crate) trait Cell: Clone + Default + std::fmt::Debug {
+    /// Whether it has no sample.
+    fn is_empty(&self) -> bool;
+    /// Takes in one more sample.
+    fn add(&mut self, sample: Sample);
+    /// Takes in what other samples of the pane left.
+    fn merge(&mut self, other: &Self);
+    /// Memory it holds besides itself, bytes.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// What a row's sample is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Measured {
+    /// 1.
+    Line,
+    /// Bytes of the line.
+    Length,
+    /// What `unwrap` read.
+    Value,
+}
+
+/// What is made of a window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Count,
+    Absent,
+    Bytes,
+    Sum,
+    Avg,
+    Variance,
+    Deviation,
+    Min,
+    Max,
+    First,
+    Last,
+    Quantile(f64),
+    RateCounter,
+}
+
+/// A range function.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Function {
-    /// Bytes of lines rather than lines.
-    pub bytes: bool,
-    /// Divide by this: the range in seconds.
-    pub per_seconds: Option<f64>,
+    kind: Kind,
+    /// What rows give it.
+    pub measured: Measured,
+    /// Divide by the range.
+    rate: bool,
+    /// The range in seconds.
+    seconds: f64,
 }
 
 impl Function {
-    /// The function of `op`, if it is executed.
-    pub(crate) fn new(op: RangeOp, range: std::time::Duration) -> Option<Function> {
-        let (bytes, rate) = match op {
-            RangeOp::CountOverTime => (false, false),
-            RangeOp::Rate => (false, true),
-            RangeOp::BytesOverTime => (true, false),
-            RangeOp::BytesRate => (true, true),
-            _ => return None,
+    /// The function of an aggregation.
+    pub(crate) fn of(aggregation: &RangeAggregation) -> Function {
+        let RangeAggregation { op, parameter, range, .. } = *aggregation;
+        let unwrapped = aggregation.unwrap.is_some();
+        let (kind, rate) = match op {
+            RangeOp::CountOverTime => (Kind::Count, false),
+            RangeOp::Rate if unwrapped => (Kind::Sum, true),
+            RangeOp::Rate => (Kind::Count, true),
+            RangeOp::RateCounter => (Kind::RateCounter, false),
+            RangeOp::BytesOverTime => (Kind::Bytes, false),
+            RangeOp::BytesRate => (Kind::Bytes, true),
+            RangeOp::AvgOverTime => (Kind::Avg, false),
+            RangeOp::SumOverTime => (Kind::Sum, false),
+            RangeOp::MinOverTime => (Kind::Min, false),
+            RangeOp::MaxOverTime => (Kind::Max, false),
+            RangeOp::StdvarOverTime => (Kind::Variance, false),
+            RangeOp::StddevOverTime => (Kind::Deviation, false),
+            RangeOp::QuantileOverTime => (Kind::Quantile(parameter.unwrap_or(0.0)), false),
+            RangeOp::FirstOverTime => (Kind::First, false),
+            RangeOp::LastOverTime => (Kind::Last, false),
+            RangeOp::AbsentOverTime => (Kind::Absent, false),
+        };
+        let measured = match kind {
+            Kind::Count | Kind::Absent => Measured::Line,
+            Kind::Bytes => Measured::Length,
+            _ => Measured::Value,
         };
         // As Go's `Duration.Seconds`: whole seconds plus the rest.
         let seconds = range.as_secs() as f64 + f64::from(range.subsec_nanos()) / 1e9;
-        Some(Function { bytes, per_seconds: rate.then_some(seconds) })
+        Function { kind, measured, rate, seconds }
+    }
+
+    /// Whether the sum over series is the function of all their samples together.
+    pub(crate) fn is_additive(self) -> bool {
+        matches!(self.kind, Kind::Count | Kind::Bytes | Kind::Sum)
+    }
+
+    /// Whether it answers where there is no sample.
+    pub(crate) fn is_absent(self) -> bool {
+        self.kind == Kind::Absent
     }
 
     /// A series without samples.
     pub(crate) fn start(self) -> Series {
-        if self.bytes { Series::Bytes(Panes::default()) } else { Series::Count(Panes::default()) }
+        match self.kind {
+            Kind::Count | Kind::Absent => Series::Count(Panes::default()),
+            Kind::Bytes => Series::Bytes(Panes::default()),
+            Kind::Sum | Kind::Avg => Series::Sum(Panes::default()),
+            Kind::Variance | Kind::Deviation => Series::Moments(Panes::default()),
+            Kind::Min => Series::Min(Panes::default()),
+            Kind::Max => Series::Max(Panes::default()),
+            Kind::First => Series::First(Panes::default()),
+            Kind::Last => Series::Last(Panes::default()),
+            Kind::Quantile(_) => Series::Multiset(Panes::default()),
+            Kind::RateCounter => Series::Points(Panes::default()),
+        }
+    }
+
+    /// Most bytes of a cell, if it has a most.
+    pub(crate) fn cell_bytes(self) -> Option<usize> {
+        let varies = matches!(self.kind, Kind::Quantile(_) | Kind::RateCounter);
+        (!varies).then_some(size_of::<Edge<false>>())
+    }
+
+    fn per_second(self, value: f64) -> f64 {
+        if self.rate { value / self.seconds } else { value }
     }
 }
 
@@ -60,16 +182,39 @@ impl Function {
 pub(crate) enum Series {
     Count(Panes<Count>),
     Bytes(Panes<Bytes>),
+    Sum(Panes<Sum>),
+    Moments(Panes<Moments>),
+    Min(Panes<Extreme<false>>),
+    Max(Panes<Extreme<true>>),
+    First(Panes<Edge<false>>),
+    Last(Panes<Edge<true>>),
+    Multiset(Panes<Multiset>),
+    Points(Panes<Points>),
+}
+
+/// Does the same with the cells of whatever family.
+macro_rules! with_cells {
+    ($series:expr, $cells:ident => $body:expr) => {
+        match $series {
+            Series::Count($cells) => $body,
+            Series::Bytes($cells) => $body,
+            Series::Sum($cells) => $body,
+            Series::Moments($cells) => $body,
+            Series::Min($cells) => $body,
+            Series::Max($cells) => $body,
+            Series::First($cells) => $body,
+            Series::Last($cells) => $body,
+            Series::Multiset($cells) => $body,
+            Series::Points($cells) => $body,
+        }
+    };
 }
 
 impl Series {
-    /// Adds a row with this sample to a pane.
+    /// Adds a sample to a pane.
     #[inline]
-    pub(crate) fn add(&mut self, pane: usize, panes: usize, sample: u64) {
-        match self {
-            Series::Count(cells) => cells.cell(pane, panes).add(sample),
-            Series::Bytes(cells) => cells.cell(pane, panes).add(sample),
-        }
+    pub(crate) fn add(&mut self, pane: usize, panes: usize, sample: Sample) {
+        with_cells!(self, cells => cells.cell(pane, panes).add(sample));
     }
 
     /// Adds `rows` rows that only count.
@@ -77,7 +222,7 @@ impl Series {
     pub(crate) fn add_rows(&mut self, pane: usize, panes: usize, rows: u64) {
         match self {
             Series::Count(cells) => cells.cell(pane, panes).0 += rows,
-            Series::Bytes(_) => unreachable!("lengths are added row by row"),
+            _ => unreachable!("other samples are added row by row"),
         }
     }
 
@@ -86,27 +231,55 @@ impl Series {
         match (self, other) {
             (Series::Count(own), Series::Count(other)) => own.merge(other, panes),
             (Series::Bytes(own), Series::Bytes(other)) => own.merge(other, panes),
+            (Series::Sum(own), Series::Sum(other)) => own.merge(other, panes),
+            (Series::Moments(own), Series::Moments(other)) => own.merge(other, panes),
+            (Series::Min(own), Series::Min(other)) => own.merge(other, panes),
+            (Series::Max(own), Series::Max(other)) => own.merge(other, panes),
+            (Series::First(own), Series::First(other)) => own.merge(other, panes),
+            (Series::Last(own), Series::Last(other)) => own.merge(other, panes),
+            (Series::Multiset(own), Series::Multiset(other)) => own.merge(other, panes),
+            (Series::Points(own), Series::Points(other)) => own.merge(other, panes),
             _ => unreachable!("partials of one leaf have one function"),
         }
     }
 
     /// The value of each window.
-    pub(crate) fn values(
-        &self,
-        windows: &super::windows::Windows,
-        function: Function,
-    ) -> Vec<Option<f64>> {
+    pub(crate) fn values(&self, windows: &Windows, function: Function) -> Vec<Option<f64>> {
+        let rate = |value: f64| function.per_second(value);
         match self {
-            Series::Count(cells) => cells.values(windows, function.per_seconds),
-            Series::Bytes(cells) => cells.values(windows, function.per_seconds),
+            Series::Count(cells) if function.is_absent() => {
+                cells.running(windows, |cell| (cell.0 == 0).then_some(1.0))
+            }
+            Series::Count(cells) => {
+                cells.running(windows, |cell| (cell.0 > 0).then(|| rate(cell.0 as f64)))
+            }
+            Series::Bytes(cells) => {
+                cells.running(windows, |cell| (cell.lines > 0).then(|| rate(cell.bytes as f64)))
+            }
+            Series::Sum(cells) if function.kind == Kind::Avg => {
+                cells.sliding(windows, Sum::average)
+            }
+            Series::Sum(cells) => cells.sliding(windows, |cell| cell.total().map(rate)),
+            Series::Moments(cells) if function.kind == Kind::Deviation => {
+                cells.sliding(windows, |cell| cell.variance().map(f64::sqrt))
+            }
+            Series::Moments(cells) => cells.sliding(windows, Moments::variance),
+            Series::Min(cells) => cells.sliding(windows, Extreme::value),
+            Series::Max(cells) => cells.sliding(windows, Extreme::value),
+            Series::First(cells) => cells.sliding(windows, Edge::value),
+            Series::Last(cells) => cells.sliding(windows, Edge::value),
+            Series::Multiset(cells) => {
+                let Kind::Quantile(q) = function.kind else {
+                    unreachable!("multisets are kept for quantiles")
+                };
+                quantile::values(cells, windows, q)
+            }
+            Series::Points(cells) => points::rates(cells, windows, function.seconds),
         }
     }
 
     /// Bytes of memory held.
     pub(crate) fn memory_bytes(&self) -> usize {
-        match self {
-            Series::Count(cells) => cells.memory_bytes(),
-            Series::Bytes(cells) => cells.memory_bytes(),
-        }
+        with_cells!(self, cells => cells.memory_bytes())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base::{HashMap, Labels, StreamKey};
 
-use super::range::{Function, Series};
+use super::range::{Function, Sample, Series};
 use super::windows::Windows;
 use crate::plan::QueryError;
 
@@ -38,6 +38,13 @@ pub(crate) struct Apart {
     pub row: u64,
 }
 
+impl Apart {
+    fn sample(&self, key: RowKey) -> Sample {
+        let Apart { sample: bits, order, row, .. } = *self;
+        Sample { bits, ts_ns: key.ts_ns, stream: key.stream.0, order, row }
+    }
+}
+
 /// Series and rows. Merging adds panes and drops equal rows: in any order, the same result.
 #[derive(Clone, Debug)]
 pub(crate) struct Samples {
@@ -45,15 +52,23 @@ pub(crate) struct Samples {
     series: Vec<(Labels, Series)>,
     index: HashMap<Labels, u32>,
     apart: HashMap<RowKey, Apart>,
+    /// Samples added since [`Samples::counted_bytes`] was counted.
+    added: usize,
+    /// Bytes that series held then.
+    counted_bytes: usize,
 }
 
 /// Bytes a series takes besides its labels' text and its panes, about.
 const SERIES_BYTES: usize = 200;
+/// Bytes of the text of most label sets, at most.
+const LABELS_BYTES: usize = 512;
+/// Bytes a sample takes where all are kept, with the room that vectors leave.
+const SAMPLE_BYTES: usize = 2 * size_of::<Sample>();
 
 impl Samples {
     pub(crate) fn new(measure: Arc<Measure>) -> Samples {
         let (series, index, apart) = (Vec::new(), HashMap::default(), HashMap::default());
-        Samples { measure, series, index, apart }
+        Samples { measure, series, index, apart, added: 0, counted_bytes: 0 }
     }
 
     /// The number of the series with these labels.
@@ -69,8 +84,9 @@ impl Samples {
 
     /// Adds a row.
     #[inline]
-    pub(crate) fn add(&mut self, series: u32, pane: usize, sample: u64) {
+    pub(crate) fn add(&mut self, series: u32, pane: usize, sample: Sample) {
         let panes = self.measure.windows.panes();
+        self.added += 1;
         self.series[series as usize].1.add(pane, panes, sample);
     }
 
@@ -116,6 +132,7 @@ impl Samples {
         for (labels, series) in other.series {
             let own = self.series(labels);
             self.merge_series(own, &series);
+            self.counted_bytes += series.memory_bytes();
             mapped.push(own);
         }
         for (key, row) in other.apart {
@@ -125,26 +142,23 @@ impl Samples {
     }
 
     /// Fails when more is held than the query may hold or answer. Every series has a sample.
-    pub(crate) fn check_limits(&self) -> Result<(), QueryError> {
+    pub(crate) fn check_limits(&mut self) -> Result<(), QueryError> {
         let most = self.measure.max_series;
         if most > 0 && self.series.len() > most {
             return Err(QueryError::too_many_series(most));
         }
         let limit = self.measure.max_memory_bytes;
-        // The dearest it can be, before anything is added up.
-        let panes = self.measure.windows.panes();
         let apart = self.apart.len() * (size_of::<RowKey>() + size_of::<Apart>());
-        let text: usize = 512;
-        let most = self.series.len() * (SERIES_BYTES + text + panes * 16) + apart;
-        if limit == 0 || most as u64 <= limit {
+        if limit == 0 || (self.most_bytes() + apart) as u64 <= limit {
             return Ok(());
         }
         let series = self
             .series
             .iter()
             .map(|(labels, series)| SERIES_BYTES + labels.text_bytes() + series.memory_bytes());
-        let held = series.sum::<usize>() + apart;
-        if held as u64 <= limit {
+        self.counted_bytes = series.sum();
+        self.added = 0;
+        if (self.counted_bytes + apart) as u64 <= limit {
             return Ok(());
         }
         Err(QueryError::Limited(format!(
@@ -155,10 +169,23 @@ impl Samples {
         )))
     }
 
+    /// The most that series can hold, before anything is counted.
+    fn most_bytes(&self) -> usize {
+        let Measure { windows, function, .. } = &*self.measure;
+        let fixed = SERIES_BYTES + LABELS_BYTES;
+        match function.cell_bytes() {
+            Some(cell) => self.series.len() * (fixed + windows.panes() * cell),
+            None => self.counted_bytes + self.series.len() * fixed + self.added * SAMPLE_BYTES,
+        }
+    }
+
     /// The value of each series at each evaluation.
     pub(crate) fn finish(mut self) -> Vec<(Labels, Vec<Option<f64>>)> {
-        for (_, row) in std::mem::take(&mut self.apart) {
-            self.add(row.series, row.pane as usize, row.sample);
+        for (key, row) in std::mem::take(&mut self.apart) {
+            self.add(row.series, row.pane as usize, row.sample(key));
+        }
+        if self.measure.function.is_absent() {
+            self.series(Labels::empty()); // there may have been no sample
         }
         let Measure { windows, function, .. } = &*self.measure;
         let mut out = Vec::with_capacity(self.series.len());

@@ -5,6 +5,7 @@
 pub(crate) mod avg;
 pub(crate) mod count;
 pub(crate) mod minmax;
+pub(crate) mod moments;
 pub(crate) mod sum;
 pub(crate) mod topk;
 
@@ -16,26 +17,12 @@ use crate::syntax::{Grouping, VectorOp};
 /// An aggregation that is executed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Aggregation {
-    /// One of those [`executes`] accepts.
+    /// Which.
     pub op: VectorOp,
     /// `k` of `topk`.
     pub parameter: usize,
     /// None = everything is one group.
     pub grouping: Option<Grouping>,
-}
-
-/// Whether an aggregation is executed.
-pub(crate) fn executes(op: VectorOp) -> bool {
-    matches!(
-        op,
-        VectorOp::Sum
-            | VectorOp::Avg
-            | VectorOp::Min
-            | VectorOp::Max
-            | VectorOp::Count
-            | VectorOp::Topk
-            | VectorOp::Bottomk
-    )
 }
 
 /// The labels of the group that a series belongs to. Labels without a value are left out.
@@ -67,14 +54,17 @@ pub(crate) fn aggregate(aggregation: &Aggregation, matrix: Matrix, steps: usize)
         VectorOp::Min => minmax::add_min,
         VectorOp::Max => minmax::add_max,
         VectorOp::Count => count::add,
-        VectorOp::Topk | VectorOp::Bottomk => {
+        VectorOp::Stddev => moments::add_deviation,
+        VectorOp::Stdvar => moments::add_variance,
+        // The plan puts the answer in order.
+        VectorOp::Sort | VectorOp::SortDesc => return matrix,
+        VectorOp::Topk | VectorOp::Bottomk | VectorOp::ApproxTopk => {
             let best = topk::Best {
                 k: aggregation.parameter,
                 lowest: aggregation.op == VectorOp::Bottomk,
             };
             return best.select(matrix, &group_of, groups.labels.len(), steps);
         }
-        other => unreachable!("the plan refused {other}"),
     };
     let mut cells = vec![Cell::default(); groups.labels.len() * steps];
     for ((_, values), group) in matrix.iter().zip(group_of) {
@@ -95,6 +85,10 @@ pub(crate) struct Cell {
     pub count: u64,
     /// The result so far.
     pub value: f64,
+    /// Of the values so far; for variances.
+    mean: f64,
+    /// Sum of the squares of what the values differ from their mean; for variances.
+    squares: f64,
 }
 
 impl Cell {

@@ -11,6 +11,7 @@ use super::names::NONE;
 use super::overlap::{Overlaps, encoded_metadata, inside, row_hash};
 use super::partial::{Held, Partial};
 use super::pipeline::{Pipeline, Rooms, Runs, Stream};
+use super::range::{Measured, Sample};
 use super::samples::{Apart, RowKey, Samples};
 use super::windows::{Cursor, Windows};
 use super::{Flow, Stats, StreamSource};
@@ -230,7 +231,7 @@ impl Worker {
             let only_counts = deciding == Deciding::Stream
                 && intervals.is_empty()
                 && columns.errors.none()
-                && !metric.measure.function.bytes;
+                && metric.measure.function.measured == Measured::Line;
             if only_counts {
                 let windows = &metric.measure.windows;
                 let mut counter = PaneCounter { windows, cursor, selected: &self.selected };
@@ -253,16 +254,21 @@ impl Worker {
                     refuse_error(metric, reference)?;
                 }
                 let series = grouper.of_row(&metric.grouping, deciding, reference, samples);
-                let bytes = metric.measure.function.bytes;
-                let sample = if bytes { page.lines.length(row) as u64 } else { 1 };
+                let bits = match metric.measure.function.measured {
+                    Measured::Line => 1,
+                    Measured::Length => page.lines.length(row) as u64,
+                    Measured::Value => rooms.values[row].to_bits(),
+                };
+                let (order, number) = (self.order, first_row + row as u64);
                 if intervals.is_empty() || !inside(intervals, ts_ns) {
-                    samples.add(series, pane, sample);
+                    let stream = stream.key.0;
+                    samples.add(series, pane, Sample { bits, ts_ns, stream, order, row: number });
                     continue;
                 }
                 let hash = hash_row(page, row, &mut self.encoded);
                 let key = RowKey { stream: stream.key, ts_ns, hash };
-                let (order, row) = (self.order, first_row + row as u64);
-                samples.add_apart(key, Apart { series, pane: pane as u32, sample, order, row });
+                let (pane, row) = (pane as u32, number);
+                samples.add_apart(key, Apart { series, pane, sample: bits, order, row });
             }
         }
         samples.check_limits()

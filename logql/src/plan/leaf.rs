@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use base::Labels;
+use base::{Labels, LabelsBuilder};
 
 use super::{Needle, Needs, Params, QueryError, TimeRange};
 use crate::engine::entries::Demand;
 use crate::engine::group::Grouping;
 use crate::engine::matcher::ValueMatcher;
+use crate::engine::matrix::Matrix;
 use crate::engine::names::{ERROR, ERROR_DETAILS, EXTRACTED_SUFFIX, NameId};
 use crate::engine::pipeline::{NameList, Pipeline};
 use crate::engine::range::Function;
-use crate::engine::samples::Measure;
+use crate::engine::samples::{Measure, Samples};
 use crate::engine::wanted::Wanted;
 use crate::engine::windows::Windows;
-use crate::syntax::{self, LogExpr, Matcher, RangeAggregation, Stage};
+use crate::syntax::{self, LogExpr, MatchOp, Matcher, RangeAggregation, Stage};
 
 /// What a leaf does with rows, whichever rows it is given.
 #[derive(Debug)]
@@ -57,6 +58,20 @@ pub(crate) struct MetricLeaf {
     pub measure: Arc<Measure>,
     pub grouping: Grouping,
     pub offset_ns: i64,
+    /// The labels of the only series of `absent_over_time`.
+    pub absent: Option<Labels>,
+}
+
+impl MetricLeaf {
+    /// The series of the rows that were looked at.
+    pub(crate) fn series(&self, samples: Option<Samples>) -> Matrix {
+        let samples = samples.unwrap_or_else(|| Samples::new(Arc::clone(&self.measure)));
+        let mut series = samples.finish();
+        if let Some(absent) = &self.absent {
+            series.iter_mut().for_each(|series| series.0 = absent.clone());
+        }
+        series
+    }
 }
 
 impl Program {
@@ -98,25 +113,20 @@ impl Program {
         params: &Params,
     ) -> Result<Program, QueryError> {
         refuse_stages(&range.log.stages)?;
-        if range.unwrap.is_some() {
-            return Err(QueryError::Unsupported("unwrap".to_owned()));
-        }
-        let Some(function) = Function::new(range.op, range.range) else {
-            return Err(QueryError::Unsupported(range.op.to_string()));
-        };
-        let (mut pipeline, mut names, build_error) = build(&range.log.stages);
-        let grouping = match outer.or(range.grouping.as_ref().map(Some)) {
-            None => Grouping::Without(Vec::new()),
-            Some(None) => Grouping::One,
-            Some(Some(grouping)) => {
-                let labels = grouping.labels.iter().map(|name| names.number(name)).collect();
-                match grouping.without {
-                    true => Grouping::Without(labels),
-                    false if grouping.labels.is_empty() => Grouping::One,
-                    false => Grouping::By(labels),
-                }
+        let function = Function::of(range);
+        let (mut pipeline, mut names, mut build_error) = build(&range.log.stages);
+        let absent = function.is_absent().then(|| absent_labels(&range.log.matchers));
+        let outer = if absent.is_some() { Some(None) } else { outer };
+        let outer = outer.or(range.grouping.as_ref().map(Some));
+        let mut grouping = grouping(outer, &mut names);
+        if let Some(unwrap) = &range.unwrap {
+            if let Err(error) = pipeline.unwrap(unwrap, &mut names) {
+                build_error = build_error.or(Some(error));
             }
-        };
+            if let Grouping::Without(labels) = &mut grouping {
+                labels.push(names.number(&unwrap.label)); // it is the sample
+            }
+        }
         let wanted = wanted_by_series(&pipeline, &grouping, &mut names);
         if wanted.is_none() {
             pipeline = pipeline.without_parsers();
@@ -138,7 +148,12 @@ impl Program {
             pipeline,
             wanted: wanted.unwrap_or(Wanted::All),
             build_error,
-            kind: LeafKind::Metric(MetricLeaf { measure, grouping, offset_ns: range.offset_ns }),
+            kind: LeafKind::Metric(MetricLeaf {
+                measure,
+                grouping,
+                offset_ns: range.offset_ns,
+                absent,
+            }),
             range: TimeRange { from_ns, to_ns },
             needs,
         })
@@ -158,6 +173,34 @@ impl Program {
             LeafKind::Metric(metric) => matches!(metric.grouping, Grouping::Without(_)),
         }
     }
+}
+
+/// `outer` = what stands there as grouping, if anything does; `Some(None)` = one series.
+fn grouping(outer: Option<Option<&syntax::Grouping>>, names: &mut NameList) -> Grouping {
+    let grouping = match outer {
+        None => return Grouping::Without(Vec::new()),
+        Some(None) => return Grouping::One,
+        Some(Some(grouping)) => grouping,
+    };
+    let labels = grouping.labels.iter().map(|name| names.number(name)).collect();
+    match grouping.without {
+        true => Grouping::Without(labels),
+        false if grouping.labels.is_empty() => Grouping::One,
+        false => Grouping::By(labels),
+    }
+}
+
+/// The labels that `=` matchers give. A name that has several matchers has no one value.
+fn absent_labels(matchers: &[Matcher]) -> Labels {
+    let mut labels = LabelsBuilder::default();
+    for matcher in matchers {
+        if matcher.op == MatchOp::Equal && labels.get(&matcher.name).is_none() {
+            labels.set(&matcher.name, &matcher.value);
+        } else {
+            labels.remove(&matcher.name);
+        }
+    }
+    labels.build()
 }
 
 /// One past the last instant of a log query. As in Loki, an empty range is its one instant.

@@ -3,9 +3,15 @@
 use super::leaf::Program;
 use super::{Params, QueryError};
 use crate::engine::binary;
+use crate::engine::label_replace::LabelReplace;
+use crate::engine::matching::Between;
 use crate::engine::matrix::Node;
-use crate::engine::vector::{self, Aggregation};
-use crate::syntax::{BinaryExpr, MetricExpr, RangeAggregation, VectorAggregation, VectorOp};
+use crate::engine::range::Function;
+use crate::engine::sets::Set;
+use crate::engine::vector::Aggregation;
+use crate::syntax::{
+    BinaryExpr, BinaryOp, MetricExpr, RangeAggregation, VectorAggregation, VectorOp,
+};
 
 /// Cuts `expr` at its range functions.
 pub(super) fn build(
@@ -30,12 +36,12 @@ fn is_one_leaf(expr: &MetricExpr) -> bool {
     }
 }
 
-/// The range function that takes over the grouping of a `sum` above it. All functions that are
-/// executed add up, so the sum of series is the series of the sum.
+/// The range function that takes over the grouping of a `sum` above it: if it adds up, the sum of
+/// series is the series of the sum.
 fn pushed_down(aggregation: &VectorAggregation) -> Option<&RangeAggregation> {
     match &*aggregation.inner {
         MetricExpr::Range(range) if aggregation.op == VectorOp::Sum && range.grouping.is_none() => {
-            Some(range)
+            Function::of(range).is_additive().then_some(range)
         }
         _ => None,
     }
@@ -51,8 +57,15 @@ fn node(expr: &MetricExpr, params: &Params, leaves: &mut Vec<Program>) -> Result
         MetricExpr::Binary(binary) => between(binary, params, leaves)?,
         MetricExpr::Literal(value) => Node::Scalar(*value),
         MetricExpr::VectorFn(value) => Node::Constant(*value),
-        MetricExpr::LabelReplace(_) => {
-            return Err(QueryError::Unsupported("label_replace".to_owned()));
+        MetricExpr::LabelReplace(replace) => {
+            let inner = node(&replace.inner, params, leaves)?;
+            refuse_number(&inner)?;
+            let replace = LabelReplace::new(replace).map_err(|error| {
+                QueryError::Invalid(format!(
+                    "parse error : invalid regex in label_replace: {error}"
+                ))
+            })?;
+            Node::LabelReplace(Box::new(replace), Box::new(inner))
         }
     })
 }
@@ -62,8 +75,9 @@ fn aggregate(
     params: &Params,
     leaves: &mut Vec<Program>,
 ) -> Result<Node, QueryError> {
-    if !vector::executes(aggregation.op) {
-        return Err(QueryError::Unsupported(aggregation.op.to_string()));
+    if aggregation.op == VectorOp::ApproxTopk && params.step_ns > 0 {
+        let text = "count min sketches are only supported on instant queries";
+        return Err(QueryError::Invalid(text.to_owned()));
     }
     let inner = match pushed_down(aggregation) {
         Some(range) => {
@@ -72,20 +86,25 @@ fn aggregate(
         }
         None => node(&aggregation.inner, params, leaves)?,
     };
-    if matches!(inner, Node::Scalar(_)) {
-        // Parses, and fails in Loki's evaluator with this text and status 500.
-        return Err(QueryError::Internal(
-            "unexpected expr type (*syntax.LiteralExpr) for Evaluator type \
-             (*logql.DefaultEvaluator)"
-                .to_owned(),
-        ));
-    }
+    refuse_number(&inner)?;
     let aggregation = Aggregation {
         op: aggregation.op,
         parameter: aggregation.parameter.unwrap_or(0).max(0) as usize,
         grouping: aggregation.grouping.clone(),
     };
     Ok(Node::Aggregate(aggregation, Box::new(inner)))
+}
+
+/// A number where a vector must stand parses, and fails in Loki's evaluator with this text and
+/// status 500.
+fn refuse_number(node: &Node) -> Result<(), QueryError> {
+    if !matches!(node, Node::Scalar(_)) {
+        return Ok(());
+    }
+    Err(QueryError::Internal(
+        "unexpected expr type (*syntax.LiteralExpr) for Evaluator type (*logql.DefaultEvaluator)"
+            .to_owned(),
+    ))
 }
 
 fn between(
@@ -101,10 +120,10 @@ fn between(
         }
         (Node::Scalar(scalar), vector) => with_scalar(binary, true, scalar, vector),
         (vector, Node::Scalar(scalar)) => with_scalar(binary, false, scalar, vector),
-        _ => {
-            let what = format!("binary operation ({}) between vectors", binary.op);
-            return Err(QueryError::Unsupported(what));
+        sides if matches!(binary.op, BinaryOp::Or | BinaryOp::And | BinaryOp::Unless) => {
+            Node::Set(Set::new(binary), Box::new(sides))
         }
+        sides => Node::Between(Between::new(binary), Box::new(sides)),
     })
 }
 

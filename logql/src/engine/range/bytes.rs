@@ -3,7 +3,8 @@
 //! Partial: lines and their bytes per pane; merged by addition. Lines count too, for a window of
 //! empty lines has the value 0 and a window without lines has none.
 
-use super::Cell;
+use super::panes::Invertible;
+use super::{Cell, Sample};
 
 /// Lines of a pane and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,20 +14,22 @@ pub(crate) struct Bytes {
 }
 
 impl Cell for Bytes {
+    fn is_empty(&self) -> bool {
+        self.lines == 0
+    }
     #[inline]
-    fn add(&mut self, sample: u64) {
+    fn add(&mut self, sample: Sample) {
         self.lines += 1;
-        self.bytes += sample;
+        self.bytes += sample.bits;
     }
     fn merge(&mut self, other: &Bytes) {
         self.lines += other.lines;
         self.bytes += other.bytes;
     }
+}
+
+impl Invertible for Bytes {
     fn less(&self, earlier: &Bytes) -> Bytes {
         Bytes { lines: self.lines - earlier.lines, bytes: self.bytes - earlier.bytes }
-    }
-    fn value(&self, per_seconds: Option<f64>) -> Option<f64> {
-        let bytes = self.bytes as f64;
-        (self.lines > 0).then(|| per_seconds.map_or(bytes, |seconds| bytes / seconds))
     }
 }

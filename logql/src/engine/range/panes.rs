@@ -29,8 +29,8 @@ impl<C: Cell> Panes<C> {
             && list.len() > SPARSE_MAX.max(panes / 4)
         {
             let mut dense = vec![C::default(); panes];
-            for (pane, cell) in list {
-                dense[*pane as usize] = *cell;
+            for (pane, cell) in std::mem::take(list) {
+                dense[pane as usize] = cell;
             }
             *self = Panes::Dense(dense);
         }
@@ -73,17 +73,80 @@ impl<C: Cell> Panes<C> {
     }
 
     /// The cells that hold something, by pane.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, C)> + '_ {
+    pub(crate) fn present(&self) -> impl Iterator<Item = (u32, &C)> {
         let (list, dense) = match self {
             Panes::Sparse(list) => (list.as_slice(), [].as_slice()),
             Panes::Dense(cells) => ([].as_slice(), cells.as_slice()),
         };
-        let dense = (0..).zip(dense).map(|(pane, cell)| (pane, *cell));
-        list.iter().copied().chain(dense).filter(|(_, cell)| *cell != C::default())
+        let list = list.iter().map(|(pane, cell)| (*pane, cell));
+        list.chain((0..).zip(dense)).filter(|(_, cell)| !cell.is_empty())
     }
 
-    /// The value of each window: the sum of its panes, by running sums.
-    pub(crate) fn values(&self, windows: &Windows, per_seconds: Option<f64>) -> Vec<Option<f64>> {
+    /// What `value` makes of each window's cells, merged: by merging towards both sides of a
+    /// border that moves on when the window has left it, so that a cell is merged twice whatever
+    /// the windows' length.
+    pub(crate) fn sliding(
+        &self,
+        windows: &Windows,
+        value: impl Fn(&C) -> Option<f64>,
+    ) -> Vec<Option<f64>> {
+        let cells: Vec<(u32, &C)> = self.present().collect();
+        // `left[i]` merges cells `i..border`, `right` merges `border..end`.
+        let (mut left, mut right): (Vec<C>, C) = (Vec::new(), C::default());
+        let (mut begin, mut border, mut end) = (0, 0, 0);
+        let mut out = Vec::with_capacity(windows.spans().len());
+        for &(from, to) in windows.spans() {
+            while let Some((_, cell)) = cells.get(end).filter(|cell| cell.0 < to) {
+                right.merge(cell);
+                end += 1;
+            }
+            while begin < end && cells[begin].0 < from {
+                begin += 1;
+            }
+            if begin >= border {
+                border = end;
+                right = C::default();
+                left.clear();
+                let mut merged = C::default();
+                for (_, cell) in cells[begin..border].iter().rev() {
+                    merged.merge(cell);
+                    left.push(merged.clone());
+                }
+            }
+            let mut whole = right.clone();
+            if begin < border {
+                whole.merge(&left[border - begin - 1]);
+            }
+            out.push(value(&whole));
+        }
+        out
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let more =
+            |cells: &mut dyn Iterator<Item = &C>| cells.map(Cell::memory_bytes).sum::<usize>();
+        match self {
+            Panes::Sparse(list) => {
+                list.capacity() * size_of::<(u32, C)>() + more(&mut list.iter().map(|cell| &cell.1))
+            }
+            Panes::Dense(cells) => cells.capacity() * size_of::<C>() + more(&mut cells.iter()),
+        }
+    }
+}
+
+/// A cell out of which earlier cells can be taken again.
+pub(crate) trait Invertible: Cell + Copy {
+    /// What is left when `earlier`, the sum of the panes before a window, is taken away.
+    fn less(&self, earlier: &Self) -> Self;
+}
+
+impl<C: Invertible> Panes<C> {
+    /// What `value` makes of each window's cells, merged: by running sums.
+    pub(crate) fn running(
+        &self,
+        windows: &Windows,
+        value: impl Fn(&C) -> Option<f64>,
+    ) -> Vec<Option<f64>> {
         let mut sums = Vec::with_capacity(windows.panes() + 1);
         let mut sum = C::default();
         sums.push(sum);
@@ -100,17 +163,8 @@ impl<C: Cell> Panes<C> {
             }
             sums.push(sum);
         }
-        let value = |&(from, to): &(u32, u32)| {
-            sums[to as usize].less(&sums[from as usize]).value(per_seconds)
-        };
+        let value = |&(from, to): &(u32, u32)| value(&sums[to as usize].less(&sums[from as usize]));
         windows.spans().iter().map(value).collect()
-    }
-
-    pub(crate) fn memory_bytes(&self) -> usize {
-        match self {
-            Panes::Sparse(list) => list.capacity() * size_of::<(u32, C)>(),
-            Panes::Dense(cells) => cells.capacity() * size_of::<C>(),
-        }
     }
 }
 
@@ -131,12 +185,29 @@ mod tests {
             for (index, &(pane, count)) in adds.iter().enumerate() {
                 plain[pane] += count;
                 let target = if index < cut { &mut first } else { &mut second };
-                target.cell(pane, 60).add(count);
+                target.cell(pane, 60).0 += count;
             }
             first.merge(&second, 60);
             for (pane, &count) in plain.iter().enumerate() {
                 prop_assert_eq!(*first.cell(pane, 60), Count(count));
             }
+        }
+
+        #[test]
+        fn sliding_windows_merge_what_running_sums_give(
+            adds in prop::collection::vec((0usize..60, 1u64..5), 0..80),
+            step in 1i64..20, range in 0i64..40,
+        ) {
+            let params = crate::engine::tests::params(0, 50, step);
+            let windows = Windows::new(&params, range, 0);
+            let mut cells = Panes::<Count>::default();
+            for (pane, count) in adds {
+                if pane < windows.panes() {
+                    cells.cell(pane, windows.panes()).0 += count;
+                }
+            }
+            let value = |cell: &Count| (cell.0 > 0).then_some(cell.0 as f64);
+            prop_assert_eq!(cells.sliding(&windows, value), cells.running(&windows, value));
         }
     }
 }

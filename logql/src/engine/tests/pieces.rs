@@ -99,7 +99,7 @@ fn an_origin_that_makes_no_sense_is_an_error() {
         Origin { shard: Shard { index: 2, of: 2 }, ..good.clone() },
         Origin { shard: Shard { index: 0, of: 0 }, ..good.clone() },
     ];
-    let params = Params { end: UnixNanos(i64::MAX), step_ns: 1, ..good.params.clone() };
+    let params = Params { end: UnixNanos(i64::MAX), step_ns: 1, ..good.params };
     let many = Origin { params, ..good.clone() };
     for origin in bad.into_iter().chain([many]) {
         assert!(matches!(origin.leaf(), Err(QueryError::Invalid(_))), "{origin:?}");

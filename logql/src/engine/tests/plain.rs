@@ -250,9 +250,26 @@ pub(super) fn metric(
         }
         MetricExpr::VectorFn(value) => Ok([(Labels::empty(), *value)].into()),
         MetricExpr::Binary(binary) => {
-            let MetricExpr::Literal(right) = binary.right else { panic!("not evaluated here") };
-            let mut vector = metric(&binary.left, at, streams, rows)?;
-            vector.retain(|_, left| match binary.op {
+            let mut left = metric(&binary.left, at, streams, rows)?;
+            let MetricExpr::Literal(right) = binary.right else {
+                let mut right = metric(&binary.right, at, streams, rows)?;
+                match binary.op {
+                    BinaryOp::And => left.retain(|labels, _| right.contains_key(labels)),
+                    BinaryOp::Unless => left.retain(|labels, _| !right.contains_key(labels)),
+                    BinaryOp::Or => {
+                        right.extend(left);
+                        return Ok(right);
+                    }
+                    BinaryOp::Div => {
+                        left.retain(|labels, _| right.contains_key(labels));
+                        let zero = |value: f64| if value == 0.0 { f64::NAN } else { value };
+                        left.iter_mut().for_each(|(labels, value)| *value /= zero(right[labels]));
+                    }
+                    other => panic!("not evaluated here: {other}"),
+                }
+                return Ok(left);
+            };
+            left.retain(|_, left| match binary.op {
                 BinaryOp::Greater => *left > right,
                 BinaryOp::Mul => {
                     *left *= right;
@@ -260,7 +277,7 @@ pub(super) fn metric(
                 }
                 other => panic!("not evaluated here: {other}"),
             });
-            Ok(vector)
+            Ok(left)
         }
         other => panic!("not evaluated here: {other}"),
     }
@@ -274,40 +291,109 @@ fn range(
 ) -> Result<Vector, Failed> {
     let end = at - range.offset_ns;
     let length = range.range.as_nanos() as i64;
-    let mut sums: BTreeMap<Labels, f64> = BTreeMap::new();
-    for (_, row) in distinct(rows) {
+    let mut samples: BTreeMap<Labels, Vec<f64>> = BTreeMap::new();
+    let mut rows = distinct(rows);
+    rows.sort_by_key(|(order, row)| (row.ts_ns, streams[row.stream].key(), *order));
+    for (_, row) in rows {
         if row.ts_ns <= end - length || row.ts_ns > end {
             continue;
         }
-        let Some(labels) = pipeline(&range.log, streams, &row) else { continue };
+        let Some(mut labels) = pipeline(&range.log, streams, &row) else { continue };
+        let value = match (&range.unwrap, range.op) {
+            (Some(unwrap), _) => {
+                let Some(value) = unwrapped(unwrap, &mut labels) else { continue };
+                value
+            }
+            (None, RangeOp::BytesOverTime | RangeOp::BytesRate) => row.line.len() as f64,
+            _ => 1.0,
+        };
         if labels.get("__error__").is_some() {
             return Err(Failed);
         }
-        let value = match range.op {
-            RangeOp::CountOverTime | RangeOp::Rate => 1.0,
-            _ => row.line.len() as f64,
-        };
-        *sums.entry(labels.labels()).or_default() += value;
+        let mut labels = labels.labels();
+        if let Some(grouping) = &range.grouping {
+            labels = group(Some(grouping), &labels);
+        }
+        samples.entry(labels).or_default().push(value);
     }
-    if matches!(range.op, RangeOp::Rate | RangeOp::BytesRate) {
-        for sum in sums.values_mut() {
-            *sum /= range.range.as_secs_f64();
+    if range.op == RangeOp::AbsentOverTime {
+        let present = samples.into_values().any(|samples| !samples.is_empty());
+        let equal = |matcher: &&Matcher| matcher.op == MatchOp::Equal;
+        let equal = range.log.matchers.iter().filter(equal);
+        let labels = Labels::from_pairs(equal.map(|matcher| (&matcher.name, &matcher.value)));
+        return Ok((!present).then_some((labels, 1.0)).into_iter().collect());
+    }
+    Ok(samples.into_iter().map(|(labels, samples)| (labels, of_range(range, samples))).collect())
+}
+
+/// The value of a row, if it has one. Its label is none any more.
+fn unwrapped(unwrap: &Unwrap, row: &mut Row) -> Option<f64> {
+    let text = row.get(&unwrap.label).filter(|text| !text.is_empty())?.to_owned();
+    let read = match unwrap.conversion {
+        None => parse_float(&text),
+        Some(UnwrapConversion::Bytes) => parse_bytes(&text).map(|bytes| bytes as f64),
+        Some(_) => parse_duration(&text).map(|ns| ns as f64 / 1e9),
+    };
+    let value = read.unwrap_or_else(|why| {
+        row.fail("SampleExtractionErr", &why.0);
+        0.0
+    });
+    for filter in &unwrap.filters {
+        let passes = match filter {
+            LabelFilter::Match(m) if m.name == "__error__" => row.get("__error__").is_none(),
+            filter => label_passes(filter, row),
+        };
+        if !passes {
+            return None;
         }
     }
-    Ok(sums)
+    for labels in [&mut row.parsed, &mut row.metadata, &mut row.stream] {
+        labels.remove(&unwrap.label);
+    }
+    Some(value)
+}
+
+fn of_range(range: &RangeAggregation, mut samples: Vec<f64>) -> f64 {
+    let count = samples.len() as f64;
+    let sum = samples.iter().sum::<f64>();
+    let mean = sum / count;
+    let variance = samples.iter().map(|sample| (sample - mean).powi(2)).sum::<f64>() / count;
+    match range.op {
+        RangeOp::Rate | RangeOp::BytesRate => sum / range.range.as_secs_f64(),
+        RangeOp::CountOverTime | RangeOp::BytesOverTime | RangeOp::SumOverTime => sum,
+        RangeOp::AvgOverTime => mean,
+        RangeOp::StdvarOverTime => variance,
+        RangeOp::StddevOverTime => variance.sqrt(),
+        RangeOp::MinOverTime => samples.into_iter().fold(f64::INFINITY, f64::min),
+        RangeOp::MaxOverTime => samples.into_iter().fold(f64::NEG_INFINITY, f64::max),
+        RangeOp::FirstOverTime => samples[0],
+        RangeOp::LastOverTime => samples[samples.len() - 1],
+        RangeOp::QuantileOverTime => {
+            samples.sort_by(f64::total_cmp);
+            let rank = range.parameter.unwrap() * (count - 1.0);
+            let (low, high) = (rank.floor() as usize, rank.ceil() as usize);
+            samples[low] + (samples[high] - samples[low]) * (rank - rank.floor())
+        }
+        other => panic!("not evaluated here: {other}"),
+    }
+}
+
+/// The labels of a group.
+fn group(grouping: Option<&Grouping>, labels: &Labels) -> Labels {
+    let Some(grouping) = grouping else { return Labels::empty() };
+    Labels::from_pairs(labels.iter().filter(|(name, value)| {
+        let named = grouping.labels.iter().any(|label| label == name);
+        named != grouping.without && (grouping.without || !value.is_empty())
+    }))
 }
 
 fn aggregate(aggregation: &VectorAggregation, inner: Vector) -> Vector {
-    let group = |labels: &Labels| match &aggregation.grouping {
-        None => Labels::empty(),
-        Some(grouping) => Labels::from_pairs(labels.iter().filter(|(name, value)| {
-            let named = grouping.labels.iter().any(|label| label == name);
-            named != grouping.without && (grouping.without || !value.is_empty())
-        })),
-    };
     let mut groups: BTreeMap<Labels, Vec<(Labels, f64)>> = BTreeMap::new();
     for (labels, value) in inner {
-        groups.entry(group(&labels)).or_default().push((labels, value));
+        groups
+            .entry(group(aggregation.grouping.as_ref(), &labels))
+            .or_default()
+            .push((labels, value));
     }
     let mut out = Vector::new();
     for (labels, mut members) in groups {
@@ -318,6 +404,10 @@ fn aggregate(aggregation: &VectorAggregation, inner: Vector) -> Vector {
             VectorOp::Min => values.fold(f64::INFINITY, f64::min),
             VectorOp::Max => values.fold(f64::NEG_INFINITY, f64::max),
             VectorOp::Count => values.count() as f64,
+            VectorOp::Stddev => {
+                let (count, sum) = (members.len() as f64, values.clone().sum::<f64>());
+                (values.map(|value| (value - sum / count).powi(2)).sum::<f64>() / count).sqrt()
+            }
             VectorOp::Topk => {
                 members.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
                 members.truncate(aggregation.parameter.unwrap() as usize);
