@@ -28,6 +28,7 @@ pub async fn attend(
     let worker = Worker { querier: name };
     let stays = (0..places).map(|_| stay(&*frontend, &querier, &worker));
     tokio::select! {
+        biased;
         () = shutdown.cancelled() => {}
         _ = join_all(stays) => {}
     }

@@ -102,6 +102,7 @@ impl FrontendApi for Frontend {
         while let Some(taken) = self.shared.queue.next(&name).await {
             let Taken { job, mut reply, waited_ns, running } = taken;
             tokio::select! {
+                biased;
                 // Nobody waits any more: dropping the call ends its work.
                 () = reply.closed() => {}
                 result = run(&*querier, job) => {

@@ -15,6 +15,7 @@ mod nodes;
 mod profile;
 mod push;
 mod record;
+mod remote;
 mod seeds;
 mod trouble;
 mod world;
@@ -121,7 +122,7 @@ async fn simulate(cluster: &Arc<Cluster>, record: &Arc<Record>) {
 async fn asker(cluster: Arc<Cluster>, record: Arc<Record>, name: String) {
     let world = cluster.world.clone();
     let chance = world.chance(&name);
-    let readers: Vec<_> = cluster.of(Role::Reader).cloned().collect();
+    let readers: Vec<_> = cluster.of(Role::Frontend).cloned().collect();
     for _ in 0..world.profile.queries {
         tokio::time::sleep(chance.seconds(0, 18)).await;
         let query = Ask::random(&chance);
@@ -201,7 +202,7 @@ async fn heal(cluster: &Arc<Cluster>, record: &Arc<Record>) {
 async fn everything(cluster: &Arc<Cluster>, record: &Arc<Record>, when: &str) {
     let world = &cluster.world;
     event!(world, "world", "{when}");
-    for reader in cluster.of(Role::Reader) {
+    for reader in cluster.of(Role::Frontend) {
         for tenant in TENANTS {
             let log = Shape::Log { limit: 5_000, forward: true };
             for shape in [log, Shape::Count, Shape::Counts { step_s: 3_600 }, Shape::Apps] {

@@ -146,7 +146,7 @@ fn encoded(text: &str) -> String {
 
 /// Sends one request to a reader.
 async fn send(reader: &Node, ask: &Ask) -> Told {
-    let Some((process, router)) = reader.reader.server() else {
+    let Some((process, router)) = reader.http.server() else {
         return Told::Nothing(format!("{} refuses connections", reader.name));
     };
     let request = http::Request::get(ask.uri())

@@ -6,16 +6,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use base::Batch;
+use base::task::JoinHandle;
 use base::task::sim::Process;
-use rpc::IngesterApi;
-use rpc::ingester::{
-    Admission, AdmitRequest, AppendError, Appended, Identity, IngesterError, SelectAnswer,
-    SelectRequest, StreamsAnswer, StreamsRequest,
-};
 
-use super::ledger::Ledger;
 use super::world::{Chance, World, event};
 
 /// How long a caller waits: the deadline of a call.
@@ -49,9 +42,9 @@ impl<T: ?Sized + Send + Sync + 'static> Port<T> {
 
 /// One node's way to another one.
 pub struct Link<T: ?Sized> {
-    world: Arc<World>,
-    from: String,
-    port: Arc<Port<T>>,
+    pub world: Arc<World>,
+    pub from: String,
+    pub port: Arc<Port<T>>,
     chance: Chance,
 }
 
@@ -102,7 +95,9 @@ impl<T: ?Sized + Send + Sync + 'static> Link<T> {
             tokio::time::sleep(back).await;
             answer
         });
-        let answer = match tokio::time::timeout(PATIENCE, answer).await {
+        // A server may or may not notice that its caller is gone.
+        let mut answer = Call { is_cancelled: self.chance.happens(500), answer };
+        let answer = match tokio::time::timeout(PATIENCE, &mut answer.answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => return Err(format!("the connection to {node} broke")),
             Err(_) => {
@@ -137,59 +132,16 @@ impl<T: ?Sized + Send + Sync + 'static> Link<T> {
     }
 }
 
-/// An ingester on another node.
-pub struct RemoteIngester {
-    pub link: Link<dyn IngesterApi>,
-    pub ledger: Arc<Ledger>,
+/// A call under way.
+struct Call<R> {
+    answer: JoinHandle<R>,
+    is_cancelled: bool,
 }
 
-fn unavailable(text: String) -> IngesterError {
-    IngesterError::Unavailable(text)
-}
-
-#[async_trait]
-impl IngesterApi for RemoteIngester {
-    async fn identify(&self) -> Result<Identity, IngesterError> {
-        let asked = self.link.call("identify", |api| async move { api.identify().await });
-        asked.await.map_err(unavailable)?
-    }
-
-    async fn admit(&self, request: AdmitRequest) -> Result<Admission, IngesterError> {
-        let asked = self.link.call("admit", move |api| {
-            let request = request.clone();
-            async move { api.admit(request).await }
-        });
-        asked.await.map_err(unavailable)?
-    }
-
-    async fn append(&self, batches: Vec<Batch>) -> Result<Appended, AppendError> {
-        self.ledger.sent(&self.link.from, &self.link.port.node, &batches);
-        let sent = batches.clone();
-        let asked = self.link.call("append", move |api| {
-            let batches = sent.clone();
-            async move { api.append(batches).await }
-        });
-        let refused = |text| AppendError { error: unavailable(text), batches: batches.clone() };
-        let answer = asked.await.map_err(refused)?;
-        if let Ok(appended) = &answer {
-            self.ledger.answered(&self.link.port.node, &batches, appended);
+impl<R> Drop for Call<R> {
+    fn drop(&mut self) {
+        if self.is_cancelled {
+            self.answer.abort();
         }
-        answer
-    }
-
-    async fn select(&self, request: SelectRequest) -> Result<SelectAnswer, IngesterError> {
-        let asked = self.link.call("select", move |api| {
-            let request = request.clone();
-            async move { api.select(request).await }
-        });
-        asked.await.map_err(unavailable)?
-    }
-
-    async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError> {
-        let asked = self.link.call("streams", move |api| {
-            let request = request.clone();
-            async move { api.streams(request).await }
-        });
-        asked.await.map_err(unavailable)?
     }
 }

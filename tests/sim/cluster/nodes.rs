@@ -1,6 +1,7 @@
 //! The nodes of a cluster, their processes, and what outlives a process: disks, clocks, addresses.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,9 +14,10 @@ use base::time::SimClock;
 use base::{ByteSize, Clock, StoreId, TenantId};
 use distributor::{Distributor, PushLimits};
 use ingester::Ingester;
-use querier::{Querier, StaticLimits};
-use rpc::IngesterApi;
+use querier::Querier;
+use query_frontend::{Frontend, StaticLimits};
 use rpc::ingester::Peer;
+use rpc::{FrontendApi, IngesterApi, QuerierApi};
 use store::testing::Knobs;
 use store::{Bucket, CatalogConfig, CatalogHandle, Parts};
 
@@ -23,7 +25,8 @@ use super::breaks::Break;
 use super::bucket::Client;
 use super::history::History;
 use super::ledger::Ledger;
-use super::network::{Link, Port, RemoteIngester};
+use super::network::{Link, Port};
+use super::remote::{RemoteFrontend, RemoteIngester};
 use super::world::{World, event};
 use crate::broken::{LyingDisk, Skip};
 
@@ -32,7 +35,8 @@ use crate::broken::{LyingDisk, Skip};
 pub enum Role {
     Distributor,
     Ingester,
-    Reader,
+    Querier,
+    Frontend,
     Cleaner,
 }
 
@@ -44,7 +48,10 @@ pub struct Node {
     /// Where its service is found.
     pub ingester: Arc<Port<dyn IngesterApi>>,
     pub distributor: Arc<Port<Distributor>>,
-    pub reader: Arc<Port<axum::Router>>,
+    pub querier: Arc<Port<dyn QuerierApi>>,
+    pub frontend: Arc<Port<dyn FrontendApi>>,
+    /// The query routes of a frontend.
+    pub http: Arc<Port<axum::Router>>,
 }
 
 struct State {
@@ -107,7 +114,9 @@ impl Node {
         Arc::new(Node {
             ingester: Port::new(&name),
             distributor: Port::new(&name),
-            reader: Port::new(&name),
+            querier: Port::new(&name),
+            frontend: Port::new(&name),
+            http: Port::new(&name),
             clock: world.clock.of_another_machine(),
             state: Mutex::new(state),
             name,
@@ -156,7 +165,9 @@ impl Node {
         drop(state);
         self.ingester.close();
         self.distributor.close();
-        self.reader.close();
+        self.querier.close();
+        self.frontend.close();
+        self.http.close();
     }
 
     /// A new, empty disk.
@@ -190,7 +201,8 @@ impl Cluster {
         for (role, name, count) in [
             (Role::Ingester, "ingester", profile.ingesters),
             (Role::Distributor, "distributor", profile.distributors),
-            (Role::Reader, "reader", profile.queriers),
+            (Role::Frontend, "frontend", profile.frontends),
+            (Role::Querier, "querier", profile.queriers),
             (Role::Cleaner, "cleaner", u64::from(profile.long)),
         ] {
             for number in 1..=count {
@@ -252,7 +264,8 @@ impl Cluster {
         match node.role {
             Role::Ingester => self.run_ingester(node, start).await,
             Role::Distributor => self.run_distributor(node, &start),
-            Role::Reader => self.run_reader(node, start).await,
+            Role::Frontend => self.run_frontend(node, start),
+            Role::Querier => self.run_querier(node, start).await,
             Role::Cleaner => self.run_cleaner(node, start).await,
         }
     }
@@ -304,8 +317,7 @@ impl Cluster {
         config.wal.segment_size = ByteSize(4_000);
         config.max_chunk_age = Duration::from_secs(900);
         config.chunk_idle_period = Duration::from_secs(300);
-        config.flushed_retain =
-            Duration::from_secs(self.world.chance("retain").pick(&[0, 5, 60]) * 1);
+        config.flushed_retain = Duration::from_secs(*self.world.chance("retain").pick(&[0, 5, 60]));
         if self.world.profile.tight {
             config.wal.soft_limit = ByteSize(12_000);
             config.wal.hard_limit = ByteSize(40_000);
@@ -343,26 +355,44 @@ impl Cluster {
         Ok(())
     }
 
-    async fn run_reader(&self, node: &Arc<Node>, start: Start) -> Result<(), String> {
+    async fn run_querier(&self, node: &Arc<Node>, start: Start) -> Result<(), String> {
         let committer = StoreId(start.random.ulid(&*start.clock));
         let catalog = self.catalog(node, &start, committer).await?;
         let parts = Arc::new(Parts::new(self.bucket(node, &start), 1 << 20));
-        let deps = querier::Deps {
-            limits: Arc::new(StaticLimits::default()),
-            ingesters: self.peers(node, &start).into_iter().map(|peer| peer.api).collect(),
-            catalog,
-            parts,
-            clock: start.clock.clone(),
-        };
+        let ingesters = self.peers(node, &start);
+        let deps = querier::Deps { ingesters, catalog, parts, clock: start.clock.clone() };
         let config = querier::Config { scan_threads: 2, ..querier::Config::default() };
-        let querier = Arc::new(Querier::new(config, deps));
+        let querier: Arc<dyn QuerierApi> = Arc::new(Querier::new(config, deps));
+        node.querier.open(&start.process, querier.clone());
+        for of in self.of(Role::Frontend) {
+            let frontend = Arc::new(RemoteFrontend {
+                link: Link::new(&self.world, &node.name, &of.frontend, start.number),
+                own: node.querier.clone(),
+                visits: AtomicU64::new(start.number << 32),
+            });
+            let name = start.process.name().to_owned();
+            let attend =
+                querier::workers::attend(frontend, querier.clone(), name, 2, Shutdown::new());
+            drop(start.process.spawn(attend));
+        }
+        Ok(())
+    }
+
+    fn run_frontend(&self, node: &Arc<Node>, start: Start) -> Result<(), String> {
+        let deps = query_frontend::Deps {
+            limits: Arc::new(StaticLimits::default()),
+            clock: start.clock,
+            random: start.random,
+        };
+        let frontend = Arc::new(Frontend::new(query_frontend::Config::default(), deps));
         let policy = rpc::http::TenantPolicy {
             auth_enabled: true,
             no_auth_tenant: TenantId::new("fake").map_err(text)?,
             multi_tenant_queries: true,
         };
-        let router = querier::router(querier).layer(axum::Extension(Arc::new(policy)));
-        node.reader.open(&start.process, Arc::new(router));
+        let router = query_frontend::router(frontend.clone());
+        node.http.open(&start.process, Arc::new(router.layer(axum::Extension(Arc::new(policy)))));
+        node.frontend.open(&start.process, frontend);
         Ok(())
     }
 

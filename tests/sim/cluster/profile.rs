@@ -9,6 +9,7 @@ pub struct Profile {
     pub distributors: u64,
     pub ingesters: u64,
     pub queriers: u64,
+    pub frontends: u64,
     /// Steps of the actor that breaks things.
     pub troubles: u64,
     /// Pushes of each pushing client.
@@ -49,6 +50,7 @@ impl Profile {
             distributors: 2,
             ingesters: chance.between(2, 3),
             queriers: 2,
+            frontends: chance.between(1, 2),
             troubles: 14,
             pushes: chance.between(10, 24),
             queries: chance.between(10, 20),
