@@ -81,7 +81,7 @@ impl App {
             log_level: telemetry.level.clone(),
         });
         let http_routes = Routes::new(shared.edge.starting(operational.clone()));
-        let health = Grpc::new(readiness.clone(), shared.clock.clone());
+        let health = Grpc::new(readiness.clone());
         health.follow_readiness().await;
         let grpc_routes = Routes::new(health.starting());
         let http = serve(http, &http_routes);
@@ -108,8 +108,9 @@ impl App {
             .await?;
         // A querier answers queries by itself too: a frontend in front of it in this process.
         let answers = wants(Target::QueryFrontend) || wants(Target::Querier);
-        let frontend = services::query_frontend(s, &querier);
-        let frontend = m.start("query-frontend", answers, frontend).await?;
+        let frontend = m.start("query-frontend", answers, services::frontend(s, &querier)).await?;
+        let works = wants(Target::Querier) && !config.frontend_addresses.is_empty();
+        m.start("frontend-worker", works, services::remote_frontends(s, &querier)).await?;
         m.start("compactor", wants(Target::Compactor), services::compactor(s, &store)).await?;
         m.start("http", true, listening(http)).await?;
 

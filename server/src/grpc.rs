@@ -1,13 +1,11 @@
 //! The gRPC port: health, what answers while the services start, the layers around every call.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use base::time::Clock;
 use futures::FutureExt;
 use rpc::http::Readiness;
 use rpc::http::stack::Phase;
@@ -22,17 +20,16 @@ use tracing::Instrument;
 #[derive(Clone)]
 pub struct Grpc {
     readiness: Readiness,
-    clock: Arc<dyn Clock>,
     reporter: HealthReporter,
     health: HealthServer<HealthService>,
 }
 
 impl Grpc {
     /// Answers `NOT_SERVING` until [`Grpc::follow_readiness`] finds the process running.
-    pub fn new(readiness: Readiness, clock: Arc<dyn Clock>) -> Grpc {
+    pub fn new(readiness: Readiness) -> Grpc {
         let reporter = HealthReporter::new();
         let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
-        Grpc { readiness, clock, reporter, health }
+        Grpc { readiness, reporter, health }
     }
 
     /// Says in the health service what `/ready` says.
@@ -68,11 +65,11 @@ impl Grpc {
             // A panic of a call is its own answer; the connection and its other calls live.
             .layer(middleware::from_fn(catch_panic))
             // Outermost: one span per call, in the trace of whoever called.
-            .layer(middleware::from_fn_with_state(self.clock.clone(), trace))
+            .layer(middleware::from_fn(trace))
     }
 }
 
-async fn trace(State(_clock): State<Arc<dyn Clock>>, request: Request, next: Next) -> Response {
+async fn trace(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let span = tracing::info_span!("rpc", path, traceID = tracing::field::Empty);
     rpc::trace::follow(&span, request.headers());

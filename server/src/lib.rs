@@ -10,6 +10,7 @@ pub mod app;
 pub mod args;
 pub mod config;
 pub mod grpc;
+pub mod health;
 pub mod limits;
 pub mod listen;
 pub mod modules;

@@ -2,6 +2,9 @@
 //! each says how its module ends.
 
 mod derive;
+mod local;
+mod peers;
+mod query;
 mod store;
 
 use std::sync::Arc;
@@ -13,13 +16,17 @@ use base::task;
 use compactor::Compactor;
 use distributor::Distributor;
 use ingester::Ingester;
-use querier::Querier;
 use query_frontend::Frontend;
+use rpc::grpc::{serve_frontend, serve_ingester};
 use rpc::ingester::Peer;
+use tonic::service::{Routes, RoutesBuilder};
 
 use crate::app::Shared;
+use crate::config::targets::Target;
 use crate::modules::{Stop, nothing_to_stop};
 
+pub use peers::peers;
+pub use query::{frontend, querier, remote_frontends};
 pub use store::{Store, store};
 
 /// Takes rows; returns when acknowledged ones can be queried again. Its end drains it: appends
@@ -43,20 +50,16 @@ pub async fn ingester(shared: &Shared, store: &Option<Store>) -> Result<(Arc<Ing
     Ok((ingester, stop))
 }
 
-/// The ingesters that distributors and queriers of this process call.
-pub async fn peers(_shared: &Shared, local: &Option<Arc<Ingester>>) -> Result<(Vec<Peer>, Stop)> {
-    let local = local
-        .clone()
-        .context("ingester_client.addresses must name the ingesters: none runs in this process")?;
-    Ok((vec![Peer { address: "in-process".to_owned(), api: local }], nothing_to_stop()))
-}
-
 /// Takes pushes. Requests under way were finished by the listener.
 pub async fn distributor(
     shared: &Shared,
     peers: &Option<Vec<Peer>>,
 ) -> Result<(Arc<Distributor>, Stop)> {
     let peers = peers.clone().context("a distributor needs ingesters")?;
+    // With an ingester of its own it must not wait: the others may be waiting for that one.
+    if !shared.config.targets.contains(Target::Ingester) {
+        peers::one_answers(shared, &peers).await;
+    }
     let distributor = Distributor::new(
         derive::distributor(&shared.config),
         shared.limits.clone(),
@@ -65,55 +68,6 @@ pub async fn distributor(
         shared.random.clone(),
     );
     Ok((Arc::new(distributor), nothing_to_stop()))
-}
-
-/// Evaluates pieces of queries.
-pub async fn querier(
-    shared: &Shared,
-    store: &Option<Store>,
-    peers: &Option<Vec<Peer>>,
-) -> Result<(Arc<Querier>, Stop)> {
-    let store = store.as_ref().context("a querier needs the store")?;
-    let peers = peers.as_ref().context("a querier needs ingesters")?;
-    let deps = querier::Deps {
-        ingesters: peers.clone(),
-        catalog: store.catalog.clone(),
-        parts: store.parts.clone(),
-        clock: shared.clock.clone(),
-    };
-    Ok((Arc::new(Querier::new(derive::querier(&shared.config), deps)), nothing_to_stop()))
-}
-
-/// Answers queries, with the querier of this process where there is one. Its end waits for what its
-/// queue holds.
-pub async fn query_frontend(
-    shared: &Shared,
-    querier: &Option<Arc<Querier>>,
-) -> Result<(Arc<Frontend>, Stop)> {
-    let deps = query_frontend::Deps {
-        limits: shared.limits.clone(),
-        clock: shared.clock.clone(),
-        random: shared.random.clone(),
-    };
-    let frontend = Arc::new(Frontend::new(derive::query_frontend(&shared.config), deps));
-    let leave = Shutdown::new();
-    let workers = querier.clone().map(|querier| {
-        let (api, name) = (frontend.clone(), "in-process".to_owned());
-        let places = derive::querier(&shared.config).max_concurrent;
-        let attend = querier::workers::attend(api, querier, name, places, leave.clone());
-        task::spawn("querier.workers", attend)
-    });
-    let ends = frontend.clone();
-    let stop: Stop = Box::pin(async move {
-        ends.drain().await;
-        leave.cancel();
-        if let Some(workers) = workers
-            && workers.await.is_err()
-        {
-            tracing::error!("the workers of the querier had panicked");
-        }
-    });
-    Ok((frontend, stop))
 }
 
 /// Cleans up. Its end waits for the request that is under way.
@@ -163,7 +117,15 @@ impl Api {
     }
 
     /// gRPC services.
-    pub fn grpc(&self, _shared: &Shared) -> tonic::service::RoutesBuilder {
-        tonic::service::Routes::builder()
+    pub fn grpc(&self, shared: &Shared) -> RoutesBuilder {
+        let serving = derive::serving(shared);
+        let mut services = Routes::builder();
+        if let Some(ingester) = &self.ingester {
+            services.add_service(serve_ingester(ingester.clone(), &serving));
+        }
+        if let Some(frontend) = &self.frontend {
+            services.add_service(serve_frontend(frontend.clone(), &serving));
+        }
+        services
     }
 }

@@ -5,9 +5,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use base::ByteSize;
 use base::disk::Disk;
+use rpc::grpc::{ClientConfig, MessageLimits, Serving};
 use store::{BucketConfig, CatalogConfig};
 
+use crate::app::Shared;
 use crate::config::Config;
+use crate::config::root::ServerConfig;
 use crate::config::storage::{AzureConfig, GcsConfig, S3Config};
 use crate::config::store::StoreConfig;
 use crate::telemetry::process::memory_ceiling_bytes;
@@ -175,6 +178,49 @@ pub fn query_frontend(config: &Config) -> query_frontend::Config {
         log_queries_longer_than: (longer_than != 0)
             .then(|| Duration::from_nanos(longer_than.max(0).unsigned_abs())),
         ..query_frontend::Config::default()
+    }
+}
+
+/// How large messages between processes may be. Loki's default of 4 MB would refuse what one push
+/// may bring: with it a message may be 100 MiB, which is that bound.
+fn messages(config: &Config) -> MessageLimits {
+    let lokis = ServerConfig::default();
+    let server = &config.raw.server;
+    let limit = |own: ByteSize, default: ByteSize, ours: ByteSize| match own {
+        own if own == default => ours,
+        own => own,
+    };
+    let ours = MessageLimits::default();
+    MessageLimits {
+        max_recv: limit(
+            server.grpc_server_max_recv_msg_size,
+            lokis.grpc_server_max_recv_msg_size,
+            ours.max_recv,
+        ),
+        max_send: limit(
+            server.grpc_server_max_send_msg_size,
+            lokis.grpc_server_max_send_msg_size,
+            ours.max_send,
+        ),
+    }
+}
+
+/// Services on the gRPC port.
+pub fn serving(shared: &Shared) -> Serving {
+    Serving { limits: messages(&shared.config), clock: shared.clock.clone() }
+}
+
+/// Calls to other processes.
+pub fn client(config: &Config) -> ClientConfig {
+    let default = ClientConfig::default();
+    ClientConfig {
+        limits: messages(config),
+        remote_timeout: config.raw.ingester_client.remote_timeout,
+        query_timeout: match config.limits().query_timeout {
+            Duration::ZERO => default.query_timeout,
+            timeout => timeout,
+        },
+        ..default
     }
 }
 

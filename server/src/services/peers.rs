@@ -1,0 +1,70 @@
+//! The ingesters that distributors and queriers of this process call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures::future::select_ok;
+use ingester::Ingester;
+use rpc::IngesterApi;
+use rpc::grpc::IngesterClient;
+use rpc::http::stack::Phase;
+use rpc::ingester::Peer;
+
+use super::{derive, local};
+use crate::app::Shared;
+use crate::modules::{Stop, nothing_to_stop};
+
+/// What an ingester of this process is called where others have an address.
+const IN_PROCESS: &str = "in-process";
+/// How often a name that does not resolve, or ingesters that do not answer, are asked again.
+const RETRY_PERIOD: Duration = Duration::from_millis(250);
+
+/// Those of `ingester_client.addresses` over gRPC; without any, the one of this process. A name that
+/// stands for several (`dns+host:port`) is looked up here, once.
+pub async fn peers(shared: &Shared, own: &Option<Arc<Ingester>>) -> Result<(Vec<Peer>, Stop)> {
+    let addresses = &shared.config.ingester_addresses;
+    if addresses.is_empty() {
+        let own = own.clone().context(
+            "ingester_client.addresses must name the ingesters: none runs in this process",
+        )?;
+        let api: Arc<dyn IngesterApi> = local::ingester(own);
+        return Ok((vec![Peer { address: IN_PROCESS.to_owned(), api }], nothing_to_stop()));
+    }
+    let config = derive::client(&shared.config);
+    let mut list = Vec::new();
+    for address in resolve(shared, addresses).await? {
+        let client = IngesterClient::new(&address, &config, shared.clock.clone())
+            .with_context(|| format!("ingester_client.addresses: {address}"))?;
+        list.push(Peer { address, api: Arc::new(client) });
+    }
+    Ok((list, nothing_to_stop()))
+}
+
+/// The addresses that `addresses` stand for, as soon as they can be found.
+pub async fn resolve(shared: &Shared, addresses: &[String]) -> Result<Vec<String>> {
+    let mut ticks = tokio::time::interval(RETRY_PERIOD);
+    loop {
+        ticks.tick().await;
+        match rpc::grpc::resolve(addresses).await {
+            Ok(found) => return Ok(found),
+            Err(error) if error.kind() == base::ErrorKind::Invalid => {
+                return Err(error).context("an address of another process");
+            }
+            // The name may not be announced yet.
+            Err(error) => shared.edge.readiness.set(Phase::Starting(error.to_string())),
+        }
+    }
+}
+
+/// Waits until one of `peers` has said who it is: before, no push could be taken.
+pub async fn one_answers(shared: &Shared, peers: &[Peer]) {
+    let mut ticks = tokio::time::interval(RETRY_PERIOD);
+    loop {
+        ticks.tick().await;
+        let calls = peers.iter().map(|peer| peer.api.identify());
+        let Err(error) = select_ok(calls).await else { return };
+        let what = format!("no ingester answers: {error}");
+        shared.edge.readiness.set(Phase::Starting(what));
+    }
+}
