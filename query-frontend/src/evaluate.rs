@@ -30,7 +30,11 @@ impl<S> Evaluate<S> {
 
 /// What evaluates leaves and pieces of them.
 pub trait Selects:
-    Service<Piece, Response = Selected, Error = Error, Future: Send + 'static> + Clone + Send + 'static
+    Service<Piece, Response = Selected, Error = Error, Future: Send + 'static>
+    + Clone
+    + Send
+    + Sync
+    + 'static
 {
 }
 
@@ -38,6 +42,7 @@ impl<S> Selects for S where
     S: Service<Piece, Response = Selected, Error = Error, Future: Send + 'static>
         + Clone
         + Send
+        + Sync
         + 'static
 {
 }

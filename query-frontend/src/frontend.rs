@@ -143,3 +143,6 @@ impl Drop for Running {
         gauge!(IN_PROGRESS).decrement(1.0);
     }
 }
+
+#[cfg(test)]
+mod tests;

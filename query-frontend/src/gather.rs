@@ -3,6 +3,7 @@
 use base::task;
 use futures::{Stream, StreamExt};
 use logql::engine::Partial;
+use logql::plan::TimeRange;
 use rpc::querier::Selected;
 use rpc::stats::QueryStats;
 
@@ -46,9 +47,9 @@ impl Gathered {
         Ok(self.finish())
     }
 
-    /// See [`Partial::threshold`].
-    pub fn threshold(&self) -> Option<i64> {
-        self.0.partial.threshold()
+    /// Whether rows of `range` can still change the answer: [`Partial::needs`].
+    pub fn needs(&self, range: TimeRange) -> bool {
+        self.0.partial.needs(range)
     }
 
     /// The whole.

@@ -124,6 +124,7 @@ pub enum Job {
 
 /// What a querier did.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // one per job, moved a few times
 pub enum Done {
     /// Of [`Job::Select`].
     Selected(Selected),

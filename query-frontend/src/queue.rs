@@ -212,6 +212,13 @@ impl Queue {
         self.lock().queriers.values().sum()
     }
 
+    /// Workers that neither run a job nor will take one that waits.
+    pub fn idle(&self) -> usize {
+        let state = self.lock();
+        let waiting: usize = state.tenants.values().map(|line| line.jobs.len()).sum();
+        state.queriers.values().sum::<usize>().saturating_sub(state.running + waiting)
+    }
+
     /// Querier processes that are here.
     pub fn queriers(&self) -> usize {
         self.lock().queriers.len()

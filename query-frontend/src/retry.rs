@@ -31,7 +31,11 @@ impl<S> Retry<S> {
 
 /// What runs jobs.
 pub trait Runs:
-    Service<Task, Response = Done, Error = Error, Future: Send + 'static> + Clone + Send + 'static
+    Service<Task, Response = Done, Error = Error, Future: Send + 'static>
+    + Clone
+    + Send
+    + Sync
+    + 'static
 {
 }
 
@@ -39,6 +43,7 @@ impl<S> Runs for S where
     S: Service<Task, Response = Done, Error = Error, Future: Send + 'static>
         + Clone
         + Send
+        + Sync
         + 'static
 {
 }

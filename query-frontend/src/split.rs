@@ -1,4 +1,13 @@
 //! Cuts a leaf by time and merges what its pieces give.
+//!
+//! A piece has its own handshake and can be given to any querier, so cuts cost a little and share
+//! the work. Rows are partitioned by time, so any cut gives the same answer; where it is decides
+//! only what is read twice. Parts hold rows of one UTC day: a cut between two days shares no page.
+//! So samples are gathered day by day, or by `split_queries_by_interval` where that is longer. A
+//! log query usually finds enough close to where it starts: its first piece is as long as the
+//! interval, each next one twice as long, up to a day.
+
+mod cuts;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,13 +15,19 @@ use std::task::{Context, Poll};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::stream::{self, FuturesOrdered, StreamExt};
+use logql::plan::{Direction, Shard, TimeRange};
+use metrics::histogram;
 use rpc::querier::Selected;
-use tower::{Service, ServiceExt};
+use tower::Service;
 
 use crate::error::Error;
 use crate::evaluate::Selects;
+use crate::gather::Gathered;
+use crate::metrics::PARTITIONS;
 use crate::query::Piece;
 use crate::stack::Shared;
+use cuts::Cuts;
 
 /// The layer.
 #[derive(Clone)]
@@ -37,9 +52,75 @@ impl<S: Selects> Service<Piece> for Split<S> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, piece: Piece) -> Self::Future {
-        let _ = &self.shared;
-        piece.scope.splits.fetch_add(1, Ordering::Relaxed);
-        self.inner.clone().oneshot(piece).boxed()
+    fn call(&mut self, whole: Piece) -> Self::Future {
+        let split = self.shared.limits.split_queries_by_interval(&whole.scope.tenant);
+        let split_ns = i64::try_from(split.as_nanos()).unwrap_or(i64::MAX);
+        let direction = whole.leaf.direction();
+        let cuts = Cuts::new(whole.leaf.range(), split_ns, direction);
+        match direction {
+            Some(direction) => self.clone().in_order(whole, cuts, direction).boxed(),
+            None => self.clone().side_by_side(whole, cuts).boxed(),
+        }
+    }
+}
+
+impl<S: Selects> Split<S> {
+    /// Samples: every piece is needed, so as many run at a time as may.
+    async fn side_by_side(self, whole: Piece, cuts: Cuts) -> Result<Selected, Error> {
+        let cuts: Vec<TimeRange> = cuts.collect();
+        histogram!(PARTITIONS).record(cuts.len() as f64);
+        let runs = cuts.into_iter().map(|range| self.run(&whole, range));
+        let pieces = stream::iter(runs).buffer_unordered(whole.scope.parallelism);
+        Gathered::new(whole.leaf.empty()).add_all(pieces).await
+    }
+
+    /// Lines: pieces in the order in which their rows matter, until there are enough. Dropped
+    /// futures take their jobs with them.
+    async fn in_order(
+        self,
+        whole: Piece,
+        mut cuts: Cuts,
+        direction: Direction,
+    ) -> Result<Selected, Error> {
+        let mut gathered = Gathered::new(whole.leaf.empty());
+        let mut running = FuturesOrdered::new();
+        let mut ahead = 1;
+        let mut begun = 0;
+        loop {
+            while running.len() < ahead
+                && let Some(range) = cuts.next()
+            {
+                begun += 1;
+                running.push_back(self.run(&whole, range).map(move |done| (range, done)));
+            }
+            let Some((range, selected)) = running.next().await else { break };
+            gathered.add(selected?).await?;
+            if !gathered.needs(rest(whole.leaf.range(), range, direction)) {
+                break;
+            }
+            // Not enough: rows are sparse. Look further with what nobody else uses.
+            let idle = self.shared.queue.idle() + running.len();
+            ahead = (ahead * 2).min(idle).clamp(1, whole.scope.parallelism);
+        }
+        histogram!(PARTITIONS).record(f64::from(begun));
+        Ok(gathered.finish())
+    }
+
+    fn run(&self, whole: &Piece, range: TimeRange) -> S::Future {
+        let Piece { leaf, scope } = whole;
+        scope.splits.fetch_add(1, Ordering::Relaxed);
+        let leaf =
+            if range == leaf.range() { leaf.clone() } else { leaf.piece(range, Shard::WHOLE) };
+        let mut inner = self.inner.clone();
+        // Every service below is always ready.
+        inner.call(Piece { leaf, scope: scope.clone() })
+    }
+}
+
+/// What of `whole` comes after `done`.
+fn rest(whole: TimeRange, done: TimeRange, direction: Direction) -> TimeRange {
+    match direction {
+        Direction::Backward => TimeRange { to_ns: done.from_ns, ..whole },
+        Direction::Forward => TimeRange { from_ns: done.to_ns, ..whole },
     }
 }
