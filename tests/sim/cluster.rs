@@ -155,7 +155,7 @@ async fn heal(cluster: &Arc<Cluster>, record: &Arc<Record>) {
         if let Some(process) = node.process() {
             process.wake();
         }
-        node.disk().set_free_bytes(None);
+        node.disk().heal();
     }
     tokio::time::sleep(EVERYTHING_ARRIVES).await;
     let chance = world.chance("end");

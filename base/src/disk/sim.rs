@@ -122,6 +122,13 @@ impl SimDisk {
         }
     }
 
+    /// From now on nothing fails that has not failed, and there is room.
+    pub fn heal(&self) {
+        let mut state = self.state();
+        state.faults.clear();
+        state.free_bytes = None;
+    }
+
     /// The process that uses it is dead: every later operation fails and changes nothing.
     pub fn kill(&self) {
         self.state().dead = true;

@@ -46,6 +46,8 @@ pub(crate) struct Log {
     pub metrics: Metrics,
     active: Option<Active>,
     buffer: Vec<u8>,
+    /// Segments that the index has forgotten and the disk would not delete.
+    undeleted: Vec<PathBuf>,
 }
 
 struct Active {
@@ -67,8 +69,8 @@ impl Log {
         next_sequence: u64,
     ) -> Log {
         let (active, buffer) = (None, Vec::new());
-        let (knobs, metrics) = (Knobs::default(), Metrics::new());
-        Log { config, disk, store, index, next_sequence, knobs, metrics, active, buffer }
+        let (knobs, metrics, undeleted) = (Knobs::default(), Metrics::new(), Vec::new());
+        Log { config, disk, store, index, next_sequence, knobs, metrics, active, buffer, undeleted }
     }
 
     /// Writes all appends, syncs once, then acks them; or acks none and ends the segment (W1).
@@ -240,8 +242,11 @@ impl Log {
     /// Deletes segments without unreleased batches.
     pub(crate) fn delete_free(&mut self) {
         let free = self.index.free();
-        if free.is_empty() {
+        if free.is_empty() && self.undeleted.is_empty() {
             return;
+        }
+        for path in std::mem::take(&mut self.undeleted) {
+            self.delete(&path);
         }
         for sequence in free {
             if self.active.as_ref().is_some_and(|active| active.sequence == sequence) {
@@ -256,10 +261,15 @@ impl Log {
         self.report_size();
     }
 
-    /// A segment that cannot be deleted is found again, and released again, by the next replay.
-    fn delete(&self, path: &std::path::Path) {
-        if let Err(error) = self.disk.remove(path) {
-            tracing::warn!(segment = %path.display(), %error, "a segment could not be deleted");
+    /// A segment that cannot be deleted is tried again with the next release; if there is none, the
+    /// next replay finds it and releases it again.
+    fn delete(&mut self, path: &std::path::Path) {
+        match self.disk.remove(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(segment = %path.display(), %error, "a segment could not be deleted");
+                self.undeleted.push(path.to_owned());
+            }
+            _ => {}
         }
     }
 

@@ -266,3 +266,21 @@ fn after_the_disk_was_full_appends_go_on() {
     let process = start(&disk.crash(Keep::Synced), &world, Broken::default()).unwrap().unwrap();
     assert_eq!(process.held.keys().copied().collect::<Vec<_>>(), [id(1), id(12)]);
 }
+
+#[test]
+fn a_segment_that_could_not_be_deleted_goes_with_the_next_release() {
+    let disk = SimDisk::new();
+    let mut world = World::default();
+    let mut process = start(&disk, &world, Broken::default()).unwrap().unwrap();
+    process.send(&mut world, &[batch(1, 4)]);
+    disk.fail_at(disk.operations(), Fault::Eio);
+    process.release(&mut world, &[1]);
+    let segments = || {
+        let names = disk.list(&config().dir).unwrap();
+        names.iter().filter(|name| crate::segment::parse_name(name).is_some()).count()
+    };
+    assert_eq!(segments(), 1, "the disk failed");
+    process.send(&mut world, &[batch(2, 4)]);
+    process.release(&mut world, &[2]);
+    assert_eq!(segments(), 0);
+}
