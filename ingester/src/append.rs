@@ -17,6 +17,9 @@ use crate::metrics::REFUSED;
 /// What a push is told while the process ends; as Loki's.
 pub(crate) const STOPPING: &str = "Ingester is shutting down";
 
+/// What answers an append whose batch a commit claims, whatever its attempt.
+const CLAIMED: u32 = u32::MAX;
+
 /// Counts and words a refusal that passes.
 pub(crate) fn refuse(reason: &'static str, text: String) -> IngesterError {
     counter!(REFUSED, "reason" => reason).increment(1);
@@ -43,22 +46,30 @@ impl Core {
         let mut standing = attempts.iter();
         let (fresh, known): (Vec<Batch>, Vec<Batch>) =
             batches.into_iter().partition(|_| matches!(standing.next(), Some(None)));
-        let mut sent = fresh.iter().map(|batch| batch.attempt);
-        let attempt = |standing: Option<u32>| standing.or_else(|| sent.next()).unwrap_or_default();
-        let attempts = attempts.into_iter().map(attempt).collect();
-        if let Err((error, mut batches)) = self.append_fresh(fresh).await {
-            batches.extend(known);
-            return Err(AppendError { error, batches });
+        match self.append_fresh(fresh).await {
+            Ok(held) => {
+                let mut held = held.into_iter();
+                let missing = attempts.iter_mut().filter(|attempt| attempt.is_none());
+                missing.for_each(|attempt| *attempt = held.next());
+                Ok(Appended { attempts: attempts.into_iter().flatten().collect() })
+            }
+            Err((error, mut batches)) => {
+                batches.extend(known);
+                Err(AppendError { error, batches })
+            }
         }
-        Ok(Appended { attempts })
     }
 
+    /// The highest attempt held of each batch, once all of them are durable.
     async fn append_fresh(
         self: &Arc<Self>,
         fresh: Vec<Batch>,
-    ) -> Result<(), (IngesterError, Vec<Batch>)> {
+    ) -> Result<Vec<u32>, (IngesterError, Vec<Batch>)> {
         if fresh.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
+        }
+        if let Err(error) = self.bound_open_days(&fresh).await {
+            return Err((error, fresh));
         }
         let bytes = fresh.iter().map(|batch| memory_bytes(&batch.rows) as u64).sum();
         let limit = self.config.memory_limit;
@@ -78,24 +89,36 @@ impl Core {
         if let Err(error) = logged {
             return Err((error, fresh));
         }
+        let mut held = Vec::with_capacity(fresh.len());
         for batch in fresh {
-            if let (TakenIn::Head { is_full: true }, day) = self.take_in(batch, true) {
+            let (id, attempt) = (batch.id, batch.attempt);
+            let (taken, day) = self.take_in(batch, true);
+            held.push(match taken {
+                TakenIn::Head { .. } => attempt,
+                // Another call may have brought a higher one meanwhile: that one counts (B3).
+                TakenIn::Known { attempt } => attempt,
+                TakenIn::Claimed => CLAIMED,
+                TakenIn::PutAside => {
+                    let text = format!("batch {id} was put aside: it cannot be acknowledged");
+                    return Err((IngesterError::Internal(text), Vec::new()));
+                }
+            });
+            if let TakenIn::Head { is_full: true } = taken {
                 self.settle(day).await;
             }
         }
-        Ok(())
+        Ok(held)
     }
 
     /// The attempt that is held of a batch and safe, if that is enough (B2, B3); `None`: it must go
     /// to the WAL.
     fn standing(&self, batch: &Batch) -> Result<Option<u32>, IngesterError> {
-        let store = self.wal().map(wal::Wal::store);
-        if batch.members.first().copied() != store {
+        if batch.members.first() != Some(&self.store()) {
             let text = format!("batch {} belongs to another owner: {:?}", batch.id, batch.members);
             return Err(IngesterError::Misplaced(text));
         }
         match self.deps.catalog.claim_state(&batch.id) {
-            ClaimState::Claimed => return Ok(Some(u32::MAX)),
+            ClaimState::Claimed => return Ok(Some(CLAIMED)),
             ClaimState::Forgotten => {
                 let text = format!("batch {} is older than the id table reaches", batch.id);
                 return Err(IngesterError::Forgotten(text));

@@ -26,6 +26,7 @@ impl Core {
         let (tell, mut told) = mpsc::channel(self.config.concurrent_flushes.max(1));
         let mut running: HashSet<DayKey> = HashSet::default();
         let mut failed = Failed::default();
+        let follower = base::task::spawn("follow-log", Arc::clone(&self).follow_log());
         let mut tick = tokio::time::interval(self.config.flush_check_period);
         // After a stall once is enough.
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -57,6 +58,9 @@ impl Core {
         }
         drop(tell);
         while told.recv().await.is_some() {}
+        if follower.await.is_err() {
+            tracing::error!("following the log of commits had panicked");
+        }
     }
 
     async fn tidy(self: &Arc<Self>) {
@@ -98,6 +102,7 @@ impl Core {
     /// Days that should be flushed now, most urgent first.
     async fn due(self: &Arc<Self>, failed: &Failed) -> Vec<(Arc<DayRows>, Reason)> {
         let oldest = self.days_of_oldest_segment().await;
+        let too_many = self.days_too_many();
         let limit = self.config.memory_limit.0 / 100 * PRESSURE_PERCENT;
         let is_short = self.usage.held_bytes() > limit;
         let now_ns = self.now_ns();
@@ -113,11 +118,15 @@ impl Core {
             };
             let (age_ns, idle_ns) =
                 (now_ns.saturating_sub(oldest_ns), now_ns.saturating_sub(state.last_append_ns));
-            let is_torn = state.is_torn;
+            let is_torn = state.is_partly_claimed();
             drop(state);
             let reason = if bytes >= self.config.flush_bytes.0 {
                 Reason::Full
-            } else if is_torn || is_short || oldest.contains(&day.key) {
+            } else if is_torn
+                || is_short
+                || oldest.contains(&day.key)
+                || too_many.contains(&day.key)
+            {
                 Reason::Forced
             } else if u128::from(age_ns) >= self.config.max_chunk_age.as_nanos() {
                 Reason::MaxAge

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use base::disk::Disk;
 use base::random::Random;
 use base::shutdown::Shutdown;
-use base::{Batch, BatchId, Clock, Labels, TenantId};
+use base::{Batch, BatchId, Clock, Day, Labels, StoreId, TenantId};
 use catalog::{Catalog, ClaimState, Commit};
 use metrics::{counter, histogram};
 use store::{CatalogHandle, CommitObserver};
@@ -78,10 +78,13 @@ pub(crate) enum TakenIn {
         is_full: bool,
     },
     /// It was there already.
-    Known,
+    Known {
+        /// The highest attempt that is held (B3).
+        attempt: u32,
+    },
     /// A commit claims it.
     Claimed,
-    /// The id table does not reach back to it: it stays in the WAL.
+    /// The id table does not reach back to it, or it belongs to another store: it stays in the WAL.
     PutAside,
 }
 
@@ -111,12 +114,18 @@ impl Core {
         })
     }
 
+    /// The store that this ingester writes to.
+    pub(crate) fn store(&self) -> StoreId {
+        self.deps.catalog.committer()
+    }
+
     /// The log; `None` while it is replayed.
     pub(crate) fn wal(&self) -> Option<&Wal> {
         self.wal.get()
     }
 
     pub(crate) fn set_wal(&self, wal: Wal) {
+        assert_eq!(wal.store(), self.store(), "the catalog's committer is this store");
         assert!(self.wal.set(wal).is_ok(), "the log is opened once");
     }
 
@@ -141,8 +150,19 @@ impl Core {
     /// All days, or those of one tenant.
     pub(crate) fn days(&self, tenant: Option<&TenantId>) -> Vec<Arc<DayRows>> {
         let days = self.lock_days();
-        let of_tenant = days.values().filter(|day| tenant.is_none_or(|t| day.key.tenant == *t));
-        of_tenant.cloned().collect()
+        match tenant {
+            None => days.values().cloned().collect(),
+            Some(tenant) => {
+                let first = DayKey { tenant: tenant.clone(), day: Day(i32::MIN) };
+                let from = days.range(first..).map(|(_, day)| day);
+                from.take_while(|day| day.key.tenant == *tenant).cloned().collect()
+            }
+        }
+    }
+
+    /// The day, if anything of it is or was held lately.
+    pub(crate) fn known_day(&self, key: &DayKey) -> Option<Arc<DayRows>> {
+        self.lock_days().get(key).cloned()
     }
 
     fn lock_days(&self) -> MutexGuard<'_, BTreeMap<DayKey, Arc<DayRows>>> {
@@ -177,9 +197,14 @@ impl Core {
         &self,
         day: &DayRows,
         mut state: MutexGuard<'_, DayState>,
-        batch: Batch,
+        mut batch: Batch,
         is_durable: bool,
     ) -> TakenIn {
+        if batch.members.first() != Some(&self.store()) {
+            // An append was refused for this: only a log can hold it.
+            self.put_aside(&batch, "misplaced", "the list of the batch begins with another store");
+            return TakenIn::PutAside;
+        }
         // Under the lock that `committed` takes: the claim is seen here or told there.
         match self.deps.catalog.claim_state(&batch.id) {
             ClaimState::Free => {}
@@ -188,16 +213,18 @@ impl Core {
                 return TakenIn::Claimed;
             }
             ClaimState::Forgotten => {
-                self.put_aside(&batch);
+                let what = "the batch is older than the id table reaches";
+                self.put_aside(&batch, "forgotten", what);
                 return TakenIn::PutAside;
             }
         }
+        let members = std::mem::take(&mut batch.members);
         if let Some(held) = state.held.get_mut(&batch.id) {
-            held.attempt = held.attempt.max(batch.attempt);
-            held.is_durable |= is_durable;
-            return TakenIn::Known;
+            held.learn(batch.attempt, members, is_durable);
+            return TakenIn::Known { attempt: held.attempt };
         }
-        state.held.insert(batch.id, Held { attempt: batch.attempt, is_durable });
+        let appended = if is_durable { batch.attempt } else { 0 };
+        state.held.insert(batch.id, Held { attempt: batch.attempt, members, appended });
         let order = self.next_order.fetch_add(1, Ordering::Relaxed);
         let (before, was_empty) = (state.head.raw_bytes(), state.head.is_empty());
         let appended = state.append(batch, self.now_ns(), order);
@@ -225,9 +252,10 @@ impl Core {
     /// The attempt that is held of a batch, if an ack of this one may rest on it (B3).
     pub(crate) fn safe_attempt(&self, batch: &Batch) -> Option<u32> {
         let key = DayKey { tenant: batch.tenant.clone(), day: batch.day };
-        let day = self.lock_days().get(&key).cloned();
-        let held = day.and_then(|day| day.lock().held.get(&batch.id).copied())?;
-        (held.is_durable && held.attempt >= batch.attempt).then_some(held.attempt)
+        let day = self.known_day(&key)?;
+        let state = day.lock();
+        let held = state.held.get(&batch.id)?;
+        (held.appended >= batch.attempt).then_some(held.attempt)
     }
 
     /// Forgets streams that were admitted before `monotonic_ns` and never appended.
@@ -256,12 +284,11 @@ impl Core {
         day.metrics.memory_streams.set(admitter.stream_count(&day.key.tenant) as f64);
     }
 
-    /// A batch that is older than the id table reaches is neither served nor flushed nor dropped.
-    fn put_aside(&self, batch: &Batch) {
+    /// A batch that nobody can judge is neither served nor flushed nor dropped.
+    fn put_aside(&self, batch: &Batch, reason: &'static str, what: &str) {
         let (id, tenant) = (batch.id, &batch.tenant);
         tracing::error!(%id, %tenant, rows = batch.rows.len(),
-            "the batch is older than the id table reaches; it stays in the write-ahead log");
-        let reason = "forgotten";
+            "{what}; it stays in the write-ahead log");
         counter!(WAL_DISCARDED_SAMPLES, "reason" => reason).increment(batch.rows.len() as u64);
         let bytes = batch.rows.lines.bytes.len() as u64;
         counter!(WAL_DISCARDED_BYTES, "reason" => reason).increment(bytes);
@@ -296,6 +323,10 @@ impl Core {
         let commit = catalog.read(Catalog::version);
         let is_claimed = |id: &BatchId| catalog.claim_state(id) == ClaimState::Claimed;
         state.claim(commit, now_ns, is_claimed, &mut released);
+        if !released.units.is_empty() {
+            // Which commit up to this one it was is not known: views before it are refused.
+            self.raise_floor(commit);
+        }
         drop(state);
         self.finish_claims(day, released);
     }

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use base::{Batch, BatchId, Day, HashMap, Labels, TenantId};
+use base::{Batch, BatchId, Day, HashMap, Labels, StoreId, TenantId};
 use bytes::Bytes;
 use logql::engine::overlap::StreamRange;
 use store::scan::Scan;
@@ -48,19 +48,33 @@ pub(crate) struct DayState {
     pub units: Vec<UnitState>,
     /// Batches whose rows are here and in no commit that is known.
     pub held: HashMap<BatchId, Held>,
-    /// Somebody else's commit claimed some of the batches of a head or unit: a flush sorts it out.
-    pub is_torn: bool,
     /// The last flush failed: rows may stay here for long.
     pub has_failed: bool,
 }
 
 /// What is known of a batch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Held {
     /// Highest attempt (B3).
     pub attempt: u32,
-    /// Appended by this process, so that an ack may rest on it; see `wal::Wal::open`.
-    pub is_durable: bool,
+    /// Its ordered list, which begins with this store. Whoever is first of it outside G answers
+    /// for the batch (R1).
+    pub members: Vec<StoreId>,
+    /// Highest attempt that this process appended: no ack may rest on one that was only replayed,
+    /// see `wal::Wal::open`. 0: none.
+    pub appended: u32,
+}
+
+impl Held {
+    /// The same rows came with another attempt. A lower one changes nothing but what is appended.
+    pub(crate) fn learn(&mut self, attempt: u32, members: Vec<StoreId>, is_appended: bool) {
+        if attempt > self.attempt {
+            (self.attempt, self.members) = (attempt, members);
+        }
+        if is_appended {
+            self.appended = self.appended.max(attempt);
+        }
+    }
 }
 
 /// Rows of whole batches that do not change any more.
@@ -95,8 +109,8 @@ pub(crate) struct UnitState {
 pub(crate) enum Claimed {
     /// None of them.
     No,
-    /// Some, by a commit that was not made from this unit. Its rows are answered until it is built
-    /// anew from the others: readers drop the copies (R2).
+    /// Some, by a commit that was not made from this unit. It is built anew from the others before
+    /// its rows are answered or flushed (B2).
     Partly,
     /// All, by this commit or one before it.
     By {
@@ -215,6 +229,17 @@ impl DayState {
         }
     }
 
+    /// Whether commits claim some of the rows here and the others must be built anew.
+    pub(crate) fn is_partly_claimed(&self) -> bool {
+        self.units.iter().any(|state| state.claimed == Claimed::Partly)
+    }
+
+    /// Whether `unit` is here and partly claimed.
+    pub(crate) fn is_partly(&self, unit: &Arc<Unit>) -> bool {
+        let mut partly = self.units.iter().filter(|state| state.claimed == Claimed::Partly);
+        partly.any(|state| Arc::ptr_eq(&state.unit, unit))
+    }
+
     /// Puts `rebuilt` into the place of `unit` and forgets the batches that are `gone` with it.
     pub(crate) fn replace_unit(
         &mut self,
@@ -223,7 +248,7 @@ impl DayState {
         gone: &[BatchId],
     ) {
         let at = self.units.iter().position(|state| Arc::ptr_eq(&state.unit, unit));
-        let at = at.expect("only the holder of the flush turn replaces units");
+        let at = at.expect("the caller has looked under the same lock");
         self.units.remove(at);
         if let Some(rebuilt) = rebuilt {
             let unit = Arc::new(rebuilt);
@@ -242,6 +267,10 @@ impl DayState {
         is_claimed: impl Fn(&BatchId) -> bool + Copy,
         released: &mut Released,
     ) {
+        // A unit says which commit claims it; a head cannot.
+        if self.head.batches().iter().any(is_claimed) {
+            self.freeze();
+        }
         for state in &mut self.units {
             if matches!(state.claimed, Claimed::By { .. }) {
                 continue;
@@ -257,10 +286,8 @@ impl DayState {
                 released.units.push(Arc::clone(&state.unit));
             } else if claimed > 0 {
                 state.claimed = Claimed::Partly;
-                self.is_torn = true;
             }
         }
-        self.is_torn |= self.head.batches().iter().any(is_claimed);
     }
 
     /// The rows that are in no commit at or before `view`, as far as commits are known.

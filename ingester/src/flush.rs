@@ -9,25 +9,26 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use base::{BatchId, HashSet, UnixNanos};
-use catalog::{ClaimState, IdSet, PartId, PartRecord, Place};
+use base::UnixNanos;
+use catalog::{IdSet, PartId, PartRecord, Place};
 use metrics::{counter, gauge, histogram};
 use part::{Footer, Image, Input, Options, merge};
 use store::{Draft, Outcome, Upload, put_parts};
 
 use crate::Error;
 use crate::core::Core;
-use crate::day::{Claimed, DayKey, DayRows, Unit, UnitRows};
-use crate::head::Head;
+use crate::day::{DayKey, DayRows, Unit, UnitRows};
 use crate::metrics::{
     BLOCKS_PER_CHUNK, CHUNK_BOUNDS, CHUNK_ENCODE_TIME, CHUNK_ENTRIES, CHUNK_RATIO, CHUNK_SIZE,
     CHUNK_UTILIZATION, CHUNKS_FLUSHED, FLUSH_FAILURES, FLUSH_QUEUE_LENGTH, FLUSH_REQUESTS,
-    REBUILT_UNITS, SAMPLES_PER_CHUNK,
+    SAMPLES_PER_CHUNK,
 };
+use crate::open::MAX_OPEN_DAYS;
 use crate::seal::{FULL_BYTES, part_of};
 
 /// Times a flush is rebuilt because other commits claimed some of its batches. Each needs one such
-/// commit between looking and committing; there is no other committer in ordinary operation.
+/// commit between looking and committing, by another ingester that holds the same batches because a
+/// call to one of them had failed.
 const MAX_REBUILDS: u32 = 8;
 /// The same draft is committed this often before the flush is given up for now.
 const COMMIT_ATTEMPTS: u32 = 3;
@@ -80,7 +81,8 @@ impl Core {
         let mut bytes = 0;
         for day in days {
             let stored = day.lock().unflushed_raw_bytes();
-            if bytes > 0 && bytes + stored > COMMIT_BYTES {
+            let is_large = bytes > 0 && bytes + stored > COMMIT_BYTES;
+            if is_large || group.len() >= MAX_OPEN_DAYS {
                 self.flush_group(std::mem::take(&mut group), reason).await?;
                 bytes = 0;
             }
@@ -186,15 +188,8 @@ impl Core {
     /// enough without it. What others claimed parts of is built anew before. Blocking.
     fn build(&self, day: &Arc<DayRows>, reason: Reason) -> Result<Option<Built>, Error> {
         let _turn = day.seal_turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_torn = {
-            let mut state = day.lock();
-            if reason != Reason::Full || state.is_torn {
-                state.freeze();
-            }
-            std::mem::take(&mut state.is_torn)
-        };
-        if is_torn {
-            self.look_up_claims(day);
+        if reason != Reason::Full {
+            day.lock().freeze();
         }
         self.rebuild_partly_claimed(day)?;
         let mut units = day.lock().unflushed();
@@ -283,74 +278,6 @@ impl Core {
         }
         day.metrics.encoded.increment(groups.len() as u64);
         Ok(groups.len() as u64)
-    }
-
-    /// Units with batches that the id table does not reach are built anew without them.
-    fn mark_forgotten(&self, day: &DayRows) {
-        let catalog = &self.deps.catalog;
-        for state in &mut day.lock().units {
-            let forgotten = |id: &BatchId| catalog.claim_state(id) == ClaimState::Forgotten;
-            if state.claimed == Claimed::No && state.unit.batches.iter().any(forgotten) {
-                state.claimed = Claimed::Partly;
-            }
-        }
-    }
-
-    /// Builds units anew from those of their batches that are free, read back from the WAL.
-    fn rebuild_partly_claimed(&self, day: &DayRows) -> Result<(), Error> {
-        loop {
-            let partly = {
-                let state = day.lock();
-                let mut partly = state.units.iter().filter(|s| s.claimed == Claimed::Partly);
-                partly.next().map(|state| Arc::clone(&state.unit))
-            };
-            let Some(unit) = partly else {
-                return Ok(());
-            };
-            let catalog = &self.deps.catalog;
-            let is_free = |id: &&BatchId| catalog.claim_state(id) == ClaimState::Free;
-            let free: Vec<BatchId> = unit.batches.iter().filter(is_free).copied().collect();
-            let head = self.read_back(&free)?;
-            self.replace_unit(day, &unit, head);
-            counter!(REBUILT_UNITS).increment(1);
-        }
-    }
-
-    fn read_back(&self, ids: &[BatchId]) -> Result<Head, Error> {
-        let mut head = Head::default();
-        if ids.is_empty() {
-            return Ok(head);
-        }
-        let wal = self.wal().ok_or(wal::Error::Closed)?;
-        wal.read(ids, |batch| {
-            head.append(batch);
-        })?;
-        let read: HashSet<BatchId> = head.batches().iter().copied().collect();
-        match ids.iter().find(|id| !read.contains(*id)) {
-            Some(&lost) => Err(Error::LostBatch(lost)),
-            None => Ok(head),
-        }
-    }
-
-    /// Puts `head` in the place of `unit`. A batch that is in neither any more is let go of.
-    fn replace_unit(&self, day: &DayRows, unit: &Arc<Unit>, head: Head) {
-        let kept: HashSet<BatchId> = head.batches().iter().copied().collect();
-        // Claimed rows go from here: views before the claiming commit are refused from now on.
-        self.raise_floor(self.deps.catalog.read(catalog::Catalog::version));
-        self.swap_streams(day, head.streams(), &unit.streams);
-        let gone = unit.batches.iter().filter(|id| !kept.contains(*id));
-        let gone: Vec<BatchId> = gone.copied().collect();
-        let rebuilt = (!head.is_empty()).then(|| Unit::raw(head, unit.order, unit.began_ns));
-        if let Some(rebuilt) = &rebuilt {
-            self.usage.chunk_created();
-            self.usage.move_raw(0, rebuilt.raw_bytes);
-        }
-        day.lock().replace_unit(unit, rebuilt, &gone);
-        self.usage.flushed(unit.held_bytes(), unit.is_raw());
-        let catalog = &self.deps.catalog;
-        let is_claimed = |id: &BatchId| catalog.claim_state(id) == ClaimState::Claimed;
-        let claimed: Vec<BatchId> = gone.into_iter().filter(is_claimed).collect();
-        self.queue_release(&claimed);
     }
 }
 

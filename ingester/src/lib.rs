@@ -17,6 +17,11 @@
 //! 6. The WAL lets go of the ids (W2); the units stay for views older than the commit, and when
 //!    they go the floor rises (R1).
 //!
+//! Several ingesters may hold one batch, each first of the list of another attempt. Whose commit
+//! claims it first is told by the log, which every ingester follows; the others drop their copies.
+//!
+//! **Invariant:** every batch held here has a list that begins with this store (B3). So this store
+//! is the first of it that is not gone, and answers for it, exactly if it is not gone itself.
 //! **Invariant:** a row is answered for a view V exactly if no commit at or before V claims its
 //! batch; the ingester follows the log to V before it decides.
 //! **Invariant:** memory is bounded: unflushed bytes have a ceiling and a push above it is refused.
@@ -30,12 +35,15 @@ mod cover;
 mod day;
 pub mod error;
 mod flush;
+mod follow;
 mod head;
 pub mod http;
 mod ingester;
 pub mod limits;
 mod marker;
+mod mend;
 pub mod metrics;
+mod open;
 mod replay;
 mod seal;
 mod select;

@@ -70,7 +70,7 @@ pub const SHUTDOWN_MARKER: &str = "loki_ingester_shutdown_marker";
 pub const UNFLUSHED_BYTES: &str = "runelog_ingester_unflushed_bytes";
 /// Bytes of flushed units kept for older views. Gauge.
 pub const RETAINED_BYTES: &str = "runelog_ingester_retained_bytes";
-/// Appends refused. Counter; `reason` = `memory`, `wal`, `stopping`.
+/// Appends refused. Counter; `reason` = `memory`, `wal`, `open_days`, `stopping`.
 pub const REFUSED: &str = "runelog_ingester_refused_appends_total";
 /// Units sealed in memory because raw rows took too much. Counter.
 pub const SEALED_UNITS: &str = "runelog_ingester_sealed_units_total";

@@ -48,7 +48,7 @@ impl Core {
             let (taken, day) = self.take_in(batch, false);
             match taken {
                 TakenIn::Claimed => return Verdict::Release,
-                TakenIn::Known | TakenIn::PutAside => return Verdict::Keep,
+                TakenIn::Known { .. } | TakenIn::PutAside => return Verdict::Keep,
                 TakenIn::Head { is_full } => {
                     entries += rows;
                     let sealed = if is_full { self.seal_while_short(&day) } else { Ok(()) };

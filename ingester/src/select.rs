@@ -1,6 +1,7 @@
 //! Reads: a leaf, or the stream labels, over the rows that are in no commit at or before V (R1).
 //!
-//! 1. The log is followed to V, so that every commit up to V has marked its units.
+//! 1. The log is followed to V, so that every commit up to V has marked its units. Units that it
+//!    claims in part are built anew without what it claims (B2).
 //! 2. One snapshot of each day is taken: pages of heads, sealed units. Then the floor is read: rows
 //!    dropped before the snapshot have raised it before.
 //! 3. Instants that two sources here cover are overlaps besides those of the request (R2).
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use base::shutdown::Shutdown;
-use base::{HashMap, HashSet, Labels, StreamKey, TenantId, UnixNanos};
+use base::{HashMap, HashSet, Labels, StoreId, StreamKey, TenantId, UnixNanos};
 use logql::engine::overlap::{Overlaps, StreamRange};
 use logql::engine::{Flow, Partial, StreamSource, Worker};
 use logql::plan::{Direction, Leaf, Params, Plan, TimeRange};
@@ -144,7 +145,7 @@ impl Core {
     ) -> Result<SelectAnswer, IngesterError> {
         self.follow_to(request.view).await?;
         let range = request.leaf.range();
-        let snapshots = self.snapshot(&request.tenant, range, request.view);
+        let snapshots = self.snapshot(&request.tenant, range, request.view, &request.gone).await;
         let floor = self.floor();
         if request.view < floor {
             return Ok(SelectAnswer::Behind { floor });
@@ -161,7 +162,7 @@ impl Core {
         let leaves = selector_leaves(&request)?;
         self.follow_to(request.view).await?;
         let range = TimeRange { from_ns: request.from_ns, to_ns: request.to_ns };
-        let snapshots = self.snapshot(&request.tenant, range, request.view);
+        let snapshots = self.snapshot(&request.tenant, range, request.view, &request.gone).await;
         let floor = self.floor();
         if request.view < floor {
             return Ok(StreamsAnswer::Behind { floor });
@@ -188,15 +189,25 @@ impl Core {
         }
     }
 
-    fn snapshot(&self, tenant: &TenantId, range: TimeRange, view: u64) -> Vec<DaySnapshot> {
-        if range.from_ns >= range.to_ns {
+    /// The rows that this ingester answers for: of batches that no commit up to `view` claims and
+    /// whose first member outside `gone` is this store. Every list here begins with this store.
+    async fn snapshot(
+        self: &Arc<Self>,
+        tenant: &TenantId,
+        range: TimeRange,
+        view: u64,
+        gone: &[StoreId],
+    ) -> Vec<DaySnapshot> {
+        if range.from_ns >= range.to_ns || gone.contains(&self.store()) {
             return Vec::new();
         }
         let (first, last) = (UnixNanos(range.from_ns), UnixNanos(range.to_ns - 1));
         let days = base::Day::of(first)..=base::Day::of(last);
         let in_range = |key: &DayKey| days.contains(&key.day);
-        let of_tenant = self.days(Some(tenant)).into_iter().filter(|day| in_range(&day.key));
-        of_tenant.map(|day| day.lock().snapshot(view)).collect()
+        let mut of_tenant = self.days(Some(tenant));
+        of_tenant.retain(|day| in_range(&day.key));
+        self.mend(&of_tenant).await;
+        of_tenant.iter().map(|day| day.lock().snapshot(view)).collect()
     }
 }
 

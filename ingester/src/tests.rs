@@ -4,3 +4,5 @@ mod answers;
 mod faults;
 pub(crate) mod harness;
 mod lifecycle;
+mod open;
+mod two;

@@ -114,6 +114,11 @@ impl CatalogHandle {
         &self.inner.deps.bucket
     }
 
+    /// Who commits.
+    pub fn committer(&self) -> StoreId {
+        self.inner.deps.committer
+    }
+
     /// The last view that was read; may be older than the log's head. No IO.
     pub fn snapshot(&self) -> Snapshot {
         self.inner.visible.read().unwrap_or_else(PoisonError::into_inner).clone()
