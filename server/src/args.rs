@@ -1,8 +1,12 @@
-//! Flags in Go's manner: `-name=value`, `--name value`, `-name` for switches.
+//! Flags in Go's manner: `-name=value`, `--name value`, `-name` for switches. Every key of the
+//! configuration has one.
 
 use std::path::PathBuf;
 
 use crate::config::Source;
+use crate::config::reference;
+use crate::config::value::Status;
+use crate::health::DEFAULT_URL;
 
 /// What the command line asks for.
 #[derive(Clone, Debug)]
@@ -11,119 +15,141 @@ pub enum Command {
     Run(Source),
     /// `-verify-config`: read and validate, then end.
     Verify(Source),
+    /// `-list-targets`
+    ListTargets,
+    /// `-health`: ask this address whether it is ready, then end.
+    Health(String),
     /// `-version`
     Version,
     /// `-help`
     Help,
 }
 
-/// Flags that set a key of the configuration: name, key, what it is for.
-const KEYS: [(&str, &str, &str); 11] = [
-    ("target", "target", "services to run"),
-    ("auth.enabled", "auth_enabled", "require X-Scope-OrgID"),
-    ("log.level", "server.log_level", "debug, info, warn or error"),
-    ("log.format", "server.log_format", "logfmt"),
-    ("server.http-listen-address", "server.http_listen_address", "address of the HTTP listener"),
-    ("server.http-listen-port", "server.http_listen_port", "port; 0 takes a free one"),
-    ("server.grpc-listen-port", "server.grpc_listen_port", "port of the gRPC listener"),
-    ("common.path-prefix", "common.path_prefix", "directory of local state"),
-    ("ingester.wal-dir", "ingester.wal.dir", "directory of the log"),
+/// Flags that are no keys: name, whether it is a switch, what it is for.
+const OWN: [(&str, bool, &str); 11] = [
     (
-        "ingester.flush-on-shutdown",
-        "ingester.wal.flush_on_shutdown",
-        "flush every row before the end",
+        "config.file",
+        false,
+        "configuration in Loki's format; of a comma list the first that exists \
+         (config.yaml,config/config.yaml)",
     ),
-    ("limits.query-timeout", "limits_config.query_timeout", "the longest a query may run"),
-];
-
-/// Switches: present without a value means true.
-const SWITCHES: [&str; 7] = [
-    "config.expand-env",
-    "verify-config",
-    "version",
-    "help",
-    "h",
-    "auth.enabled",
-    "ingester.flush-on-shutdown",
+    ("config.expand-env", true, "replace ${VAR}, ${VAR:-default} and $VAR in the file"),
+    ("verify-config", true, "read and validate the configuration, then end"),
+    ("print-config-stderr", true, "print the configuration to standard error, then start"),
+    ("log-config-reverse-order", true, "log the configuration at start, the last line first"),
+    ("list-targets", true, "print what -target may be, then end"),
+    ("health", true, "ask health.url whether a process is ready; the exit code says it"),
+    ("health.url", false, "what -health asks (http://localhost:3100/ready)"),
+    ("version", true, "print the version, then end"),
+    ("help", true, "print this, then end"),
+    ("h", true, "the same"),
 ];
 
 impl Command {
     /// Reads the arguments after the program's name. The error is for the terminal.
     pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> {
         let mut source = Source::default();
-        let mut verify = false;
-        let mut args = args.into_iter().peekable();
+        let (mut verify, mut targets, mut health) = (false, false, false);
+        let mut url = DEFAULT_URL.to_owned();
+        let mut args = args.into_iter();
         while let Some(arg) = args.next() {
-            let Some(flag) = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')) else {
-                return Err(format!("unexpected argument {arg:?}; flags begin with -"));
-            };
-            let (name, value) = match flag.split_once('=') {
-                Some((name, value)) => (name, value.to_owned()),
-                None if SWITCHES.contains(&flag) => (flag, "true".to_owned()),
-                None if !is_known(flag) => {
-                    return Err(format!("flag provided but not defined: -{flag}"));
-                }
-                None => match args.next() {
-                    Some(value) => (flag, value),
-                    None => return Err(format!("flag needs an argument: -{flag}")),
-                },
-            };
-            let on = || match value.as_str() {
-                "true" | "1" => Ok(true),
-                "false" | "0" => Ok(false),
-                _ => Err(format!("invalid boolean value {value:?} for -{name}")),
-            };
+            let (name, value) = split(&arg, &mut args)?;
+            let on = || switch(name, &value);
             match name {
-                "config.file" => source.file = Some(first_existing(&value)),
+                "config.file" => source.file = Some(PathBuf::from(value)),
                 "config.expand-env" => source.expand_env = on()?,
+                "print-config-stderr" => source.print = on()?,
+                "log-config-reverse-order" => source.log_reversed = on()?,
                 "verify-config" => verify = on()?,
+                "list-targets" => targets = on()?,
+                "health" => health = on()?,
+                "health.url" => url = value,
                 "version" if on()? => return Ok(Command::Version),
+                "version" => {}
                 "help" | "h" => return Ok(Command::Help),
-                _ => match KEYS.iter().find(|(flag, _, _)| *flag == name) {
-                    Some((_, key, _)) => source.overrides.push(((*key).to_owned(), value)),
-                    None => return Err(format!("flag provided but not defined: -{name}")),
-                },
+                _ => {
+                    let key = reference::by_flag(name).expect("split took a flag that exists");
+                    source.overrides.push((key.path.clone(), value));
+                }
             }
         }
-        Ok(if verify { Command::Verify(source) } else { Command::Run(source) })
+        Ok(match () {
+            () if targets => Command::ListTargets,
+            () if health => Command::Health(url),
+            () if verify => Command::Verify(source),
+            () => Command::Run(source),
+        })
     }
 }
 
-fn is_known(flag: &str) -> bool {
-    flag == "config.file" || KEYS.iter().any(|(name, _, _)| *name == flag)
+/// Name and value of a flag; the value may be the next argument.
+fn split<'a>(
+    arg: &'a str,
+    rest: &mut impl Iterator<Item = String>,
+) -> Result<(&'a str, String), String> {
+    let Some(flag) = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')) else {
+        return Err(format!("unexpected argument {arg:?}; flags begin with -"));
+    };
+    let (name, value) = match flag.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (flag, None),
+    };
+    let own = OWN.iter().find(|(own, _, _)| *own == name);
+    let is_switch = match (own, reference::by_flag(name)) {
+        (Some((_, is_switch, _)), _) => *is_switch,
+        (None, Some(key)) => key.kind == "switch",
+        (None, None) => return Err(format!("flag provided but not defined: -{name}")),
+    };
+    match value {
+        Some(value) => Ok((name, value.to_owned())),
+        None if is_switch => Ok((name, "true".to_owned())),
+        None => match rest.next() {
+            Some(value) => Ok((name, value)),
+            None => Err(format!("flag needs an argument: -{name}")),
+        },
+    }
 }
 
-/// `-config.file` may be a comma list: the first file that exists counts.
-fn first_existing(list: &str) -> PathBuf {
-    let mut paths = list.split(',').map(PathBuf::from);
-    let first = paths.next().unwrap_or_default();
-    if first.exists() {
-        return first;
+fn switch(name: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "true" | "1" | "t" => Ok(true),
+        "false" | "0" | "f" => Ok(false),
+        _ => Err(format!("invalid boolean value {value:?} for -{name}")),
     }
-    paths.find(|path| path.exists()).unwrap_or(first)
 }
 
 /// The text of `-help`.
 pub fn help() -> String {
     let mut out = String::from(
         "runelog: a log store that speaks Loki's API and LogQL\n\n\
-         Usage: runelog [-config.file=FILE] [FLAGS]\n\n\
+         Usage: runelog [-config.file=FILE] [FLAGS]\n\
+         \x20      runelog SUBCOMMAND ...\n\n\
          Without a file it serves http://127.0.0.1:3100 with data under ./data.\n\n",
     );
-    let own = [
-        ("config.file", "configuration in Loki's format; of a comma list the first that exists"),
-        ("config.expand-env", "replace ${VAR} in the file"),
-        ("verify-config", "read and validate the configuration, then end"),
-        ("version", "print the version"),
-    ];
-    let keys = KEYS.iter().map(|(flag, _, what)| (*flag, *what));
-    for (flag, what) in own.into_iter().chain(keys) {
-        out.push_str(&format!("  -{flag:<28} {what}\n"));
-    }
-    out.push_str("\nOr: runelog SUBCOMMAND ... (runelog help SUBCOMMAND says more)\n\n");
     for (name, what) in crate::terminal::commands() {
-        out.push_str(&format!("  {name:<29} {what}\n"));
+        out.push_str(&format!("  {name:<30} {what}\n"));
     }
+    out.push('\n');
+    for (flag, _, what) in OWN {
+        out.push_str(&format!("  -{flag:<28}  {what}\n"));
+    }
+    out.push_str("\nKeys of the configuration:\n\n");
+    let mut others = 0;
+    for key in reference::keys().iter().filter(|key| reference::by_flag(&key.flag).is_some()) {
+        if key.status != Status::Used {
+            others += 1;
+            continue;
+        }
+        let default = match key.default.as_str() {
+            "" => String::new(),
+            default => format!(" ({default})"),
+        };
+        out.push_str(&format!("  -{} <{}>{default}\n        {}\n", key.flag, key.kind, key.doc));
+    }
+    out.push_str(&format!(
+        "\n{others} more flags are accepted because Loki has them: docs/configuration.md says \
+         what happens instead.\n"
+    ));
     out
 }
 
@@ -165,15 +191,42 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_sets_a_key_that_exists() {
-        use crate::config::root::RawConfig;
-        use crate::config::value::Value;
-        for (flag, key, _) in KEYS {
-            let path: Vec<&str> = key.split('.').collect();
-            let mut raw = RawConfig::default();
-            // Text fits no number and a number fits no switch: one of the three is right.
-            let fits = ["1", "true", "1s"].iter().any(|text| raw.set(&path, text).is_ok());
-            assert!(fits, "-{flag} sets {key}");
+    fn every_flag_of_every_key_parses_in_both_ways() {
+        for key in reference::keys().iter().filter(|key| reference::by_flag(&key.flag).is_some()) {
+            for line in [format!("-{}=1", key.flag), format!("--{} 1", key.flag)] {
+                let takes_none = key.kind == "switch" && line.starts_with("--");
+                match parse(&line) {
+                    Ok(Command::Run(source)) => assert_eq!(source.overrides.len(), 1, "{line}"),
+                    Err(error) => assert!(takes_none && error.contains("\"1\""), "{line}: {error}"),
+                    other => panic!("{line}: {other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_only_asked_for_starts_nothing() {
+        let Ok(Command::Health(url)) = parse("-health") else { panic!("not health") };
+        assert_eq!(url, "http://localhost:3100/ready");
+        let Ok(Command::Health(url)) = parse("-health -health.url=http://h:1/ready") else {
+            panic!("not health")
+        };
+        assert_eq!(url, "http://h:1/ready");
+        assert!(matches!(parse("-list-targets"), Ok(Command::ListTargets)));
+        let Ok(Command::Run(source)) = parse("-print-config-stderr -log-config-reverse-order")
+        else {
+            panic!("not a start")
+        };
+        assert!(source.print && source.log_reversed && source.overrides.is_empty());
+    }
+
+    #[test]
+    fn help_names_every_flag_that_works() {
+        let help = help();
+        for key in reference::keys() {
+            let works = key.status == Status::Used && reference::by_flag(&key.flag).is_some();
+            let line = format!("\n  -{} ", key.flag);
+            assert_eq!(help.contains(&line), works, "{line}");
         }
     }
 }

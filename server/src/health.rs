@@ -12,6 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Returns if `url` answers with success; else the error says what it answered.
 pub fn check(url: &str) -> Result<()> {
+    // An error means that a provider is installed already, which is what is wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("starting the runtime")?.block_on(ask(url))
 }

@@ -1,37 +1,92 @@
-//! `limits_config` as each service asks for it. Every tenant has the same limits.
+//! `limits_config` and the overrides of single tenants, as each service asks for them.
+//!
+//! What a tenant's limits are is worked out when the configuration or a file of overrides is read,
+//! not when somebody asks: asking is one atomic load and one look-up.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::TenantId;
+use arc_swap::ArcSwap;
+use base::{HashMap, TenantId};
 use distributor::PushLimits;
 
 use crate::config::Config;
 use crate::config::limits::LimitsConfig;
+use crate::config::runtime::Overrides;
 
-/// Answers every service's `Limits`.
+/// Answers every service's `Limits`; overrides can be replaced while they are asked.
 pub struct ConfigLimits {
+    base: LimitsConfig,
+    /// What the out-of-order window is where no limit says so.
+    default_window: Duration,
+    now: ArcSwap<Snapshot>,
+}
+
+/// The limits of every tenant at one time.
+struct Snapshot {
+    default: Arc<TenantLimits>,
+    tenants: HashMap<TenantId, Arc<TenantLimits>>,
+}
+
+/// The limits of one tenant.
+pub struct TenantLimits {
+    /// As configured.
+    pub config: LimitsConfig,
     push: Arc<PushLimits>,
-    limits: LimitsConfig,
     out_of_order_window: Duration,
+}
+
+impl TenantLimits {
+    fn new(config: LimitsConfig, default_window: Duration) -> Arc<TenantLimits> {
+        Arc::new(TenantLimits {
+            push: Arc::new(push_limits(&config)),
+            out_of_order_window: config.out_of_order_window.unwrap_or(default_window),
+            config,
+        })
+    }
 }
 
 /// Bytes of a megabyte in `ingestion_rate_mb`.
 const MB: f64 = (1u64 << 20) as f64;
 
 impl ConfigLimits {
-    /// From the configuration.
+    /// From the configuration, without overrides.
     pub fn new(config: &Config) -> ConfigLimits {
-        ConfigLimits {
-            push: Arc::new(push_limits(config)),
-            limits: config.limits().clone(),
-            out_of_order_window: config.out_of_order_window,
-        }
+        let base = config.limits().clone();
+        let default_window = config.raw.ingester.max_chunk_age / 2;
+        let default = TenantLimits::new(base.clone(), default_window);
+        let now = ArcSwap::from_pointee(Snapshot { default, tenants: HashMap::default() });
+        ConfigLimits { base, default_window, now }
+    }
+
+    /// The limits of tenants without overrides.
+    pub fn base(&self) -> &LimitsConfig {
+        &self.base
+    }
+
+    /// From now on `overrides` count, and no others.
+    pub fn replace(&self, overrides: Overrides) {
+        let default = self.now.load().default.clone();
+        let tenants = overrides.limits.into_iter();
+        let tenants = tenants
+            .map(|(tenant, limits)| (tenant, TenantLimits::new(limits, self.default_window)))
+            .collect();
+        self.now.store(Arc::new(Snapshot { default, tenants }));
+    }
+
+    /// The limits of `tenant` as they stand now.
+    pub fn tenant(&self, tenant: &TenantId) -> Arc<TenantLimits> {
+        let now = self.now.load();
+        now.tenants.get(tenant).unwrap_or(&now.default).clone()
+    }
+
+    fn get<T>(&self, tenant: &TenantId, limit: impl Fn(&LimitsConfig) -> T) -> T {
+        let now = self.now.load();
+        limit(&now.tenants.get(tenant).unwrap_or(&now.default).config)
     }
 }
 
-fn push_limits(config: &Config) -> PushLimits {
-    let limits = config.limits();
+fn push_limits(limits: &LimitsConfig) -> PushLimits {
     PushLimits {
         ingestion_rate_bytes: limits.ingestion_rate_mb * MB,
         // The cast saturates: an infinite burst is the largest number.
@@ -53,7 +108,7 @@ fn push_limits(config: &Config) -> PushLimits {
         allow_structured_metadata: limits.allow_structured_metadata,
         max_structured_metadata_size: limits.max_structured_metadata_size.0,
         max_structured_metadata_entries_count: limits.max_structured_metadata_entries_count,
-        block_ingestion_until: config.block_ingestion_until,
+        block_ingestion_until: limits.block_ingestion_until.0,
         block_ingestion_status_code: limits.block_ingestion_status_code,
         enforced_labels: limits.enforced_labels.clone(),
     }
@@ -64,81 +119,84 @@ fn count(value: u64) -> usize {
 }
 
 impl distributor::Limits for ConfigLimits {
-    fn push(&self, _: &TenantId) -> Arc<PushLimits> {
-        self.push.clone()
+    fn push(&self, tenant: &TenantId) -> Arc<PushLimits> {
+        let now = self.now.load();
+        now.tenants.get(tenant).unwrap_or(&now.default).push.clone()
     }
 }
 
 impl ingester::Limits for ConfigLimits {
-    fn out_of_order_window(&self, _: &TenantId) -> Duration {
-        self.out_of_order_window
+    fn out_of_order_window(&self, tenant: &TenantId) -> Duration {
+        self.tenant(tenant).out_of_order_window
     }
 
-    fn max_streams(&self, _: &TenantId) -> usize {
-        let limits = [self.limits.max_streams_per_user, self.limits.max_global_streams_per_user];
-        count(limits.into_iter().filter(|&limit| limit > 0).min().unwrap_or(0))
+    fn max_streams(&self, tenant: &TenantId) -> usize {
+        self.get(tenant, |limits| {
+            let limits = [limits.max_streams_per_user, limits.max_global_streams_per_user];
+            count(limits.into_iter().filter(|&limit| limit > 0).min().unwrap_or(0))
+        })
     }
 
-    fn per_stream_rate_bytes(&self, _: &TenantId) -> u64 {
-        self.limits.per_stream_rate_limit.0
+    fn per_stream_rate_bytes(&self, tenant: &TenantId) -> u64 {
+        self.get(tenant, |limits| limits.per_stream_rate_limit.0)
     }
 
-    fn per_stream_rate_burst_bytes(&self, _: &TenantId) -> u64 {
-        self.limits.per_stream_rate_limit_burst.0
+    fn per_stream_rate_burst_bytes(&self, tenant: &TenantId) -> u64 {
+        self.get(tenant, |limits| limits.per_stream_rate_limit_burst.0)
     }
 }
 
 impl query_frontend::Limits for ConfigLimits {
-    fn max_entries_limit_per_query(&self, _: &TenantId) -> usize {
-        count(self.limits.max_entries_limit_per_query)
+    fn max_entries_limit_per_query(&self, tenant: &TenantId) -> usize {
+        self.get(tenant, |limits| count(limits.max_entries_limit_per_query))
     }
 
-    fn max_query_length(&self, _: &TenantId) -> Duration {
-        self.limits.max_query_length
+    fn max_query_length(&self, tenant: &TenantId) -> Duration {
+        self.get(tenant, |limits| limits.max_query_length)
     }
 
-    fn max_query_lookback(&self, _: &TenantId) -> Duration {
-        self.limits.max_query_lookback
+    fn max_query_lookback(&self, tenant: &TenantId) -> Duration {
+        self.get(tenant, |limits| limits.max_query_lookback)
     }
 
-    fn max_query_range(&self, _: &TenantId) -> Duration {
-        self.limits.max_query_range
+    fn max_query_range(&self, tenant: &TenantId) -> Duration {
+        self.get(tenant, |limits| limits.max_query_range)
     }
 
-    fn max_query_series(&self, _: &TenantId) -> usize {
-        count(self.limits.max_query_series)
+    fn max_query_series(&self, tenant: &TenantId) -> usize {
+        self.get(tenant, |limits| count(limits.max_query_series))
     }
 
-    fn max_streams_matchers_per_query(&self, _: &TenantId) -> usize {
-        count(self.limits.max_streams_matchers_per_query)
+    fn max_streams_matchers_per_query(&self, tenant: &TenantId) -> usize {
+        self.get(tenant, |limits| count(limits.max_streams_matchers_per_query))
     }
 
-    fn query_timeout(&self, _: &TenantId) -> Duration {
-        self.limits.query_timeout
+    fn query_timeout(&self, tenant: &TenantId) -> Duration {
+        self.get(tenant, |limits| limits.query_timeout)
     }
 
-    fn split_queries_by_interval(&self, _: &TenantId) -> Duration {
-        self.limits.split_queries_by_interval
+    fn split_queries_by_interval(&self, tenant: &TenantId) -> Duration {
+        self.get(tenant, |limits| limits.split_queries_by_interval)
     }
 
-    fn max_query_parallelism(&self, _: &TenantId) -> usize {
-        self.limits.max_query_parallelism as usize
+    fn max_query_parallelism(&self, tenant: &TenantId) -> usize {
+        self.get(tenant, |limits| limits.max_query_parallelism as usize)
     }
 
-    fn tsdb_max_query_parallelism(&self, _: &TenantId) -> usize {
-        self.limits.tsdb_max_query_parallelism as usize
+    fn tsdb_max_query_parallelism(&self, tenant: &TenantId) -> usize {
+        self.get(tenant, |limits| limits.tsdb_max_query_parallelism as usize)
     }
 
-    fn max_queriers_per_tenant(&self, _: &TenantId) -> f64 {
-        self.limits.max_queriers_per_tenant
+    fn max_queriers_per_tenant(&self, tenant: &TenantId) -> f64 {
+        self.get(tenant, |limits| limits.max_queriers_per_tenant)
     }
 
-    fn required_labels(&self, _: &TenantId) -> Vec<String> {
-        self.limits.required_labels.clone()
+    fn required_labels(&self, tenant: &TenantId) -> Vec<String> {
+        self.get(tenant, |limits| limits.required_labels.clone())
     }
 
-    fn minimum_labels_number(&self, _: &TenantId) -> usize {
-        count(self.limits.minimum_labels_number)
+    fn minimum_labels_number(&self, tenant: &TenantId) -> usize {
+        self.get(tenant, |limits| count(limits.minimum_labels_number))
     }
 }
 
@@ -146,6 +204,10 @@ impl query_frontend::Limits for ConfigLimits {
 mod tests {
     use super::*;
     use crate::config::Source;
+
+    fn push(limits: &ConfigLimits) -> Arc<PushLimits> {
+        distributor::Limits::push(limits, &TenantId::new("a").unwrap())
+    }
 
     #[test]
     fn without_a_file_rates_are_unlimited_and_everything_else_is_loki() {
@@ -157,7 +219,7 @@ mod tests {
             reject_old_samples: false,
             ..PushLimits::default()
         };
-        assert_eq!(*limits.push, expected);
+        assert_eq!(*push(&limits), expected);
     }
 
     #[test]
@@ -165,7 +227,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let config = crate::config::load_file(file.path()).unwrap();
         let limits = ConfigLimits::new(&config);
-        assert_eq!(*limits.push, PushLimits::default());
+        assert_eq!(*push(&limits), PushLimits::default());
         let tenant = TenantId::new("a").unwrap();
         assert_eq!(ingester::Limits::max_streams(&limits, &tenant), 5000);
         assert_eq!(ingester::Limits::per_stream_rate_bytes(&limits, &tenant), 3 << 20);

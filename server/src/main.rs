@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use server::app::App;
 use server::args::{self, Command};
+use server::config::targets::Targets;
 use server::config::{Config, Source};
 use server::version;
 
@@ -24,7 +25,12 @@ fn main() -> ExitCode {
     }
     let result = match Command::parse(words) {
         Ok(Command::Run(source)) => run(&source),
-        Ok(Command::Verify(source)) => Config::load(&source).map(|_| println!("config is valid")),
+        Ok(Command::Verify(source)) => verify(&source),
+        Ok(Command::ListTargets) => {
+            print!("{}", Targets::list());
+            Ok(())
+        }
+        Ok(Command::Health(url)) => server::health::check(&url),
         Ok(Command::Version) => {
             println!("{}", version::line());
             Ok(())
@@ -47,8 +53,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(source: &Source) -> Result<()> {
+fn verify(source: &Source) -> Result<()> {
+    let config = load(source)?;
+    for notice in &config.notices {
+        let level = if notice.error { "error" } else { "warning" };
+        eprintln!("{level}: {}: {}", notice.key, notice.text);
+    }
+    println!("config is valid");
+    Ok(())
+}
+
+fn load(source: &Source) -> Result<Config> {
     let config = Config::load(source)?;
+    if source.print {
+        eprint!("---\n# {}\n{}", version::line(), config.dump());
+    }
+    Ok(config)
+}
+
+fn run(source: &Source) -> Result<()> {
+    let config = load(source)?;
+    config.check_files()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("runelog")
         .enable_all()

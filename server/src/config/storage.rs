@@ -1,9 +1,14 @@
 //! Where the rows are: `common`, `schema_config`, `storage_config`.
 
+use std::time::Duration;
+
 use base::ByteSize;
 
-use super::root::RingConfig;
-use super::value::{Secret, blocks};
+use super::accepted::{Accepted, Anything};
+use super::blocks::blocks;
+use super::stores::{
+    AzureConfig, GcsConfig, ObjectAzureConfig, ObjectGcsConfig, ObjectS3Config, S3Config,
+};
 
 blocks! {
     /// `common`
@@ -13,13 +18,26 @@ blocks! {
         /// Members that hold each row; 0 is 3, or the number of instances if that is less.
         replication_factor: u32 = "0";
         /// Address other instances reach this one at.
-        instance_addr: String = "", later "there is no ring";
+        instance_addr: String = "", ignored "ingester_client.addresses lists the ingesters";
         /// Interfaces that address is taken from.
-        instance_interface_names: Vec<String> = "", later "there is no ring";
+        instance_interface_names: Vec<String> = "",
+            ignored "ingester_client.addresses lists the ingesters";
+        /// Whether it may be IPv6.
+        instance_enable_ipv6: bool = "false",
+            ignored "ingester_client.addresses lists the ingesters";
+        /// Whether tokens are kept.
+        persist_tokens: bool = "false", ignored "the log's directory has the ingester's id";
         /// The object store, unless `storage_config` says otherwise.
         storage: CommonStorageConfig;
         /// Loki's rings.
-        ring: RingConfig;
+        ring: Accepted = "ring", flag "common.storage.ring",
+            ignored "ingester_client.addresses lists the ingesters";
+        /// Where Loki's compactor is.
+        compactor_address: String = "",
+            ignored "nobody calls the compactor: the catalog says what it did";
+        /// The same.
+        compactor_grpc_address: String = "",
+            ignored "nobody calls the compactor: the catalog says what it did";
     }
 
     /// `common.storage`
@@ -32,14 +50,32 @@ blocks! {
         gcs: GcsConfig;
         /// Azure Blob Storage.
         azure: AzureConfig;
+        /// Another store.
+        swift: Accepted = "swift", later "Swift is not spoken";
+        /// Another store.
+        alibabacloud: Accepted = "alibabacloud", flag "common.storage.oss",
+            later "Alibaba's store is not spoken; it speaks S3 too";
+        /// Another store.
+        bos: Accepted = "bos", later "Baidu's store is not spoken; it speaks S3 too";
+        /// Another store.
+        cos: Accepted = "cos", later "IBM's store is not spoken; it speaks S3 too";
+        /// Requests that are sent twice.
+        hedging: Accepted = "hedging", flag "common.storage.hedge-requests",
+            ignored "requests are repeated, not sent twice";
+        /// How many requests run at once.
+        congestion_control: Accepted = "congestion_control",
+            flag "common.storage.congestion-control",
+            ignored "requests are repeated after a pause when the store says that it is busy";
+        /// The same stores in the newer form.
+        object_store: ObjectStoreConfig, flag "common.storage.object-store";
     }
 
     /// `common.storage.filesystem`
     pub struct CommonFilesystemConfig {
         /// Directory of parts and commits.
-        chunks_directory: String = "";
+        chunks_directory: String = "", flag ".chunk-directory";
         /// Directory of rules.
-        rules_directory: String = "", later "there is no ruler";
+        rules_directory: String = "", later "rules are not evaluated";
     }
 
     /// `schema_config`
@@ -60,38 +96,95 @@ blocks! {
         schema: String = "", ignored "parts have a version of their own";
         /// Loki's index tables.
         index: SchemaIndexConfig;
+        /// Loki's older chunk tables.
+        chunks: SchemaIndexConfig;
+        /// Loki's older shards.
+        row_shards: u32 = "16", ignored "there are no index tables";
     }
 
     /// `schema_config.configs[].index`
     pub struct SchemaIndexConfig {
         /// Prefix of Loki's tables.
         prefix: String = "", ignored "there are no index tables";
+        /// What its keys begin with.
+        path_prefix: String = "index/", ignored "there are no index tables";
         /// Period of Loki's tables.
-        period: String = "", ignored "there are no index tables";
+        period: Duration = "0s", ignored "there are no index tables";
+        /// Tags of Loki's tables.
+        tags: Anything = "", ignored "there are no index tables";
     }
 
     /// `storage_config`
     pub struct StorageConfig {
         /// Which of Loki's two sets of storage clients counts; both are read here.
-        use_thanos_objstore: bool = "true", ignored "both forms of the keys are read";
+        use_thanos_objstore: bool = "true", ignored "both forms of the keys are read",
+            flag "use-thanos-objstore";
         /// Memory of footers of parts that were read.
         footer_cache: ByteSize = "64MB";
         /// A local directory.
-        filesystem: FilesystemConfig;
+        filesystem: FilesystemConfig, flag "local";
         /// S3 and what speaks its protocol.
-        aws: S3Config;
+        aws: S3Config, flag "s3";
         /// Google Cloud Storage.
-        gcs: GcsConfig;
+        gcs: GcsConfig, flag "gcs";
         /// Azure Blob Storage.
-        azure: AzureConfig;
+        azure: AzureConfig, flag "azure";
         /// The same in the newer form.
-        object_store: ObjectStoreConfig;
+        object_store: ObjectStoreConfig, flag "object-store";
+        /// Another store.
+        swift: Accepted = "swift", flag "ruler.storage.swift-legacy", later "Swift is not spoken";
+        /// Another store.
+        alibabacloud: Accepted = "alibabacloud", flag "oss",
+            later "Alibaba's store is not spoken; it speaks S3 too";
+        /// Another store.
+        bos: Accepted = "bos", flag "bos", later "Baidu's store is not spoken; it speaks S3 too";
+        /// Another store.
+        cos: Accepted = "cos", flag "cos", later "IBM's store is not spoken; it speaks S3 too";
+        /// Stores of older periods.
+        named_stores: Accepted = "named_stores", flag "named-stores",
+            later "there is one store: that of the last schema period";
+        /// Requests that are sent twice.
+        hedging: Accepted = "hedging", flag "store.hedge-requests",
+            ignored "requests are repeated, not sent twice";
+        /// How many requests run at once.
+        congestion_control: Accepted = "congestion_control", flag "store.congestion-control",
+            ignored "requests are repeated after a pause when the store says that it is busy";
+        /// Loki's index.
+        tsdb_shipper: Accepted = "tsdb_shipper", flag "tsdb.shipper",
+            ignored "the catalog is the index";
+        /// Loki's older index.
+        boltdb_shipper: Accepted = "boltdb_shipper", flag "boltdb.shipper",
+            ignored "the catalog is the index";
+        /// Bloom filters.
+        bloom_shipper: Accepted = "bloom_shipper", flag "bloom",
+            ignored "every part carries its own sketches";
+        /// Loki's older index.
+        boltdb: Accepted = "boltdb", flag "boltdb", ignored "the catalog is the index";
+        /// Loki's older store.
+        bigtable: Accepted = "bigtable", flag "bigtable", ignored "the catalog is the index";
+        /// Loki's older store.
+        cassandra: Accepted = "cassandra", flag "cassandra", ignored "the catalog is the index";
+        /// A store behind gRPC.
+        grpc_store: Accepted = "grpc_store", flag "grpc-store",
+            later "a store behind gRPC is not spoken to";
+        /// Chunks that are fetched at once.
+        max_parallel_get_chunk: u32 = "150", ignored "ranges of parts are fetched as needed",
+            flag "store.max-parallel-get-chunk";
+        /// The same.
+        max_chunk_batch_size: u32 = "50", ignored "pages are read as needed";
+        /// Cache of Loki's index.
+        index_queries_cache_config: Accepted = "cache", flag "store.index-cache-read",
+            ignored "there are no index queries";
+        /// The same.
+        index_cache_validity: Duration = "5m", ignored "there are no index queries";
+        /// Which index queries are refused.
+        disable_broad_index_queries: bool = "false", ignored "there are no index queries";
     }
 
     /// `storage_config.filesystem`
     pub struct FilesystemConfig {
         /// Directory of parts and commits.
-        directory: String = "";
+        directory: String = "", flag "local.chunk-directory";
     }
 
     /// `storage_config.object_store`
@@ -103,92 +196,26 @@ blocks! {
         /// S3 and what speaks its protocol.
         s3: ObjectS3Config;
         /// Google Cloud Storage.
-        gcs: GcsConfig;
+        gcs: ObjectGcsConfig;
         /// Azure Blob Storage.
-        azure: AzureConfig;
+        azure: ObjectAzureConfig;
+        /// Another store.
+        swift: Accepted = "thanos_swift", later "Swift is not spoken";
+        /// Another store.
+        alibabacloud: Accepted = "thanos_alibabacloud",
+            later "Alibaba's store is not spoken; it speaks S3 too";
+        /// Another store.
+        cos: Accepted = "thanos_cos", later "Tencent's store is not spoken; it speaks S3 too";
+        /// Another store.
+        bos: Accepted = "thanos_bos", later "Baidu's store is not spoken; it speaks S3 too";
+        /// Stores of older periods.
+        named_stores: Accepted = "named_stores",
+            later "there is one store: that of the last schema period";
     }
 
     /// `storage_config.object_store.filesystem`
     pub struct ObjectFilesystemConfig {
         /// Directory of parts and commits.
         dir: String = "";
-    }
-
-    /// `storage_config.object_store.s3`
-    pub struct ObjectS3Config {
-        /// The bucket; it must exist.
-        bucket_name: String = "";
-        /// Host of the service; empty is Amazon's for the region.
-        endpoint: String = "";
-        /// Region.
-        region: String = "";
-        /// Access key; empty takes the environment's or the instance's credentials.
-        access_key_id: String = "";
-        /// Secret key.
-        secret_access_key: Secret = "";
-        /// Session token.
-        session_token: Secret = "";
-        /// Plain HTTP instead of TLS.
-        insecure: bool = "false";
-    }
-
-    /// `storage_config.aws`, `common.storage.s3`
-    pub struct S3Config {
-        /// `s3://key:secret@region/bucket`, `s3://region/bucket` or `s3://bucket`.
-        s3: Secret = "";
-        /// The bucket; it must exist. The first of a comma list is used.
-        bucketnames: String = "";
-        /// Host of the service; empty is Amazon's for the region.
-        endpoint: String = "";
-        /// Region.
-        region: String = "";
-        /// Access key; empty takes the environment's or the instance's credentials.
-        access_key_id: String = "";
-        /// Secret key.
-        secret_access_key: Secret = "";
-        /// Session token.
-        session_token: Secret = "";
-        /// Plain HTTP instead of TLS.
-        insecure: bool = "false";
-        /// Bucket in the path instead of the host name.
-        s3forcepathstyle: bool = "false";
-    }
-
-    /// `gcs`
-    pub struct GcsConfig {
-        /// The bucket; it must exist.
-        bucket_name: String = "";
-        /// Key of a service account, as JSON; empty takes the environment's credentials.
-        service_account: Secret = "";
-        /// Loki's upload buffer.
-        chunk_buffer_size: ByteSize = "0", ignored "parts are uploaded from memory";
-        /// Loki's request timeout.
-        request_timeout: String = "0s", ignored "requests have one timeout for every store";
-    }
-
-    /// `azure`
-    pub struct AzureConfig {
-        /// Storage account.
-        account_name: String = "";
-        /// Key of the account; empty takes the environment's credentials.
-        account_key: Secret = "";
-        /// The container; it must exist.
-        container_name: String = "";
-        /// Connection string instead of account and key.
-        connection_string: Secret = "";
-        /// Host suffix of other clouds; empty is the public one's.
-        endpoint_suffix: String = "";
-        /// Whether the machine's identity is used.
-        use_managed_identity: bool = "false";
-        /// Identity of the machine to use when it has several.
-        user_assigned_id: String = "";
-        /// Service principal.
-        client_id: String = "";
-        /// Secret of the service principal.
-        client_secret: Secret = "";
-        /// Directory (tenant) of the service principal.
-        tenant_id: String = "";
-        /// Loki's request timeout.
-        request_timeout: String = "0s", ignored "requests have one timeout for every store";
     }
 }

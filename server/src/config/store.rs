@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 
 use super::root::RawConfig;
-use super::storage::{AzureConfig, GcsConfig, S3Config};
-use super::value::Secret;
+use super::scalar::{Secret, SecretUrl};
+use super::stores::{AzureConfig, GcsConfig, ObjectAzureConfig, ObjectGcsConfig, S3Config};
 
 /// The object store, ready to be opened.
 #[derive(Clone, Debug)]
@@ -36,8 +36,8 @@ impl StoreConfig {
             "filesystem" => Ok(StoreConfig::Filesystem { directory: filesystem(raw) }),
             "aws" | "s3" => Ok(StoreConfig::S3(s3(raw)?)),
             "gcs" => {
-                let (newer, own) = (&raw.storage_config.object_store.gcs, &raw.storage_config.gcs);
-                let found = [newer, own, &raw.common.storage.gcs]
+                let newer = from_object_gcs(&raw.storage_config.object_store.gcs);
+                let found = [&newer, &raw.storage_config.gcs, &raw.common.storage.gcs]
                     .into_iter()
                     .find(|config| !config.bucket_name.is_empty());
                 let Some(config) = found else {
@@ -46,8 +46,8 @@ impl StoreConfig {
                 Ok(StoreConfig::Gcs(config.clone()))
             }
             "azure" => {
-                let newer = &raw.storage_config.object_store.azure;
-                let found = [newer, &raw.storage_config.azure, &raw.common.storage.azure]
+                let newer = from_object_azure(&raw.storage_config.object_store.azure);
+                let found = [&newer, &raw.storage_config.azure, &raw.common.storage.azure]
                     .into_iter()
                     .find(|config| !config.container_name.is_empty());
                 let Some(config) = found else {
@@ -68,18 +68,45 @@ fn first_filled(raw: &RawConfig) -> &'static str {
     let s3_filled = |s3: &S3Config| !s3.s3.0.is_empty() || !s3.bucketnames.is_empty();
     if s3_filled(&own.aws) || s3_filled(&common.s3) || !own.object_store.s3.bucket_name.is_empty() {
         "s3"
-    } else if [&own.gcs, &common.gcs, &own.object_store.gcs]
+    } else if [&own.gcs.bucket_name, &common.gcs.bucket_name, &own.object_store.gcs.bucket_name]
         .iter()
-        .any(|gcs| !gcs.bucket_name.is_empty())
+        .any(|name| !name.is_empty())
     {
         "gcs"
-    } else if [&own.azure, &common.azure, &own.object_store.azure]
-        .iter()
-        .any(|azure| !azure.container_name.is_empty())
+    } else if [
+        &own.azure.container_name,
+        &common.azure.container_name,
+        &own.object_store.azure.container_name,
+    ]
+    .iter()
+    .any(|name| !name.is_empty())
     {
         "azure"
     } else {
         "filesystem"
+    }
+}
+
+fn from_object_gcs(gcs: &ObjectGcsConfig) -> GcsConfig {
+    GcsConfig {
+        bucket_name: gcs.bucket_name.clone(),
+        service_account: gcs.service_account.clone(),
+        ..GcsConfig::default()
+    }
+}
+
+fn from_object_azure(azure: &ObjectAzureConfig) -> AzureConfig {
+    AzureConfig {
+        account_name: azure.account_name.clone(),
+        account_key: azure.account_key.clone(),
+        container_name: azure.container_name.clone(),
+        connection_string: azure.connection_string.clone(),
+        endpoint_suffix: azure.endpoint_suffix.clone(),
+        user_assigned_id: azure.user_assigned_id.clone(),
+        client_id: azure.client_id.clone(),
+        client_secret: azure.client_secret.clone(),
+        tenant_id: azure.az_tenant_id.clone(),
+        ..AzureConfig::default()
     }
 }
 
@@ -99,7 +126,7 @@ fn s3(raw: &RawConfig) -> Result<S3Config> {
     let newer = &raw.storage_config.object_store.s3;
     if !newer.bucket_name.is_empty() {
         return Ok(S3Config {
-            s3: Secret::default(),
+            s3: SecretUrl::default(),
             bucketnames: newer.bucket_name.clone(),
             endpoint: newer.endpoint.clone(),
             region: newer.region.clone(),
@@ -108,6 +135,7 @@ fn s3(raw: &RawConfig) -> Result<S3Config> {
             session_token: newer.session_token.clone(),
             insecure: newer.insecure,
             s3forcepathstyle: true,
+            ..S3Config::default()
         });
     }
     let filled = |s3: &&S3Config| !s3.s3.0.is_empty() || !s3.bucketnames.is_empty();

@@ -1,16 +1,15 @@
-//! What a configuration value is: read from YAML text, printed back, set from a flag, walked over.
+//! What a configuration value is: read from YAML, set from a flag, printed back, walked over.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::time::Duration;
 
-use base::ByteSize;
-use base::units;
-use serde::{Deserialize, Deserializer, de};
+use super::node::{At, Fault, Kind, Node};
 
 /// Whether a key does something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Status {
     /// It does.
+    #[default]
     Used,
     /// Never will, because it is not needed; the text says what happens instead.
     Ignored(&'static str),
@@ -18,227 +17,257 @@ pub enum Status {
     Later(&'static str),
 }
 
+/// What stands behind a key in its declaration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Attributes {
+    /// `ignored "..."` or `later "..."`
+    pub status: Status,
+    /// `flag "..."`; one that begins with a dot goes on where the block's flags begin.
+    pub flag: Option<&'static str>,
+}
+
+impl Attributes {
+    /// `ignored "what happens instead"`
+    pub fn ignored(&mut self, why: &'static str) {
+        self.status = Status::Ignored(why);
+    }
+
+    /// `later "what is missing"`
+    pub fn later(&mut self, why: &'static str) {
+        self.status = Status::Later(why);
+    }
+
+    /// `flag "server.http-listen-port"`
+    pub fn flag(&mut self, name: &'static str) {
+        self.flag = Some(name);
+    }
+}
+
+/// A key as it was declared; what `-help`, the flags and docs/configuration.md are made of.
+#[derive(Clone, Debug)]
+pub struct Declared {
+    /// `block.key`; `[]` behind a list of blocks.
+    pub path: String,
+    /// Without dashes; empty for keys below a list.
+    pub flag: String,
+    /// `text`, `number`, `switch`, `duration`, `size`, `list`, `secret`, `block`...
+    pub kind: &'static str,
+    /// As YAML.
+    pub default: String,
+    /// Its description.
+    pub doc: String,
+    /// Whether it does something.
+    pub status: Status,
+}
+
+/// Reading of a file: what was set, and what is wrong with it.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// The key that is being read.
+    path: String,
+    /// Where each key was set; a flag's place is 0.
+    pub set: BTreeMap<String, At>,
+    /// Everything that is wrong, in the order of the file.
+    pub faults: Vec<Fault>,
+}
+
+impl Reading {
+    /// Reads what stands at `key`, a suffix of the path: `key` below a block, `[]` for an item.
+    pub fn inside(&mut self, key: &str, read: impl FnOnce(&mut Reading)) {
+        let len = self.path.len();
+        if len > 0 && key != "[]" {
+            self.path.push('.');
+        }
+        self.path.push_str(key);
+        read(self);
+        self.path.truncate(len);
+    }
+
+    /// The key that is being read was set at `at`.
+    pub fn mark(&mut self, at: At) {
+        self.set.insert(self.path.clone(), at);
+    }
+
+    /// The key that is being read is wrong.
+    pub fn fault(&mut self, at: At, text: impl Into<String>) {
+        self.faults.push(Fault { at, path: self.path.clone(), text: text.into() });
+    }
+
+    /// A block has no key of that name.
+    pub fn unknown(&mut self, at: At, name: &str, known: &[&str]) {
+        let block = match self.path.as_str() {
+            "" => "loki.ConfigWrapper",
+            path => path,
+        };
+        let mut text = format!("field {name} not found in type {block}");
+        if let Some(near) = nearest(name, known) {
+            let written = write!(text, " (did you mean {near}?)");
+            debug_assert!(written.is_ok());
+        }
+        self.inside(name, |reading| reading.fault(at, text));
+    }
+}
+
+/// The known name that takes the fewest changed letters, if those are few.
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let near = known.iter().map(|known| (distance(name, known), *known)).min()?;
+    (near.0 <= 1 + name.len() / 5).then_some(near.1)
+}
+
+/// Damerau's distance of neighbours: letters added, removed, changed or swapped with the next.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len().abs_diff(b.len()) > 3 || a.len() > 64 {
+        return usize::MAX;
+    }
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    for i in 0..a.len() {
+        let mut row = vec![i + 1];
+        for j in 0..b.len() {
+            let changed = above[j] + usize::from(a[i] != b[j]);
+            let mut best = changed.min(above[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                best = best.min(before[j - 1] + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut above, row);
+    }
+    above[b.len()]
+}
+
 /// A value, a block of keys, or a list of either.
 pub trait Value: Sized {
-    /// Reads it; YAML's null is the default.
-    fn read<'de, D: Deserializer<'de>>(input: D) -> Result<Self, D::Error>;
     /// The value that `text` in the block's declaration stands for.
-    fn from_default(text: &str) -> Self;
+    fn from_default(text: &'static str) -> Self;
+    /// Takes what `node` says; YAML's null leaves everything as it is.
+    fn read(&mut self, node: &Node, reading: &mut Reading);
     /// Sets what the path of keys below this value leads to.
     fn set(&mut self, path: &[&str], text: &str) -> Result<(), String>;
     /// Appends it as YAML behind `key:`; nested lines are indented by `indent` spaces.
     fn dump(&self, out: &mut String, indent: usize);
-    /// Reports keys below `path` that are set to something else than their default and yet do
-    /// nothing.
-    fn idle(&self, path: &str, report: &mut dyn FnMut(&str, Status));
     /// Whether it is what the declaration says.
-    fn is_default(&self, text: &str) -> bool;
+    fn is_default(&self, text: &'static str) -> bool;
     /// Whether it switches something off: nobody misses what he does not want.
     fn is_off(&self) -> bool {
         false
     }
+    /// Reports keys below `path` that are `set` and yet do nothing.
+    fn idle(
+        &self,
+        _path: &str,
+        _set: &BTreeMap<String, At>,
+        _report: &mut dyn FnMut(&str, Status),
+    ) {
+    }
+    /// Of a value at `path` that does nothing: which of its keys are `set`.
+    fn set_keys(&self, path: &str, set: &BTreeMap<String, At>) -> Vec<String> {
+        let below = |key: &&String| {
+            key.strip_prefix(path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let keys: Vec<&String> = set.keys().filter(below).collect();
+        // A block is marked too when one of its keys is.
+        let is_leaf = |key: &&&String| !keys.iter().any(|other| is_below(other, key));
+        keys.iter().filter(is_leaf).map(|key| (*key).clone()).collect()
+    }
+    /// Appends the declaration of `head`, or of the keys below it.
+    fn describe(head: Declared, out: &mut Vec<Declared>);
 }
 
-/// Entry point for `#[serde(deserialize_with)]`.
-pub fn read<'de, D: Deserializer<'de>, T: Value>(input: D) -> Result<T, D::Error> {
-    T::read(input)
-}
-
-/// The key of a field: a field named by a keyword is a raw identifier in Rust only.
-pub fn name(field: &'static str) -> &'static str {
-    field.strip_prefix("r#").unwrap_or(field)
-}
-
-/// A value of one YAML scalar.
-pub trait Scalar: Sized + PartialEq {
-    /// Reads it as written.
-    fn parse(text: &str) -> Result<Self, String>;
-    /// As [`Scalar::parse`] reads it.
-    fn print(&self) -> String;
-    /// See [`Value::is_off`].
-    fn is_off(&self) -> bool {
-        false
-    }
-}
-
-/// A text that `/config` does not show.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret")
-    }
-}
-
-impl Scalar for bool {
-    fn parse(text: &str) -> Result<bool, String> {
-        match text {
-            "true" | "yes" | "on" | "True" | "TRUE" => Ok(true),
-            "false" | "no" | "off" | "False" | "FALSE" => Ok(false),
-            _ => Err(format!("{text:?} is not a boolean (true, false)")),
-        }
-    }
-    fn print(&self) -> String {
-        self.to_string()
-    }
-    fn is_off(&self) -> bool {
-        !*self
-    }
-}
-
-macro_rules! number {
-    ($($ty:ty: $what:literal),*) => { $(impl Scalar for $ty {
-        fn parse(text: &str) -> Result<$ty, String> {
-            let plain = text.replace('_', "");
-            plain.parse().map_err(|_| format!("{text:?} is not {}", $what))
-        }
-        fn print(&self) -> String {
-            self.to_string()
-        }
-        fn is_off(&self) -> bool {
-            *self == <$ty>::default()
-        }
-    })* };
-}
-number!(u16: "a number from 0 to 65535", u32: "a whole number", u64: "a whole number",
-    i64: "a whole number", f64: "a number");
-
-impl Scalar for String {
-    fn parse(text: &str) -> Result<String, String> {
-        Ok(text.to_owned())
-    }
-    fn print(&self) -> String {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"./_-:".contains(&b);
-        let looks_plain = !self.is_empty()
-            && self.bytes().all(plain)
-            && self.as_bytes()[0].is_ascii_alphabetic()
-            && !self.ends_with(':')
-            && !["true", "false", "null", "yes", "no", "on", "off"].contains(&self.as_str());
-        if looks_plain { self.clone() } else { format!("{self:?}") }
-    }
-}
-
-impl Scalar for Secret {
-    fn parse(text: &str) -> Result<Secret, String> {
-        Ok(Secret(text.to_owned()))
-    }
-    fn print(&self) -> String {
-        if self.0.is_empty() { "\"\"".to_owned() } else { "\"********\"".to_owned() }
-    }
-}
-
-impl Scalar for ByteSize {
-    fn parse(text: &str) -> Result<ByteSize, String> {
-        ByteSize::parse(text).map_err(|error| error.to_string())
-    }
-    fn print(&self) -> String {
-        // `Display` rounds; what is printed here must read back as the same number.
-        let shown = self.to_string();
-        if ByteSize::parse(&shown) == Ok(*self) { shown } else { self.0.to_string() }
-    }
-    fn is_off(&self) -> bool {
-        self.0 == 0
-    }
-}
-
-impl Scalar for Duration {
-    fn parse(text: &str) -> Result<Duration, String> {
-        // Loki reads some keys as Prometheus durations and others as Go's; no text means
-        // different things in the two.
-        if let Ok(duration) = units::parse_prometheus_duration(text) {
-            return Ok(duration);
-        }
-        let ns = units::parse_go_duration(text).map_err(|error| error.to_string())?;
-        let ns = u64::try_from(ns).map_err(|_| format!("{text:?} is negative"))?;
-        Ok(Duration::from_nanos(ns))
-    }
-    fn print(&self) -> String {
-        units::format_go_duration(i64::try_from(self.as_nanos()).unwrap_or(i64::MAX))
-    }
-}
-
-/// A duration that may be negative.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SignedDuration {
-    /// Nanoseconds.
-    pub ns: i64,
-}
-
-impl Scalar for SignedDuration {
-    fn parse(text: &str) -> Result<SignedDuration, String> {
-        if let Ok(duration) = units::parse_prometheus_duration(text) {
-            let ns = i64::try_from(duration.as_nanos()).map_err(|_| format!("{text:?} is long"))?;
-            return Ok(SignedDuration { ns });
-        }
-        let ns = units::parse_go_duration(text).map_err(|error| error.to_string())?;
-        Ok(SignedDuration { ns })
-    }
-    fn print(&self) -> String {
-        units::format_go_duration(self.ns)
-    }
-    fn is_off(&self) -> bool {
-        self.ns == 0
-    }
+fn is_below(key: &str, block: &str) -> bool {
+    key.strip_prefix(block).is_some_and(|rest| rest.starts_with(['.', '[']))
 }
 
 macro_rules! scalar_values {
-    ($($ty:ty),*) => { $(impl Value for $ty {
-        fn read<'de, D: Deserializer<'de>>(input: D) -> Result<$ty, D::Error> {
-            let text = Option::<String>::deserialize(input)?.unwrap_or_default();
-            <$ty as Scalar>::parse(&text).map_err(de::Error::custom)
+    ($($ty:ty: $kind:literal),*) => { $(impl crate::config::value::Value for $ty {
+        fn from_default(text: &'static str) -> $ty {
+            <$ty as crate::config::scalar::Scalar>::parse(text)
+                .expect("a default is a valid text of its type")
         }
-        fn from_default(text: &str) -> $ty {
-            <$ty as Scalar>::parse(text).expect("a default is a valid text of its type")
+        fn read(
+            &mut self,
+            node: &crate::config::node::Node,
+            reading: &mut crate::config::value::Reading,
+        ) {
+            use crate::config::node::Kind;
+            match &node.kind {
+                Kind::Null => return,
+                Kind::Scalar(text) => match <$ty as crate::config::scalar::Scalar>::parse(text) {
+                    Ok(value) => *self = value,
+                    Err(error) => reading.fault(node.at, error),
+                },
+                _ => {
+                    let text = format!("takes a {}, not {}", $kind, node.what());
+                    reading.fault(node.at, text);
+                }
+            }
+            reading.mark(node.at);
         }
         fn set(&mut self, path: &[&str], text: &str) -> Result<(), String> {
             if !path.is_empty() {
                 return Err(format!("has no key {}", path.join(".")));
             }
-            *self = <$ty as Scalar>::parse(text)?;
+            *self = <$ty as crate::config::scalar::Scalar>::parse(text)?;
             Ok(())
         }
         fn dump(&self, out: &mut String, _: usize) {
             out.push(' ');
-            out.push_str(&self.print());
+            out.push_str(&crate::config::scalar::Scalar::print(self));
             out.push('\n');
         }
-        fn idle(&self, _: &str, _: &mut dyn FnMut(&str, Status)) {}
-        fn is_default(&self, text: &str) -> bool {
-            *self == <$ty as Value>::from_default(text)
+        fn is_default(&self, text: &'static str) -> bool {
+            *self == <$ty as crate::config::value::Value>::from_default(text)
         }
         fn is_off(&self) -> bool {
-            Scalar::is_off(self)
+            crate::config::scalar::Scalar::is_off(self)
+        }
+        fn describe(
+            mut head: crate::config::value::Declared,
+            out: &mut Vec<crate::config::value::Declared>,
+        ) {
+            head.kind = $kind;
+            out.push(head);
         }
     })* };
 }
-scalar_values!(bool, u16, u32, u64, i64, f64, String, Secret, ByteSize, Duration, SignedDuration);
-
-/// Adapts a [`Value`] to serde inside of lists.
-struct Item<T>(T);
-
-impl<'de, T: Value> Deserialize<'de> for Item<T> {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Item<T>, D::Error> {
-        T::read(input).map(Item)
-    }
-}
+pub(crate) use scalar_values;
 
 impl<T: Value> Value for Vec<T> {
-    fn read<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<T>, D::Error> {
-        let items = Option::<Vec<Item<T>>>::deserialize(input)?.unwrap_or_default();
-        Ok(items.into_iter().map(|item| item.0).collect())
+    fn from_default(text: &'static str) -> Vec<T> {
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        items.map(T::from_default).collect()
     }
-    fn from_default(text: &str) -> Vec<T> {
-        text.split(',').filter(|item| !item.is_empty()).map(T::from_default).collect()
+    fn read(&mut self, node: &Node, reading: &mut Reading) {
+        match &node.kind {
+            Kind::Null => return,
+            // Some of Loki's lists are written as one text with commas.
+            Kind::Scalar(text) => {
+                if let Err(error) = self.set(&[], text) {
+                    reading.fault(node.at, error);
+                }
+            }
+            Kind::List(items) => {
+                self.clear();
+                for item in items {
+                    let mut value = T::from_default("");
+                    reading.inside("[]", |reading| value.read(item, reading));
+                    self.push(value);
+                }
+            }
+            Kind::Map(_) => reading.fault(node.at, "takes a list, not a block of keys"),
+        }
+        reading.mark(node.at);
     }
     fn set(&mut self, path: &[&str], text: &str) -> Result<(), String> {
         if !path.is_empty() {
             return Err(format!("has no key {}", path.join(".")));
         }
         self.clear();
-        for item in text.split(',').filter(|item| !item.is_empty()) {
+        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
             let mut value = T::from_default("");
-            value.set(&[], item.trim())?;
+            value.set(&[], item)?;
             self.push(value);
         }
         Ok(())
@@ -257,102 +286,49 @@ impl<T: Value> Value for Vec<T> {
             debug_assert!(written.is_ok());
         }
     }
-    fn idle(&self, path: &str, report: &mut dyn FnMut(&str, Status)) {
-        for item in self {
-            item.idle(path, report);
-        }
-    }
-    fn is_default(&self, text: &str) -> bool {
-        let items: Vec<&str> = text.split(',').filter(|item| !item.is_empty()).collect();
+    fn is_default(&self, text: &'static str) -> bool {
+        let items: Vec<&str> = text.split(',').map(str::trim).filter(|i| !i.is_empty()).collect();
         items.len() == self.len() && self.iter().zip(items).all(|(v, text)| v.is_default(text))
     }
+    fn is_off(&self) -> bool {
+        self.is_empty()
+    }
+    fn idle(&self, path: &str, set: &BTreeMap<String, At>, report: &mut dyn FnMut(&str, Status)) {
+        for item in self {
+            item.idle(&format!("{path}[]"), set, report);
+        }
+    }
+    fn describe(mut head: Declared, out: &mut Vec<Declared>) {
+        let mut inner = Vec::new();
+        let mut item = head.clone();
+        item.path.push_str("[]");
+        item.flag.clear();
+        T::describe(item, &mut inner);
+        let is_plain = inner.len() == 1 && inner[0].kind != "block";
+        head.kind = if is_plain { "list" } else { "list of blocks" };
+        if !is_plain {
+            head.flag.clear();
+        }
+        out.push(head);
+        if !is_plain {
+            // The block's own line says nothing that the list's does not.
+            out.extend(
+                inner.into_iter().skip(1).map(|key| Declared { flag: String::new(), ..key }),
+            );
+        }
+    }
 }
 
-/// Declares blocks of keys: `key: Type = "default as YAML";`, optionally followed by
-/// `ignored "what happens instead"` or `later "what is missing"`. A key without a default is a
-/// block or a list. `docs/configuration.md` is generated from these declarations.
-macro_rules! blocks {
-    ($($(#[doc = $doc:literal])* pub struct $name:ident {
-        $($(#[doc = $key_doc:literal])*
-        $key:ident: $ty:ty $(= $default:literal)? $(, $status:ident $why:literal)?;)*
-    })*) => { $(
-        $(#[doc = $doc])*
-        #[derive(Clone, Debug, serde::Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        pub struct $name {
-            $($(#[doc = $key_doc])*
-            #[serde(deserialize_with = "crate::config::value::read")]
-            pub $key: $ty,)*
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-        impl Default for $name {
-            fn default() -> $name {
-                $name { $($key: crate::config::value::Value::from_default(
-                    concat!("" $(, $default)?)),)* }
-            }
-        }
-
-        impl crate::config::value::Value for $name {
-            fn read<'de, D: serde::Deserializer<'de>>(input: D) -> Result<$name, D::Error> {
-                let block = <Option<$name> as serde::Deserialize>::deserialize(input)?;
-                Ok(block.unwrap_or_default())
-            }
-            fn from_default(_: &str) -> $name {
-                $name::default()
-            }
-            fn set(&mut self, path: &[&str], text: &str) -> Result<(), String> {
-                let first = path.first().copied().unwrap_or("");
-                $(if crate::config::value::name(stringify!($key)) == first {
-                    return crate::config::value::Value::set(&mut self.$key, &path[1..], text);
-                })*
-                Err(format!("has no key {}", path.join(".")))
-            }
-            fn dump(&self, out: &mut String, indent: usize) {
-                out.push('\n');
-                $(out.extend(std::iter::repeat_n(' ', indent));
-                out.push_str(crate::config::value::name(stringify!($key)));
-                out.push(':');
-                crate::config::value::Value::dump(&self.$key, out, indent + 2);)*
-            }
-            fn idle(
-                &self,
-                path: &str,
-                report: &mut dyn FnMut(&str, crate::config::value::Status),
-            ) {
-                $({
-                    let dot = if path.is_empty() { "" } else { "." };
-                    let name = crate::config::value::name(stringify!($key));
-                    let path = format!("{path}{dot}{name}");
-                    let status = crate::config::value::status!($($status $why)?);
-                    let default = concat!("" $(, $default)?);
-                    if status == crate::config::value::Status::Used {
-                        crate::config::value::Value::idle(&self.$key, &path, report);
-                    } else if !crate::config::value::Value::is_default(&self.$key, default)
-                        && !(matches!(status, crate::config::value::Status::Later(_))
-                            && crate::config::value::Value::is_off(&self.$key))
-                    {
-                        report(&path, status);
-                    }
-                })*
-            }
-            fn is_default(&self, _: &str) -> bool {
-                true $(&& crate::config::value::Value::is_default(
-                    &self.$key, concat!("" $(, $default)?)))*
-            }
-        }
-    )* };
+    #[test]
+    fn the_nearest_name_is_a_slip_of_the_fingers_away() {
+        let known = ["http_listen_port", "grpc_listen_port", "log_level"];
+        assert_eq!(nearest("http_listen_prot", &known), Some("http_listen_port"));
+        assert_eq!(nearest("loglevel", &known), Some("log_level"));
+        assert_eq!(nearest("nonsense", &known), None);
+        assert_eq!(nearest("", &[]), None);
+    }
 }
-
-macro_rules! status {
-    () => {
-        crate::config::value::Status::Used
-    };
-    (ignored $why:literal) => {
-        crate::config::value::Status::Ignored($why)
-    };
-    (later $why:literal) => {
-        crate::config::value::Status::Later($why)
-    };
-}
-
-pub(crate) use {blocks, status};

@@ -11,8 +11,8 @@ use store::{BucketConfig, CatalogConfig};
 use crate::app::Shared;
 use crate::config::Config;
 use crate::config::root::ServerConfig;
-use crate::config::storage::{AzureConfig, GcsConfig, S3Config};
 use crate::config::store::StoreConfig;
+use crate::config::stores::{AzureConfig, GcsConfig, S3Config};
 use crate::telemetry::process::memory_ceiling_bytes;
 
 /// The object store.
@@ -229,7 +229,7 @@ pub fn compactor(config: &Config) -> compactor::Config {
     let raw = &config.raw.compactor;
     compactor::Config {
         interval: raw.compaction_interval,
-        delete_delay: raw.delete_delay,
+        delete_delay: raw.delete_delay.unwrap_or(raw.retention_delete_delay),
         ..compactor::Config::default()
     }
 }

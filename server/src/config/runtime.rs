@@ -1,0 +1,225 @@
+//! Files of overrides (`runtime_config.file`): limits of single tenants on top of `limits_config`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use base::TenantId;
+
+use super::accepted::Accepted;
+use super::limits::LimitsConfig;
+use super::load;
+use super::node::{Kind, Node};
+use super::value::{Reading, Value};
+use super::{Notice, checks, notices_of};
+
+/// What the files say.
+#[derive(Debug, Default)]
+pub struct Overrides {
+    /// Limits of tenants that have their own, whole: what a tenant's block does not set is as
+    /// in `limits_config`.
+    pub limits: BTreeMap<TenantId, LimitsConfig>,
+    /// Keys that do nothing, each once over all tenants.
+    pub notices: Vec<Notice>,
+}
+
+/// Reads the texts of `files`; blocks of later ones are merged into those of earlier ones.
+pub fn parse(files: &[(PathBuf, String)], base: &LimitsConfig) -> Result<Overrides> {
+    let mut merged = None;
+    for (path, text) in files {
+        let named = || format!("runtime config {}", path.display());
+        let node =
+            Node::parse(text).map_err(|fault| anyhow::anyhow!("{fault}")).with_context(named)?;
+        // Each on its own first, so that a mistake is named with its own file.
+        read(&node, base).with_context(named)?;
+        merged = Some(match merged {
+            None => node,
+            Some(before) => merge(before, node),
+        });
+    }
+    merged.map_or_else(|| Ok(Overrides::default()), |node| read(&node, base))
+}
+
+/// The texts of `paths`, for [`parse`].
+pub fn read_files(paths: &[PathBuf]) -> Result<Vec<(PathBuf, String)>> {
+    paths.iter().map(|path| Ok((path.clone(), read_file(path)?))).collect()
+}
+
+fn read_file(path: &Path) -> Result<String> {
+    load::read_file(path).with_context(|| format!("runtime config {}", path.display()))
+}
+
+fn merge(before: Node, after: Node) -> Node {
+    let at = after.at;
+    let kind = match (before.kind, after.kind) {
+        (kind, Kind::Null) => kind,
+        (Kind::Map(mut pairs), Kind::Map(more)) => {
+            for (key, value) in more {
+                match pairs.iter_mut().find(|(own, _)| own.name == key.name) {
+                    Some((_, own)) => *own = merge(own.clone(), value),
+                    None => pairs.push((key, value)),
+                }
+            }
+            Kind::Map(pairs)
+        }
+        (_, kind) => kind,
+    };
+    Node { at, kind }
+}
+
+fn read(node: &Node, base: &LimitsConfig) -> Result<Overrides> {
+    let mut reading = Reading::default();
+    let mut overrides = Overrides::default();
+    let pairs: &[_] = match &node.kind {
+        Kind::Null => &[],
+        Kind::Map(pairs) => pairs,
+        _ => {
+            reading.fault(node.at, format!("takes a block of keys, not {}", node.what()));
+            &[]
+        }
+    };
+    for (key, value) in pairs {
+        reading.inside(&key.name, |reading| match key.name.as_str() {
+            "overrides" => tenants(value, reading, |tenant, node, reading| {
+                let mut limits = base.clone();
+                limits.read(node, reading);
+                overrides.limits.insert(tenant, limits);
+            }),
+            "configs" => tenants(value, reading, |_, node, reading| {
+                Accepted::from_default("operational_config").read(node, reading);
+            }),
+            "multi_kv_config" => Accepted::from_default("multi_kv").read(value, reading),
+            _ => reading.fault(key.at, format!("field {} not found", key.name)),
+        });
+    }
+    if !reading.faults.is_empty() {
+        bail!("{}", load::list(&reading.faults));
+    }
+    for (tenant, limits) in &overrides.limits {
+        checks::limits(limits).with_context(|| format!("overrides.{}", tenant.as_str()))?;
+    }
+    overrides.notices = told(&overrides, &reading);
+    Ok(overrides)
+}
+
+fn tenants(
+    node: &Node,
+    reading: &mut Reading,
+    mut each: impl FnMut(TenantId, &Node, &mut Reading),
+) {
+    let pairs = match &node.kind {
+        Kind::Null => return,
+        Kind::Map(pairs) => pairs,
+        _ => {
+            let text = format!("takes a block for each tenant, not {}", node.what());
+            return reading.fault(node.at, text);
+        }
+    };
+    for (key, value) in pairs {
+        reading.inside(&key.name, |reading| match TenantId::new(&key.name) {
+            Ok(tenant) => each(tenant, value, reading),
+            Err(error) => reading.fault(key.at, error.to_string()),
+        });
+    }
+}
+
+/// A key that does nothing is told of once, whichever and however many tenants have it.
+fn told(overrides: &Overrides, reading: &Reading) -> Vec<Notice> {
+    let mut told: Vec<Notice> = Vec::new();
+    for (tenant, limits) in &overrides.limits {
+        let path = format!("overrides.{}", tenant.as_str());
+        for notice in notices_of(limits, &path, &reading.set) {
+            let key = notice.key.replacen(&path, "overrides", 1);
+            let notice = Notice { key, ..notice };
+            // What limits_config sets and no override does is told of at start already.
+            let is_own = reading.set.contains_key(&notice.key.replacen("overrides", &path, 1));
+            if is_own && !told.contains(&notice) {
+                told.push(notice);
+            }
+        }
+    }
+    if reading.set.keys().any(|key| key.starts_with("configs.")) {
+        let text = "log lines are chosen by server.log_level".to_owned();
+        told.push(Notice { key: "configs".to_owned(), text, error: false });
+    }
+    if reading.set.keys().any(|key| key.starts_with("multi_kv_config.")) {
+        let text = "the ring needs no store of its own".to_owned();
+        told.push(Notice { key: "multi_kv_config".to_owned(), text, error: false });
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(texts: &[&str]) -> Vec<(PathBuf, String)> {
+        let name = |index: usize| PathBuf::from(format!("{index}.yaml"));
+        texts.iter().enumerate().map(|(index, text)| (name(index), (*text).to_owned())).collect()
+    }
+
+    fn parsed(texts: &[&str]) -> Result<Overrides> {
+        let base = LimitsConfig { max_query_series: 77, ..LimitsConfig::default() };
+        parse(&files(texts), &base)
+    }
+
+    fn limits<'a>(overrides: &'a Overrides, tenant: &str) -> &'a LimitsConfig {
+        &overrides.limits[&TenantId::new(tenant).unwrap()]
+    }
+
+    #[test]
+    fn a_tenant_starts_from_the_configured_limits() {
+        let text = "overrides:\n  a: {ingestion_rate_mb: 10, retention_stream: [{selector: '{env=\"dev\"}', \
+                    priority: 1, period: 24h}]}\n  b:\n  c: {}\n\
+                    configs: {a: {log_push_request: true}}\nmulti_kv_config: {primary: consul}\n";
+        let overrides = parsed(&[text]).unwrap();
+        assert_eq!(limits(&overrides, "a").ingestion_rate_mb, 10.0);
+        assert_eq!(limits(&overrides, "a").max_query_series, 77);
+        assert_eq!(limits(&overrides, "b").ingestion_rate_mb, 4.0);
+        assert_eq!(overrides.limits.len(), 3);
+        let told: Vec<&str> = overrides.notices.iter().map(|n| n.key.as_str()).collect();
+        assert_eq!(told, ["overrides.retention_stream", "configs", "multi_kv_config"]);
+        for text in ["", "overrides:\n", "overrides: {}\n"] {
+            assert!(parsed(&[text]).unwrap().limits.is_empty(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn later_files_are_merged_into_earlier_ones() {
+        let one =
+            "overrides: {a: {max_line_size: 1KB, max_query_series: 1}, b: {max_query_series: 2}}";
+        let two = "overrides: {a: {max_query_series: 3}, c: {max_query_series: 4}}";
+        let overrides = parsed(&[one, two, "# nothing\n"]).unwrap();
+        assert_eq!(limits(&overrides, "a").max_query_series, 3);
+        assert_eq!(limits(&overrides, "a").max_line_size.0, 1024);
+        assert_eq!(limits(&overrides, "b").max_query_series, 2);
+        assert_eq!(limits(&overrides, "c").max_query_series, 4);
+        assert!(parsed(&[]).unwrap().limits.is_empty());
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_file_and_line() {
+        let table = [
+            (
+                "overrides:\n  a:\n    ingestion_rat_mb: 1\n",
+                "line 3, column 5: overrides.a.ingestion_rat_mb",
+            ),
+            (
+                "overrides:\n  a: {max_line_size: big}\n",
+                "line 2, column 22: overrides.a.max_line_size",
+            ),
+            ("overrides:\n  a/b: {}\n", "line 2, column 3: overrides.a/b: tenant ID 'a/b'"),
+            ("overrides: [a]\n", "takes a block for each tenant"),
+            ("overides: {}\n", "field overides not found"),
+            ("- a\n", "takes a block of keys"),
+            (
+                "overrides: {a: {retention_stream: [{selector: '{a=\"b\"}', period: 1h}]}}",
+                "must be >= 24h was 1h",
+            ),
+        ];
+        for (text, expected) in table {
+            let error = format!("{:#}", parsed(&["overrides: {}", text]).unwrap_err());
+            assert!(error.contains("1.yaml") && error.contains(expected), "{text:?}: {error}");
+        }
+    }
+}
