@@ -40,3 +40,6 @@ pub use v1::frontend_server::FrontendServer;
 pub use v1::ingester_server::IngesterServer;
 pub use v1::querier_server::QuerierServer;
 pub use worker::FrontendClient;
+
+#[cfg(test)]
+mod tests;

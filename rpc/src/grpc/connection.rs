@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ::metrics::{counter, histogram};
 use base::time::Clock;
+use proto::Message;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
@@ -79,10 +80,18 @@ impl Connection {
         send: impl Fn(Channel, Request<Q>) -> F,
     ) -> Result<A, E>
     where
-        Q: Clone,
+        Q: Message + Clone,
         E: WireErrorDetail,
         F: Future<Output = Result<Response<A>, Status>>,
     {
+        let (length, most) = (message.encoded_len(), self.config.limits.max_send.0);
+        if length as u64 > most {
+            return Err(E::limited(format!(
+                "{}: a message of {length} bytes is over the limit of {most} \
+                 (grpc_client_config.max_send_msg_size)",
+                self.address
+            )));
+        }
         let started_ns = self.clock.monotonic_ns();
         let deadline = Instant::now() + call.timeout;
         let attempts = self.attempts(call, deadline, message, send);
@@ -109,7 +118,7 @@ impl Connection {
         send: impl Fn(Channel, Request<Q>) -> F,
     ) -> Result<A, E>
     where
-        Q: Clone,
+        Q: Message + Clone,
         E: WireErrorDetail,
         F: Future<Output = Result<Response<A>, Status>>,
     {

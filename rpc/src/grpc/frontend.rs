@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use async_trait::async_trait;
 use base::shutdown::Shutdown;
 use base::{task, time::Clock};
-use futures::Stream;
+use futures::{FutureExt, Stream};
 use proto::v1::{self as messages, from_worker, job, job_result, to_worker};
 use proto::{Message, Wire};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -103,7 +103,7 @@ impl Stay {
         mut from: Streaming<messages::FromWorker>,
     ) {
         let link = self.link.clone();
-        let mut work = pin!(api.work(worker, link.clone()));
+        let mut work = pin!(api.work(worker, link.clone()).fuse());
         let ended = loop {
             tokio::select! {
                 ended = &mut work => break ended,
@@ -126,14 +126,16 @@ impl Stay {
             }
         };
         // Running jobs fail, and the frontend sees that before its future is dropped.
-        link.break_off();
+        let to = link.break_off();
         let _ = futures::poll!(&mut work);
-        match ended {
-            Ok(()) => self.in_flight.status = observe::SUCCESS,
-            Err(error) => {
+        match (ended, to) {
+            (Ok(()), _) => self.in_flight.status = observe::SUCCESS,
+            (Err(error), to) => {
                 self.in_flight.status = observe::status_code(&error);
-                // Nobody may be there to hear it.
-                let _ = link.to.send(Err(status_of(&error))).await;
+                if let Some(to) = to {
+                    // Nobody may be there to hear it.
+                    let _ = to.send(Err(status_of(&error))).await;
+                }
             }
         }
     }
@@ -149,7 +151,6 @@ impl Drop for Stay {
 /// A worker's stream as a querier.
 struct Link {
     querier: String,
-    to: mpsc::Sender<Result<messages::ToWorker, Status>>,
     max_send: usize,
     state: Mutex<Calls>,
     /// There are cancelled calls.
@@ -163,17 +164,16 @@ struct Calls {
     /// Numbers whose callers went away, to be told to the worker. Each was waiting: no more of
     /// them than of those.
     cancelled: Vec<u64>,
-    broken: bool,
+    /// None: the stream is broken. The stream ends when the last sender is dropped.
+    to: Option<ToWorkers>,
 }
 
+type ToWorkers = mpsc::Sender<Result<messages::ToWorker, Status>>;
+
 impl Link {
-    fn new(
-        worker: &Worker,
-        to: mpsc::Sender<Result<messages::ToWorker, Status>>,
-        max_send: usize,
-    ) -> Link {
-        let (state, cancels) = (Mutex::default(), Notify::new());
-        Link { querier: worker.querier.clone(), to, max_send, state, cancels }
+    fn new(worker: &Worker, to: ToWorkers, max_send: usize) -> Link {
+        let state = Mutex::new(Calls { to: Some(to), ..Calls::default() });
+        Link { querier: worker.querier.clone(), max_send, state, cancels: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Calls> {
@@ -185,7 +185,9 @@ impl Link {
     }
 
     async fn send(&self, message: to_worker::Message) -> bool {
-        self.to.send(Ok(messages::ToWorker { message: Some(message) })).await.is_ok()
+        let to = self.lock().to.clone();
+        let Some(to) = to else { return false };
+        to.send(Ok(messages::ToWorker { message: Some(message) })).await.is_ok()
     }
 
     /// One job and its result.
@@ -193,7 +195,7 @@ impl Link {
         let (answer, answered) = oneshot::channel();
         let number = {
             let mut calls = self.lock();
-            if calls.broken {
+            if calls.to.is_none() {
                 return Err(self.gone());
             }
             calls.last += 1;
@@ -233,10 +235,11 @@ impl Link {
         std::mem::take(&mut self.lock().cancelled)
     }
 
-    fn break_off(&self) {
+    /// All calls fail, and those to come. Returns the last way to the worker.
+    fn break_off(&self) -> Option<ToWorkers> {
         let mut calls = self.lock();
-        calls.broken = true;
         calls.waiting.clear();
+        calls.to.take()
     }
 }
 
