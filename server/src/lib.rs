@@ -9,6 +9,8 @@
 pub mod app;
 pub mod args;
 pub mod config;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod grpc;
 pub mod health;
 pub mod limits;

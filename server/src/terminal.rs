@@ -9,6 +9,7 @@
 //! did not, 2 the command line is wrong.
 
 mod connection;
+mod inspect;
 mod labels;
 mod output;
 mod push;
@@ -23,6 +24,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
+
+#[doc(hidden)]
+pub use inspect::fuzz_inspect;
 
 /// The command line of the subcommands.
 #[derive(Parser, Debug)]
@@ -49,6 +53,8 @@ enum Command {
     Series(series::Series),
     /// Print new lines as they come, until Ctrl-C
     Tail(tail::Tail),
+    /// Show what is in a part, a log segment or an object of the catalog
+    Inspect(inspect::Inspect),
 }
 
 /// Runs the subcommand that the arguments after the program's name call for.
@@ -80,6 +86,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Labels(labels) => block_on(labels.run()),
         Command::Series(series) => block_on(series.run()),
         Command::Tail(tail) => block_on(tail.run()),
+        Command::Inspect(inspect) => inspect.run(),
     }
 }
 
