@@ -20,7 +20,7 @@ use store::{
     Bucket, BucketConfig, CatalogConfig, CatalogHandle, Outcome, PartId, PartRecord, Parts, Place,
     put_parts,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::{Config, Deps, Querier};
 
@@ -88,12 +88,23 @@ impl Table {
 
 /// An ingester that holds one table of rows in no commit.
 pub struct FakeIngester {
-    store: StoreId,
+    store: Mutex<StoreId>,
+    zone: String,
     table: Mutex<Arc<Table>>,
     /// Answers `Behind` to views below it.
     pub floor: AtomicU64,
     /// Calls of `select` so far.
     pub selects: AtomicU64,
+    /// V and G of every `select` and `streams` so far.
+    pub seen: Mutex<Vec<(u64, Vec<StoreId>)>>,
+    /// Calls of `identify` so far.
+    pub identified: AtomicU64,
+    /// While set, no call is answered.
+    pub down: AtomicBool,
+    /// So many calls of `select` find that it is another store.
+    pub misplaced: AtomicU64,
+    /// The next `select` waits for it.
+    pub held_up: Mutex<Option<oneshot::Receiver<()>>>,
     /// While set, `select` never answers; its task ends when it is told to stop.
     pub hangs: AtomicBool,
     /// Told when `select` was called.
@@ -103,22 +114,48 @@ pub struct FakeIngester {
 }
 
 impl FakeIngester {
-    /// One that holds `rows`; equal rows must have been dropped.
-    pub fn new(random: &dyn Random, clock: &dyn Clock, rows: &[Row]) -> FakeIngester {
+    /// One without rows.
+    pub fn new(store: StoreId, zone: &str) -> FakeIngester {
         FakeIngester {
-            store: StoreId(random.ulid(clock)),
-            table: Mutex::new(Arc::new(Table::new(rows))),
+            store: Mutex::new(store),
+            zone: zone.to_owned(),
+            table: Mutex::new(Arc::new(Table::new(&[]))),
             floor: AtomicU64::new(0),
             selects: AtomicU64::new(0),
+            seen: Mutex::default(),
+            identified: AtomicU64::new(0),
+            down: AtomicBool::new(false),
+            misplaced: AtomicU64::new(0),
+            held_up: Mutex::default(),
             hangs: AtomicBool::new(false),
             called: Notify::new(),
             stopped: Arc::new(Notify::new()),
         }
     }
 
-    /// Replaces what it holds.
+    /// Replaces what it holds; equal rows must have been dropped.
     pub fn hold(&self, rows: &[Row]) {
         *self.table.lock().unwrap() = Arc::new(Table::new(rows));
+    }
+
+    /// Its store.
+    pub fn store(&self) -> StoreId {
+        *self.store.lock().unwrap()
+    }
+
+    /// Gives it another store; returns the one it had.
+    pub fn replace_store(&self) -> StoreId {
+        let mut store = self.store.lock().unwrap();
+        let before = *store;
+        *store = StoreId(ulid::Ulid(before.0.0 ^ 1));
+        before
+    }
+
+    fn is_up(&self) -> Result<(), IngesterError> {
+        match self.down.load(Ordering::SeqCst) {
+            true => Err(IngesterError::Unavailable("connection refused".to_owned())),
+            false => Ok(()),
+        }
     }
 
     fn table(&self) -> Arc<Table> {
@@ -129,7 +166,9 @@ impl FakeIngester {
 #[async_trait]
 impl IngesterApi for FakeIngester {
     async fn identify(&self) -> Result<Identity, IngesterError> {
-        Ok(Identity { store: self.store, zone: String::new() })
+        self.identified.fetch_add(1, Ordering::SeqCst);
+        self.is_up()?;
+        Ok(Identity { store: self.store(), zone: self.zone.clone() })
     }
 
     async fn admit(&self, _: AdmitRequest) -> Result<Admission, IngesterError> {
@@ -142,6 +181,12 @@ impl IngesterApi for FakeIngester {
 
     async fn select(&self, request: SelectRequest) -> Result<SelectAnswer, IngesterError> {
         self.selects.fetch_add(1, Ordering::SeqCst);
+        self.seen.lock().unwrap().push((request.view, request.gone.clone()));
+        self.is_up()?;
+        let one_less = |left: u64| left.checked_sub(1);
+        if self.misplaced.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+            return Err(IngesterError::Misplaced("another store".to_owned()));
+        }
         self.called.notify_one();
         if self.hangs.load(Ordering::SeqCst) {
             let (cancel, stopped) = (request.cancel, self.stopped.clone());
@@ -150,6 +195,10 @@ impl IngesterApi for FakeIngester {
                 stopped.notify_one();
             });
             return std::future::pending().await;
+        }
+        let held_up = self.held_up.lock().unwrap().take();
+        if let Some(held_up) = held_up {
+            held_up.await.unwrap();
         }
         let floor = self.floor.load(Ordering::SeqCst);
         if request.view < floor {
@@ -172,6 +221,8 @@ impl IngesterApi for FakeIngester {
     }
 
     async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError> {
+        self.seen.lock().unwrap().push((request.view, request.gone.clone()));
+        self.is_up()?;
         let floor = self.floor.load(Ordering::SeqCst);
         if request.view < floor {
             return Ok(StreamsAnswer::Behind { floor });
@@ -193,10 +244,14 @@ impl IngesterApi for FakeIngester {
 pub struct World {
     /// The querier.
     pub querier: Arc<Querier>,
-    /// Its only ingester.
+    /// Its ingesters.
+    pub heads: Vec<Arc<FakeIngester>>,
+    /// The first of them.
     pub head: Arc<FakeIngester>,
-    /// The catalog.
+    /// The catalog as the querier has it.
     pub catalog: CatalogHandle,
+    /// The catalog as another process has it: commits come from there.
+    writer: CatalogHandle,
     /// The tenant of all requests.
     pub tenant: TenantId,
     random: Arc<SeededRandom>,
@@ -208,30 +263,42 @@ pub struct World {
 pub const NOW: UnixNanos = UnixNanos(1_714_564_800_000_000_000);
 
 impl World {
-    /// An empty one.
+    /// An empty one, with one ingester.
     pub async fn new() -> World {
+        World::with(&[""], 1).await
+    }
+
+    /// An empty one, with an ingester in each of `zones`.
+    pub async fn with(zones: &[&str], replication_factor: usize) -> World {
         let random = Arc::new(SeededRandom::new(7));
         let clock = ManualClock::new(NOW);
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
         let bucket = Bucket::open(&BucketConfig::InMemory, shared.clone()).unwrap();
-        let head = Arc::new(FakeIngester::new(&*random, &clock, &[]));
+        let fake = |zone: &&str| Arc::new(FakeIngester::new(StoreId(random.ulid(&clock)), zone));
+        let heads: Vec<Arc<FakeIngester>> = zones.iter().map(fake).collect();
+        let head = heads[0].clone();
         let deps = store::Deps {
             bucket: bucket.clone(),
-            committer: head.store,
+            committer: head.store(),
             random: random.clone(),
             clock: shared.clone(),
         };
+        let writer = CatalogHandle::open(deps.clone(), CatalogConfig::default()).await.unwrap();
         let catalog = CatalogHandle::open(deps, CatalogConfig::default()).await.unwrap();
+        let peer = |(n, head): (usize, &Arc<FakeIngester>)| Peer {
+            address: format!("head-{n}:9095"),
+            api: head.clone(),
+        };
         let deps = Deps {
-            ingesters: vec![Peer { address: "head:9095".to_owned(), api: head.clone() }],
+            ingesters: heads.iter().enumerate().map(peer).collect(),
             catalog: catalog.clone(),
             parts: Arc::new(Parts::new(bucket, 1 << 20)),
             clock: shared,
         };
-        let config = Config { scan_threads: 2, ..Config::default() };
+        let config = Config { scan_threads: 2, replication_factor, ..Config::default() };
         let querier = Arc::new(Querier::new(config, deps));
         let tenant = TenantId::new("acme").unwrap();
-        World { querier, head, catalog, tenant, random, clock }
+        World { querier, heads, head, catalog, writer, tenant, random, clock }
     }
 
     /// Puts `rows` of one day into one part and commits it; returns what the catalog says of it.
@@ -242,7 +309,7 @@ impl World {
         let source = part::Source { streams: &table.streams, pages };
         let day = Day::of(UnixNanos(rows[0].ts_ns));
         let image = seal(&self.tenant, day, &[source], options).unwrap().unwrap();
-        let mut draft = self.catalog.draft();
+        let mut draft = self.writer.draft();
         // Ids of parts are in the order of their milliseconds.
         self.clock.advance(1_000_000);
         let record = PartRecord {
@@ -265,20 +332,20 @@ impl World {
             rest: Vec::new(),
         };
         let upload = store::Upload { record, bytes: image.bytes };
-        let bucket = self.catalog.bucket();
+        let bucket = self.writer.bucket();
         let mut records =
             put_parts(bucket, &*self.random, &self.clock, vec![upload]).await.unwrap();
         draft.added.clone_from(&records);
-        let outcome = self.catalog.commit(&draft).await.unwrap();
+        let outcome = self.writer.commit(&draft).await.unwrap();
         assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
         records.remove(0)
     }
 
     /// Removes a part from the catalog.
     pub async fn remove(&self, record: &PartRecord) {
-        let mut draft = self.catalog.draft();
+        let mut draft = self.writer.draft();
         draft.removed.push(record.reference());
-        let outcome = self.catalog.commit(&draft).await.unwrap();
+        let outcome = self.writer.commit(&draft).await.unwrap();
         assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
     }
 }

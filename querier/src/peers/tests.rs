@@ -1,1 +1,221 @@
+//! R1: who is asked with which V and G, and when the answer would be short.
 
+use std::sync::atomic::Ordering;
+
+use logql::engine::Answer;
+use logql::plan::{Direction, Params, Plan};
+use logql::syntax::parse;
+use part::Options;
+use rpc::querier::{ListJob, Listed, Listing, QuerierApi, QuerierError, SelectJob};
+
+use super::*;
+use crate::testing::{NOW, World, row};
+
+const S: i64 = 1_000_000_000;
+const AT: i64 = NOW.0 - 60 * S;
+
+fn plan() -> Plan {
+    let params = Params {
+        start: base::UnixNanos(NOW.0 - 3600 * S),
+        end: NOW,
+        step_ns: 3600 * S,
+        interval_ns: 0,
+        limit: 100,
+        direction: Direction::Forward,
+        max_series: 500,
+        max_memory_bytes: 0,
+        categorize: false,
+    };
+    Plan::new(&parse("sum(count_over_time({app=~\".+\"}[1h]))").unwrap(), &params).unwrap()
+}
+
+/// Rows of the last hour.
+async fn count(world: &World) -> Result<f64, QuerierError> {
+    let plan = plan();
+    let job = SelectJob { tenant: world.tenant.clone(), leaf: plan.leaves()[0].clone() };
+    let selected = world.querier.select(job).await?;
+    let Answer::Matrix(series) = plan.finish(vec![selected.partial]).unwrap() else {
+        panic!("not a matrix")
+    };
+    Ok(series.first().and_then(|(_, samples)| samples.last()).map_or(0.0, |sample| sample.value))
+}
+
+async fn apps(world: &World) -> Result<Vec<String>, QuerierError> {
+    let (tenant, listing) = (world.tenant.clone(), Listing::Values("app".to_owned()));
+    let (start, end) = (base::UnixNanos(NOW.0 - 3600 * S), NOW);
+    let job = ListJob { tenant, listing, selectors: Vec::new(), start, end };
+    match world.querier.list(job).await? {
+        Listed::Texts(texts) => Ok(texts),
+        Listed::Streams(_) => panic!("not texts"),
+    }
+}
+
+/// Three ingesters with a row each.
+async fn three(zones: [&str; 3], replication_factor: usize) -> World {
+    let world = World::with(&zones, replication_factor).await;
+    for (n, head) in world.heads.iter().enumerate() {
+        head.hold(&[row(&format!("a{n}"), AT, "x")]);
+    }
+    world
+}
+
+/// V and G of all calls of an ingester; forgets them.
+fn seen(world: &World, head: usize) -> Vec<(u64, Vec<StoreId>)> {
+    std::mem::take(&mut *world.heads[head].seen.lock().unwrap())
+}
+
+fn set_down(world: &World, head: usize, down: bool) {
+    world.heads[head].down.store(down, Ordering::SeqCst);
+}
+
+#[tokio::test]
+async fn all_ingesters_are_asked_with_the_same_view_that_is_newer_than_the_job() {
+    let world = three([""; 3], 1).await;
+    assert_eq!(count(&world).await.unwrap(), 3.0);
+    let before = seen(&world, 0);
+    assert_eq!(before.len(), 1);
+    assert!(before == seen(&world, 1) && before == seen(&world, 2));
+    // Another process commits, and nobody tells.
+    world.flush(&[row("b", AT, "x")], &Options::flushed()).await;
+    assert_eq!(count(&world).await.unwrap(), 4.0);
+    let after = seen(&world, 0);
+    assert_eq!((after.len(), after[0].0), (1, before[0].0 + 1));
+    assert!(after == seen(&world, 1) && after == seen(&world, 2));
+}
+
+#[tokio::test]
+async fn an_ingester_that_dropped_rows_of_a_later_commit_makes_all_be_asked_again() {
+    let world = three([""; 3], 1).await;
+    assert_eq!(apps(&world).await.unwrap(), ["a0", "a1", "a2"]);
+    let view = seen(&world, 0)[0].0;
+    (1..3).for_each(|head| drop(seen(&world, head)));
+    // The rows of head 2 are in a commit that comes after the querier has read the log.
+    world.heads[2].floor.store(view + 1, Ordering::SeqCst);
+    let (commit, committed) = tokio::sync::oneshot::channel();
+    *world.heads[2].held_up.lock().unwrap() = Some(committed);
+    let (asked, ()) = futures::join!(count(&world), async {
+        // The first ask went out at the old view; the commit comes then.
+        world.heads[2].called.notified().await;
+        world.heads[2].hold(&[]);
+        world.flush(&[row("a2", AT, "x")], &Options::flushed()).await;
+        commit.send(()).unwrap();
+    });
+    assert_eq!(asked.unwrap(), 3.0);
+    for head in 0..3 {
+        let seen = seen(&world, head);
+        let views: Vec<u64> = seen.into_iter().map(|(view, _)| view).collect();
+        assert_eq!(views, [view, view + 1], "head {head}");
+    }
+}
+
+#[tokio::test]
+async fn with_one_copy_of_a_row_any_silent_ingester_fails_the_query_and_is_named() {
+    let world = three([""; 3], 1).await;
+    assert_eq!(count(&world).await.unwrap(), 3.0);
+    set_down(&world, 1, true);
+    let errors = [count(&world).await.unwrap_err(), apps(&world).await.unwrap_err()];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        let text = error.to_string();
+        let loki = "at least 1 live replicas required, could only find 0 - unhealthy instances: \
+                    head-1:9095";
+        assert!(text.starts_with(loki) && text.contains("connection refused"), "{text}");
+    }
+    set_down(&world, 1, false);
+    assert_eq!(count(&world).await.unwrap(), 3.0, "nothing is remembered of it");
+}
+
+#[tokio::test]
+async fn a_silent_store_joins_the_gone_and_all_others_are_asked_again() {
+    let world = three([""; 3], 3).await;
+    assert_eq!(count(&world).await.unwrap(), 3.0);
+    (0..3).for_each(|head| drop(seen(&world, head)));
+    set_down(&world, 1, true);
+    assert_eq!(count(&world).await.unwrap(), 2.0);
+    let gone = vec![world.heads[1].store()];
+    for head in [0, 2] {
+        let asked: Vec<Vec<StoreId>> =
+            seen(&world, head).into_iter().map(|(_, gone)| gone).collect();
+        assert_eq!(asked, [vec![], gone.clone()], "head {head}");
+    }
+    assert_eq!(seen(&world, 1).len(), 1, "who is gone is not asked again");
+    assert_eq!(apps(&world).await.unwrap(), ["a0", "a2"]);
+    assert_eq!(seen(&world, 2), [(0, gone)], "known to be gone from the start");
+}
+
+#[tokio::test]
+async fn a_store_that_was_replaced_counts_as_gone_where_others_have_its_rows() {
+    for replication_factor in [1, 3] {
+        let world = three([""; 3], replication_factor).await;
+        count(&world).await.unwrap();
+        (0..3).for_each(|head| drop(seen(&world, head)));
+        let before = world.heads[1].replace_store();
+        set_down(&world, 1, true);
+        assert_eq!(count(&world).await.is_ok(), replication_factor == 3);
+        set_down(&world, 1, false);
+        assert_eq!(count(&world).await.unwrap(), 3.0);
+        let last = seen(&world, 0).pop().unwrap();
+        assert_eq!(last.1, if replication_factor == 3 { vec![before] } else { vec![] });
+        assert_eq!(seen(&world, 1).pop(), Some(last), "all are asked with the same G");
+        // One more makes two copies that may be out of reach.
+        set_down(&world, 0, true);
+        let error = count(&world).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        let named = error.to_string().contains("is not there any more");
+        assert_eq!(named, replication_factor == 3, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn more_gone_than_half_of_the_copies_fail_the_query_and_are_named() {
+    let world = three([""; 3], 3).await;
+    count(&world).await.unwrap();
+    set_down(&world, 0, true);
+    set_down(&world, 2, true);
+    let error = count(&world).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    let text = error.to_string();
+    let loki = "at least 2 live replicas required, could only find 1 - unhealthy instances: \
+                head-0:9095,head-2:9095";
+    assert!(text.starts_with(loki), "{text}");
+    assert!(text.contains(&world.heads[0].store().to_string()), "{text}");
+}
+
+#[tokio::test]
+async fn silent_stores_of_one_zone_are_one_copy() {
+    let world = three(["x", "y", "x"], 3).await;
+    count(&world).await.unwrap();
+    set_down(&world, 0, true);
+    set_down(&world, 2, true);
+    assert_eq!(count(&world).await.unwrap(), 1.0);
+    set_down(&world, 1, true);
+    assert!(count(&world).await.is_err());
+}
+
+#[tokio::test]
+async fn an_ingester_that_never_said_who_it_is_cannot_be_done_without() {
+    let world = three([""; 3], 3).await;
+    set_down(&world, 1, true);
+    let error = count(&world).await.unwrap_err();
+    assert!(error.to_string().contains("unhealthy instances: head-1:9095"), "{error}");
+}
+
+#[tokio::test]
+async fn stores_are_identified_once_and_again_after_a_failed_call() {
+    let world = three([""; 3], 3).await;
+    let identified = || world.heads[1].identified.load(Ordering::SeqCst);
+    assert_eq!(identified(), 0, "not before somebody asks");
+    count(&world).await.unwrap();
+    count(&world).await.unwrap();
+    assert_eq!(identified(), 1);
+    set_down(&world, 1, true);
+    count(&world).await.unwrap();
+    set_down(&world, 1, false);
+    count(&world).await.unwrap();
+    assert_eq!(identified(), 2);
+    world.heads[1].misplaced.store(1, Ordering::SeqCst);
+    assert_eq!(count(&world).await.unwrap(), 3.0, "asked again under its new name");
+    assert_eq!(identified(), 3);
+    world.heads[1].misplaced.store(100, Ordering::SeqCst);
+    assert_eq!(count(&world).await.unwrap(), 2.0, "given up in the end");
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use logql::engine::Answer;
-use logql::plan::{Direction, Params, Plan};
+use logql::plan::{Direction, Params, Plan, Shard, TimeRange};
 use logql::syntax::parse;
 use part::{Codec, Options};
 use proptest::prelude::*;
@@ -123,13 +123,13 @@ fn any_row() -> impl Strategy<Value = Row> {
     })
 }
 
-/// Which of head and parts hold a row: at least one.
+/// Which of two parts and two ingesters hold a row: at least one.
 fn placed_rows() -> impl Strategy<Value = Vec<(Row, u8)>> {
-    proptest::collection::vec((any_row(), 1..8u8), 0..60)
+    proptest::collection::vec((any_row(), 1..16u8), 0..60)
 }
 
 async fn place(rows: &[(Row, u8)]) -> (World, BTreeSet<Row>) {
-    let world = World::new().await;
+    let world = World::with(&["", ""], 1).await;
     let holds = |bit: u8| -> Vec<Row> {
         // Each source drops equals within itself.
         let set: BTreeSet<Row> = rows
@@ -147,7 +147,8 @@ async fn place(rows: &[(Row, u8)]) -> (World, BTreeSet<Row>) {
             world.flush(&part, &small_groups()).await;
         }
     }
-    world.head.hold(&holds(4));
+    world.heads[0].hold(&holds(4));
+    world.heads[1].hold(&holds(8));
     (world, rows.iter().map(|(row, _)| row.clone()).collect())
 }
 
@@ -178,6 +179,39 @@ proptest! {
             let length = |row: &Row| row.line.len() as f64;
             let want = expected(&others, step, range, |_| "{}".to_owned(), length);
             prop_assert!(close(&got, &want), "bytes: {got:?} {want:?}");
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn pieces_by_time_and_stream_merge_to_the_whole(
+        rows in placed_rows(),
+        cut in 0..60i64,
+        of in 1..4u32,
+    ) {
+        runtime().block_on(async {
+            let (world, distinct) = place(&rows).await;
+            let text = "count_over_time({app=~\".+\"}[15s])";
+            let plan = Plan::new(&parse(text).unwrap(), &params(10 * S, 1, Direction::Forward));
+            let plan = plan.unwrap();
+            let (leaf, cut_ns) = (&plan.leaves()[0], BASE + cut * S);
+            let TimeRange { from_ns, to_ns } = leaf.range();
+            let mut merged = leaf.empty();
+            for (from_ns, to_ns) in [(from_ns, cut_ns), (cut_ns, to_ns)] {
+                for index in 0..of {
+                    let leaf = leaf.piece(TimeRange { from_ns, to_ns }, Shard { index, of });
+                    let job = SelectJob { tenant: world.tenant.clone(), leaf };
+                    merged.merge(world.querier.select(job).await.unwrap().partial).unwrap();
+                }
+            }
+            let Answer::Matrix(series) = plan.finish(vec![merged]).unwrap() else {
+                panic!("not a matrix")
+            };
+            let total: f64 =
+                series.iter().flat_map(|(_, samples)| samples).map(|sample| sample.value).sum();
+            let want = expected(&distinct, 10 * S, 15 * S, all_labels, |_| 1.0);
+            let wanted: f64 = want.values().flat_map(BTreeMap::values).sum();
+            prop_assert_eq!((series.len(), total), (want.len(), wanted));
             Ok(())
         })?;
     }
