@@ -9,6 +9,7 @@ mod conformance;
 mod fuzz;
 mod process;
 mod server;
+mod sim;
 mod tidy;
 mod tiers;
 mod tools;
@@ -27,6 +28,8 @@ cargo xtask conformance [--url U] [--group G]... [--show N] [--wire] [--split DU
                                  recorded requests against a fresh cluster, or any URL
 cargo xtask bench [--gb N] [--streams N] [--set DIR] [--processes 4]
                                  generate a set, push it, query it, report
+cargo xtask sim --seed N | --seeds A..B
+                                 one seed of the simulation with its event log, or many
 cargo xtask fuzz [TARGET] [--seconds N]
                                  fuzz decoders with the nightly toolchain
 ";
@@ -48,6 +51,7 @@ fn main() -> Result<()> {
         "conformance" => conformance::run(&conformance::Options::parse(rest)?),
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
+        "sim" => sim::sim(rest),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");
             Ok(())

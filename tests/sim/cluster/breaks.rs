@@ -2,38 +2,80 @@
 
 use std::sync::Arc;
 
-use object_store::ObjectStore;
+use async_trait::async_trait;
+use base::Batch;
+use logql::engine::Partial;
 use rpc::IngesterApi;
-
-use super::nodes::Node;
-use super::world::World;
+use rpc::ingester::{
+    Admission, AdmitRequest, AppendError, Appended, Identity, IngesterError, ReadStats,
+    SelectAnswer, SelectRequest, StreamsAnswer, StreamsRequest,
+};
 
 /// Which rule is not kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Break {
     #[default]
     Nothing,
-    /// W1: the disk only says that it synced.
+    /// W1: a disk that only says that it synced stands for an ack before the fsync.
     AckBeforeSync,
+    /// W2: a commit is believed when its notice comes, before it is in the log.
+    DropOnNotice,
     /// C2: a flush is put without being compared with other commits.
     NoCompare,
     /// C3: a PUT is believed without reading the floor after it.
     NumberUsedTwice,
+    /// R1: an ingester that has dropped rows of a later commit answers all the same, at its own view.
+    OtherView,
+    /// R1: an ingester that does not answer is taken for one that has nothing.
+    ShortAnswer,
 }
 
 impl Break {
-    /// The way to the bucket.
-    pub fn bucket(
-        self,
-        store: Arc<dyn ObjectStore>,
-        _: &Arc<World>,
-        _: &Node,
-    ) -> Arc<dyn ObjectStore> {
-        store
+    /// The way of a querier or distributor to an ingester.
+    pub fn peer(self, api: Arc<dyn IngesterApi>) -> Arc<dyn IngesterApi> {
+        match self {
+            Break::OtherView | Break::ShortAnswer => Arc::new(Broken { api, rule: self }),
+            _ => api,
+        }
+    }
+}
+
+struct Broken {
+    api: Arc<dyn IngesterApi>,
+    rule: Break,
+}
+
+fn nothing(partial: Partial) -> SelectAnswer {
+    SelectAnswer::Rows { ranges: Vec::new(), partial, stats: ReadStats::default() }
+}
+
+#[async_trait]
+impl IngesterApi for Broken {
+    async fn identify(&self) -> Result<Identity, IngesterError> {
+        self.api.identify().await
     }
 
-    /// The way to an ingester.
-    pub fn peer(self, api: Arc<dyn IngesterApi>) -> Arc<dyn IngesterApi> {
-        api
+    async fn admit(&self, request: AdmitRequest) -> Result<Admission, IngesterError> {
+        self.api.admit(request).await
+    }
+
+    async fn append(&self, batches: Vec<Batch>) -> Result<Appended, AppendError> {
+        self.api.append(batches).await
+    }
+
+    async fn select(&self, request: SelectRequest) -> Result<SelectAnswer, IngesterError> {
+        match self.api.select(request.clone()).await {
+            Ok(SelectAnswer::Behind { floor }) if self.rule == Break::OtherView => {
+                self.api.select(SelectRequest { view: floor, ..request }).await
+            }
+            Err(IngesterError::Unavailable(_)) if self.rule == Break::ShortAnswer => {
+                Ok(nothing(request.leaf.empty()))
+            }
+            answer => answer,
+        }
+    }
+
+    async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError> {
+        self.api.streams(request).await
     }
 }

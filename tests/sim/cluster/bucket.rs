@@ -29,11 +29,13 @@ const STALLS_S: [u64; 6] = [1, 20, 90, 600, 7_200, 93_600];
 
 /// One process's way to the bucket.
 pub struct Client {
-    world: Arc<World>,
-    history: Arc<History>,
-    process: Process,
-    node: String,
-    chance: Chance,
+    pub world: Arc<World>,
+    pub history: Arc<History>,
+    pub process: Process,
+    pub node: String,
+    pub chance: Chance,
+    /// Commits are answered before they are there.
+    pub tells_early: bool,
 }
 
 /// What becomes of a PUT.
@@ -46,17 +48,6 @@ enum Fate {
 }
 
 impl Client {
-    pub fn new(
-        world: Arc<World>,
-        history: Arc<History>,
-        process: Process,
-        node: &str,
-        start: u64,
-    ) -> Client {
-        let chance = world.chance(&format!("bucket of {node} {start}"));
-        Client { world, history, process, node: node.to_owned(), chance }
-    }
-
     async fn travel(&self) -> Result<()> {
         tokio::time::sleep(self.chance.latency()).await;
         let (to, back) = (self.is_cut(true), self.is_cut(false));
@@ -148,6 +139,10 @@ impl ObjectStore for Client {
         self.strike(path, "before").await;
         self.travel().await?;
         let (history, who) = (&self.history, self.process.name());
+        if self.tells_early && path.as_ref().starts_with("log/") {
+            self.put_late(path, payload, options);
+            return Ok(PutResult { e_tag: None, version: None, extensions: Default::default() });
+        }
         let fate = self.fate();
         let result = match fate {
             Fate::Served => history.put(who, path, payload, options).await,
@@ -199,7 +194,9 @@ impl ObjectStore for Client {
             self.world.fault(PATIENCE);
             return Err(lost());
         }
-        self.history.inner.get_opts(path, options).await
+        let mut answer = self.history.inner.get_opts(path, options).await?;
+        answer.meta.last_modified = self.history.put_at(path.as_ref());
+        Ok(answer)
     }
 
     /// Parts are read where nobody can wait: at once.

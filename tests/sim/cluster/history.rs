@@ -21,6 +21,8 @@ use super::world::{World, event};
 pub struct History {
     pub inner: InMemory,
     world: Arc<World>,
+    /// Whether the rules of the log are looked at.
+    is_strict: bool,
     state: Mutex<State>,
 }
 
@@ -52,8 +54,8 @@ pub struct Counts {
 }
 
 impl History {
-    pub fn new(world: Arc<World>) -> Arc<History> {
-        Arc::new(History { inner: InMemory::new(), world, state: Mutex::default() })
+    pub fn new(world: Arc<World>, is_strict: bool) -> Arc<History> {
+        Arc::new(History { inner: InMemory::new(), world, is_strict, state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -83,7 +85,9 @@ impl History {
         match &result {
             Ok(_) => {
                 event!(self.world, who, "PUT {path}, {} bytes", bytes.len());
-                if let Err(broken) = self.check_put(path.as_ref(), &bytes).await {
+                if let Err(broken) = self.check_put(path.as_ref(), &bytes).await
+                    && self.is_strict
+                {
                     self.world.violate(format!("{who} put {path}: {broken}"));
                 }
             }
@@ -193,18 +197,19 @@ impl History {
     }
 
     /// Objects with the simulation's times.
-    pub fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let times = self.state().put_at_ns.clone();
-        let start_ns = super::world::START.0;
-        self.inner
-            .list(prefix)
-            .map_ok(move |mut meta| {
-                let at_ns = times.get(meta.location.as_ref()).copied().unwrap_or(0);
-                meta.last_modified =
-                    chrono::DateTime::from_timestamp_nanos(start_ns + at_ns as i64);
-                meta
-            })
-            .boxed()
+    pub fn list(self: &Arc<Self>, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let this = self.clone();
+        let timed = move |mut meta: ObjectMeta| {
+            meta.last_modified = this.put_at(meta.location.as_ref());
+            meta
+        };
+        self.inner.list(prefix).map_ok(timed).boxed()
+    }
+
+    /// When an object was put.
+    pub fn put_at(&self, path: &str) -> chrono::DateTime<chrono::Utc> {
+        let at_ns = self.state().put_at_ns.get(path).copied().unwrap_or(0);
+        chrono::DateTime::from_timestamp_nanos(super::world::START.0 + at_ns as i64)
     }
 
     /// Every live part has its object.

@@ -194,7 +194,7 @@ fn text(error: impl std::fmt::Display) -> String {
 
 impl Cluster {
     pub fn new(world: Arc<World>, broken: Break) -> Arc<Cluster> {
-        let history = History::new(world.clone());
+        let history = History::new(world.clone(), broken != Break::DropOnNotice);
         let ledger = Ledger::new(world.clone());
         let profile = &world.profile;
         let mut nodes = Vec::new();
@@ -271,15 +271,16 @@ impl Cluster {
     }
 
     fn bucket(&self, node: &Node, start: &Start) -> Bucket {
-        let client = Client::new(
-            self.world.clone(),
-            self.history.clone(),
-            start.process.clone(),
-            &node.name,
-            start.number,
-        );
-        let store = self.broken.bucket(Arc::new(client), &self.world, node);
-        Bucket::new(super::bucket::NAME.to_owned(), store, start.clock.clone())
+        let client = Client {
+            chance: self.world.chance(&format!("bucket of {}", start.process.name())),
+            world: self.world.clone(),
+            history: self.history.clone(),
+            process: start.process.clone(),
+            node: node.name.clone(),
+            tells_early: self.broken == Break::DropOnNotice,
+        };
+        let name = super::bucket::NAME.to_owned();
+        Bucket::new(name, Arc::new(client), start.clock.clone())
     }
 
     async fn catalog(

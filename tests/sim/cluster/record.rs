@@ -75,10 +75,11 @@ impl Record {
         self.state().acks
     }
 
-    /// A disk is gone for ever, and a flush had covered the acks up to `safe_through`: at replication
-    /// factor 1 no more is promised, whichever disk later rows were on.
-    pub fn lost_disk(&self, safe_through: u64) {
-        self.state().promised.retain(|_, ack| *ack <= safe_through);
+    /// A disk is gone for ever that alone held `rows`, and its last flush had covered the acks up to
+    /// `safe_through`: at replication factor 1 the rest is not promised any more.
+    pub fn lost_disk(&self, rows: &BTreeSet<Row>, safe_through: u64) {
+        let is_safe = |row: &Row, ack: u64| ack <= safe_through || !rows.contains(row);
+        self.state().promised.retain(|row, ack| is_safe(row, *ack));
     }
 
     /// Rows that must be found from now on.

@@ -15,6 +15,7 @@ use rpc::{FrontendApi, IngesterApi, QuerierApi};
 
 use super::ledger::Ledger;
 use super::network::{Link, Port};
+use super::world::event;
 
 /// An ingester on another node.
 pub struct RemoteIngester {
@@ -57,11 +58,17 @@ impl IngesterApi for RemoteIngester {
     }
 
     async fn select(&self, request: SelectRequest) -> Result<SelectAnswer, IngesterError> {
+        let view = request.view;
         let asked = self.link.call("select", move |api| {
             let request = request.clone();
             async move { api.select(request).await }
         });
-        asked.await.map_err(unavailable)?
+        let answer = asked.await.map_err(unavailable)?;
+        if let Ok(SelectAnswer::Behind { floor }) = &answer {
+            let Link { world, from, port, .. } = &self.link;
+            event!(world, from, "view {view} is behind the floor {floor} of {}", port.node);
+        }
+        answer
     }
 
     async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError> {

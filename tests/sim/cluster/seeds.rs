@@ -76,3 +76,44 @@ fn another_process_gives_the_same_event_log() {
     let theirs: Vec<&str> = text.lines().filter(|line| line.starts_with("seed ")).collect();
     assert_eq!(theirs, fingerprints());
 }
+
+/// The first of `tries` seeds, `first` and every tenth after it (seeds of one kind of trouble), that
+/// notices what is broken; the violation.
+fn notices(broken: Break, first: u64, tries: u64) -> (u64, String) {
+    for seed in (first..).step_by(10).take(tries as usize) {
+        if let Some(violation) = run(seed, broken, false).violation {
+            return (seed, violation);
+        }
+    }
+    panic!("{broken:?} goes unnoticed by {tries} seeds from {first} on");
+}
+
+#[test]
+fn an_ack_before_the_fsync_is_noticed() {
+    let (_, violation) = notices(Break::AckBeforeSync, 1, 10);
+    assert!(violation.contains("P1/P3"), "{violation}");
+}
+
+#[test]
+fn rows_dropped_on_a_notice_are_noticed() {
+    let (_, violation) = notices(Break::DropOnNotice, 0, 10);
+    assert!(violation.contains("P1/P3"), "{violation}");
+}
+
+#[test]
+fn two_owners_that_flush_one_batch_are_noticed() {
+    let (_, violation) = notices(Break::NoCompare, 3, 20);
+    assert!(violation.contains("claimed a second time"), "{violation}");
+}
+
+#[test]
+fn an_answer_at_another_view_is_noticed() {
+    let (_, violation) = notices(Break::OtherView, 5, 40);
+    assert!(violation.contains("P1/P3"), "{violation}");
+}
+
+#[test]
+fn a_silent_ingester_taken_for_an_empty_one_is_noticed() {
+    let (_, violation) = notices(Break::ShortAnswer, 1, 5);
+    assert!(violation.contains("P1/P3"), "{violation}");
+}

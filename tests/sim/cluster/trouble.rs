@@ -112,7 +112,7 @@ async fn make(cluster: &Arc<Cluster>, record: &Arc<Record>, chance: &Chance, tro
             event!(world, name, "its disk is lost");
             world.fault(Duration::ZERO);
             node.kill(Keep::Synced);
-            record.lost_disk(node.safe_through());
+            record.lost_disk(&cluster.ledger.lost(name), node.safe_through());
             node.lose_disk();
         }
         Trouble::Skew => {
