@@ -11,6 +11,7 @@ use metrics::gauge;
 use rpc::frontend::{FrontendApi, FrontendError, Worker};
 use rpc::querier::{ListJob, Listed, QuerierApi};
 use tower::ServiceExt;
+use tracing::Instrument;
 
 use crate::config::Config;
 use crate::error::Error;
@@ -100,12 +101,12 @@ impl FrontendApi for Frontend {
         let name = worker.querier.clone();
         let _here = self.shared.queue.join(worker);
         while let Some(taken) = self.shared.queue.next(&name).await {
-            let Taken { job, mut reply, waited_ns, running } = taken;
+            let Taken { job, mut reply, waited_ns, running, span } = taken;
             tokio::select! {
                 biased;
                 // Nobody waits any more: dropping the call ends its work.
                 () = reply.closed() => {}
-                result = run(&*querier, job) => {
+                result = run(&*querier, job).instrument(span) => {
                     // Who left in this instant needs no answer.
                     let _ = reply.send(Reply { result, waited_ns });
                 }

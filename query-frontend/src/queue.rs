@@ -14,6 +14,7 @@ use base::{Clock, HashMap, TenantId};
 use metrics::{counter, gauge, histogram};
 use rpc::frontend::Worker;
 use tokio::sync::{Notify, oneshot};
+use tracing::Span;
 
 use crate::error::Error;
 use crate::metrics::{CONNECTED, DISCARDED, QUEUE_DURATION, QUEUE_LENGTH};
@@ -46,6 +47,8 @@ pub struct Taken {
     pub waited_ns: u64,
     /// Says that it runs.
     pub running: Running,
+    /// Of the query that it is a piece of: the job belongs to its trace and its log lines.
+    pub span: Span,
 }
 
 /// Counts a job that runs; dropped, it does not any more.
@@ -99,6 +102,7 @@ struct Waiting {
     job: Job,
     reply: oneshot::Sender<Reply>,
     since_ns: u64,
+    span: Span,
 }
 
 impl Queue {
@@ -133,7 +137,7 @@ impl Queue {
             counter!(DISCARDED, "user" => tenant.as_str().to_owned()).increment(1);
             return Err(Error::TooManyOutstanding);
         }
-        line.jobs.insert(number, Waiting { job, reply, since_ns });
+        line.jobs.insert(number, Waiting { job, reply, since_ns, span: Span::current() });
         report(tenant, line.jobs.len());
         drop(state);
         self.changed.notify_waiters();
@@ -168,13 +172,13 @@ impl Queue {
     fn look(self: &Arc<Queue>, querier: &str) -> Option<Option<Taken>> {
         let mut state = self.lock();
         match state.take(querier) {
-            Some(Waiting { job, reply, since_ns }) => {
+            Some(Waiting { job, reply, since_ns, span }) => {
                 state.running += 1;
                 drop(state);
                 let running = Running { queue: self.clone() };
                 let waited_ns = self.clock.monotonic_ns().saturating_sub(since_ns);
                 histogram!(QUEUE_DURATION).record(waited_ns as f64 / 1e9);
-                Some(Some(Taken { job, reply, waited_ns, running }))
+                Some(Some(Taken { job, reply, waited_ns, running, span }))
             }
             None if state.closed && state.tenants.is_empty() => Some(None),
             None => None,
