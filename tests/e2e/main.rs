@@ -16,4 +16,5 @@ mod http;
 mod load;
 mod metrics;
 mod process;
+mod terminal;
 mod traces;
