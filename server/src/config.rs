@@ -13,6 +13,7 @@ mod expand;
 pub mod limits;
 pub mod load;
 pub mod node;
+pub mod page;
 pub mod read;
 pub mod reference;
 pub mod root;

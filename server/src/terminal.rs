@@ -8,6 +8,7 @@
 //! labels, progress, statistics, errors) to standard error. Exit codes: 0 all went well, 1 something
 //! did not, 2 the command line is wrong.
 
+mod config_check;
 mod connection;
 mod inspect;
 mod labels;
@@ -55,6 +56,9 @@ enum Command {
     Tail(tail::Tail),
     /// Show what is in a part, a log segment or an object of the catalog
     Inspect(inspect::Inspect),
+    /// Explain configurations
+    #[command(subcommand)]
+    Config(config_check::ConfigCommand),
 }
 
 /// Runs the subcommand that the arguments after the program's name call for.
@@ -87,6 +91,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Series(series) => block_on(series.run()),
         Command::Tail(tail) => block_on(tail.run()),
         Command::Inspect(inspect) => inspect.run(),
+        Command::Config(command) => config_check::run(&command),
     }
 }
 

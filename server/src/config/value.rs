@@ -195,7 +195,10 @@ macro_rules! scalar_values {
             match &node.kind {
                 Kind::Null => return,
                 Kind::Scalar(text) => match <$ty as crate::config::scalar::Scalar>::parse(text) {
-                    Ok(value) => *self = value,
+                    Ok(value) => {
+                        *self = value;
+                        reading.mark(node.at);
+                    }
                     Err(error) => reading.fault(node.at, error),
                 },
                 _ => {
@@ -203,7 +206,6 @@ macro_rules! scalar_values {
                     reading.fault(node.at, text);
                 }
             }
-            reading.mark(node.at);
         }
         fn set(&mut self, path: &[&str], text: &str) -> Result<(), String> {
             if !path.is_empty() {
@@ -311,10 +313,7 @@ impl<T: Value> Value for Vec<T> {
         }
         out.push(head);
         if !is_plain {
-            // The block's own line says nothing that the list's does not.
-            out.extend(
-                inner.into_iter().skip(1).map(|key| Declared { flag: String::new(), ..key }),
-            );
+            out.extend(inner.into_iter().map(|key| Declared { flag: String::new(), ..key }));
         }
     }
 }
