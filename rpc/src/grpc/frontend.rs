@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use async_trait::async_trait;
 use base::shutdown::Shutdown;
 use base::{task, time::Clock};
-use futures::{FutureExt, Stream};
+use futures::Stream;
 use proto::v1::{self as messages, from_worker, job, job_result, to_worker};
 use proto::{Message, Wire};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -100,34 +100,10 @@ impl Stay {
         mut self,
         api: Arc<dyn FrontendApi>,
         worker: Worker,
-        mut from: Streaming<messages::FromWorker>,
+        from: Streaming<messages::FromWorker>,
     ) {
-        let link = self.link.clone();
-        let mut work = pin!(api.work(worker, link.clone()).fuse());
-        let ended = loop {
-            tokio::select! {
-                ended = &mut work => break ended,
-                message = from.message() => match message {
-                    Ok(Some(message)) => match message.message {
-                        Some(from_worker::Message::Result(result)) => link.answered(result),
-                        // A later version may have more to say.
-                        Some(from_worker::Message::Hello(_)) | None => {}
-                    },
-                    Ok(None) => break Ok(()),
-                    Err(status) => break Err(FrontendError::Unavailable(status.to_string())),
-                },
-                () = link.cancels.notified() => {
-                    for number in link.take_cancelled() {
-                        let message = to_worker::Message::Cancel(number);
-                        link.send(message).await;
-                    }
-                }
-                () = self.gone.cancelled() => break Ok(()),
-            }
-        };
-        // Running jobs fail, and the frontend sees that before its future is dropped.
-        let to = link.break_off();
-        let _ = futures::poll!(&mut work);
+        let ended = self.serve(api.work(worker, self.link.clone()), from).await;
+        let to = self.link.break_off();
         match (ended, to) {
             (Ok(()), _) => self.in_flight.status = observe::SUCCESS,
             (Err(error), to) => {
@@ -136,6 +112,37 @@ impl Stay {
                     // Nobody may be there to hear it.
                     let _ = to.send(Err(status_of(&error))).await;
                 }
+            }
+        }
+    }
+
+    /// Passes messages on until the frontend's `work` ends or the stream does. Then `work` is
+    /// dropped, so that its job goes to another worker.
+    async fn serve(
+        &self,
+        work: impl Future<Output = Result<(), FrontendError>>,
+        mut from: Streaming<messages::FromWorker>,
+    ) -> Result<(), FrontendError> {
+        let link = &self.link;
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                ended = &mut work => return ended,
+                message = from.message() => match message {
+                    Ok(Some(message)) => match message.message {
+                        Some(from_worker::Message::Result(result)) => link.answered(result),
+                        // A later version may have more to say.
+                        Some(from_worker::Message::Hello(_)) | None => {}
+                    },
+                    Ok(None) => return Ok(()),
+                    Err(status) => return Err(FrontendError::Unavailable(status.to_string())),
+                },
+                () = link.cancels.notified() => {
+                    for number in link.take_cancelled() {
+                        link.send(to_worker::Message::Cancel(number)).await;
+                    }
+                }
+                () = self.gone.cancelled() => return Ok(()),
             }
         }
     }
@@ -184,10 +191,12 @@ impl Link {
         QuerierError::Unavailable(format!("querier {} went away", self.querier))
     }
 
-    async fn send(&self, message: to_worker::Message) -> bool {
+    /// Nobody may be there any more.
+    async fn send(&self, message: to_worker::Message) {
         let to = self.lock().to.clone();
-        let Some(to) = to else { return false };
-        to.send(Ok(messages::ToWorker { message: Some(message) })).await.is_ok()
+        if let Some(to) = to {
+            let _ = to.send(Ok(messages::ToWorker { message: Some(message) })).await;
+        }
     }
 
     /// One job and its result.
@@ -213,9 +222,9 @@ impl Link {
                 self.max_send
             )));
         }
-        if !self.send(to_worker::Message::Job(job)).await {
-            return Err(self.gone());
-        }
+        // If the stream is broken the stay ends and so does this call. It does not fail at once: a
+        // frontend that goes on to its next job would fail them all before it is told.
+        self.send(to_worker::Message::Job(job)).await;
         match answered.await {
             Ok(job_result::Result::Error(detail)) => Err(QuerierError::from_detail(detail)),
             Ok(result) => Ok(result),

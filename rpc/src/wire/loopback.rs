@@ -122,3 +122,6 @@ impl<T: FrontendApi + ?Sized> FrontendApi for Loopback<T> {
         self.0.work(worker, querier).await.map_err(|error| error_through(&error))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,3 +187,40 @@ async fn a_job_that_panics_fails_and_the_stream_lives() {
     set(&place.querier.listed, Reply::Answer(Listed::Texts(Vec::new())));
     querier.list(list_job()).await.unwrap();
 }
+
+/// Gives a worker one job after the other, whatever became of the last.
+#[derive(Default)]
+struct Eager {
+    taken: AtomicU64,
+    left: Shutdown,
+}
+
+#[async_trait::async_trait]
+impl FrontendApi for Eager {
+    async fn work(&self, _: Worker, querier: Arc<dyn QuerierApi>) -> Result<(), FrontendError> {
+        let _left = self.left.clone().drop_guard();
+        loop {
+            self.taken.fetch_add(1, Ordering::SeqCst);
+            let _ = querier.select(select_job()).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_broken_stream_takes_no_further_job() {
+    let eager = Arc::new(Eager::default());
+    let serving = serving(MessageLimits::default());
+    let (address, _stop) = serve(Routes::new(serve_frontend(eager.clone(), &serving))).await;
+    let (address, relay) = Relay::start(address).await;
+    let client = FrontendClient::new(&address, &patient(), Arc::new(SystemClock)).unwrap();
+    let querier = Fake::new();
+    set(&querier.selected, Reply::Hang);
+    let stay = client.work(Worker { querier: "q-1".to_owned() }, querier.clone());
+    let broken = async {
+        querier.until(|fake| fake.calls() == 1).await;
+        relay.cut();
+        eager.left.cancelled().await;
+    };
+    assert!(tokio::join!(stay, broken).0.is_err());
+    assert_eq!(eager.taken.load(Ordering::SeqCst), 1);
+}
