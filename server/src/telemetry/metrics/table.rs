@@ -5,6 +5,7 @@ use distributor::metrics as push;
 use ingester::metrics as hold;
 use querier::metrics as read;
 use query_frontend::metrics as query;
+use rpc::grpc::metrics as grpc;
 use rpc::http::metrics as http;
 use store::metrics as store;
 use wal::metrics as wal;
@@ -73,6 +74,14 @@ pub const TABLE: &[Metric] = &[
     gauge(http::BODY_BYTES, "Bytes held by request bodies and what is decompressed from them."),
     gauge(http::BODY_LIMIT_BYTES, "Most bytes request bodies may hold."),
     counter(http::BODIES_REFUSED, "Request bodies that were not taken, by reason."),
+    histogram(
+        grpc::INGESTER_CLIENT_DURATION,
+        &http::DURATION_BUCKETS,
+        "Calls of ingesters, seconds.",
+    ),
+    counter(grpc::RETRIES, "Reads over gRPC that were tried again."),
+    counter(grpc::RETRIES_REFUSED, "Reads over gRPC that failed with no retry left in the budget."),
+    counter(grpc::CONNECT_FAILURES, "Connects over gRPC that failed."),
     counter(http::PANICS, "Panics of handlers that were answered with 500."),
     counter(
         push::BYTES_RECEIVED,
