@@ -24,6 +24,7 @@ use crate::services::{self, Api};
 use crate::telemetry::metrics::Exporter;
 use crate::telemetry::process::memory_ceiling_bytes;
 use crate::telemetry::{self, Telemetry};
+use crate::tenant_limits;
 
 /// A process whose ports are bound and whose modules run.
 pub struct App {
@@ -95,6 +96,8 @@ impl App {
         let mut modules = Modules::new(shared.clock.clone(), board);
         let s = &shared;
         let m = &mut modules;
+        let has_overrides = !config.runtime_files.is_empty();
+        m.start("runtime-config", has_overrides, services::overrides(s)).await?;
         let store = m.start("store", reads, services::store(s)).await?;
         let ingester =
             m.start("ingester", wants(Target::Ingester), services::ingester(s, &store)).await?;
@@ -116,7 +119,8 @@ impl App {
 
         let asked = ingester.as_ref().map(|i| i.terminate_requested()).unwrap_or_default();
         let api = Api { ingester, distributor, frontend };
-        let service = shared.edge.api(api.http());
+        let limits = tenant_limits::router(shared.limits.clone());
+        let service = shared.edge.api(api.http().merge(limits));
         http_routes.open(shared.edge.wrap(operational.merge(service).merge(api.operational())));
         grpc_routes.open(health.running(api.grpc(&shared)));
         readiness.set(Phase::Running);
@@ -223,6 +227,11 @@ fn tell(config: &Config) {
             tracing::error!(key = notice.key, "{}", notice.text);
         } else {
             tracing::warn!(key = notice.key, "{}", notice.text);
+        }
+    }
+    if config.log_reversed {
+        for line in config.dump().lines().rev() {
+            tracing::info!("{line}");
         }
     }
 }

@@ -24,10 +24,26 @@ use tonic::service::{Routes, RoutesBuilder};
 use crate::app::Shared;
 use crate::config::targets::Target;
 use crate::modules::{Stop, nothing_to_stop};
+use crate::overrides::Overrides;
 
 pub use peers::peers;
 pub use query::{frontend, querier, remote_frontends};
 pub use store::{Store, store};
+
+/// Watches the files with limits of single tenants.
+pub async fn overrides(shared: &Shared) -> Result<((), Stop)> {
+    let overrides = Overrides::start(&shared.config, shared.limits.clone())?;
+    let shutdown = Shutdown::new();
+    let stopping = shutdown.clone();
+    let task = task::spawn("runtime config", overrides.run(shutdown));
+    let stop: Stop = Box::pin(async move {
+        stopping.cancel();
+        if !matches!(task.await, Ok(Ok(()))) {
+            tracing::error!("the runtime config was not looked at any more: a look had panicked");
+        }
+    });
+    Ok(((), stop))
+}
 
 /// Takes rows; returns when acknowledged ones can be queried again. Its end drains it: appends
 /// under way finish, the log is closed.

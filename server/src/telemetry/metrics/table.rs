@@ -11,7 +11,7 @@ use store::metrics as store;
 use wal::metrics as wal;
 
 use super::{BUILD_INFO, LOG_MESSAGES, LOG_MESSAGES_OLD};
-use crate::listen;
+use crate::{listen, overrides};
 
 /// What Prometheus is told about a metric.
 pub struct Metric {
@@ -65,6 +65,10 @@ pub const TABLE: &[Metric] = &[
     gauge(BUILD_INFO, "What this binary was built from."),
     counter(LOG_MESSAGES, "Lines written to the log."),
     counter(LOG_MESSAGES_OLD, "Lines written to the log (older name)."),
+    gauge(
+        overrides::LAST_RELOAD_SUCCESSFUL,
+        "Whether the runtime config counts as it is in its files.",
+    ),
     gauge(listen::TCP_CONNECTIONS, "Open connections."),
     gauge(listen::TCP_CONNECTIONS_LIMIT, "Most connections that may be open."),
     histogram(http::REQUEST_DURATION, &http::DURATION_BUCKETS, "Time to serve a request, seconds."),
