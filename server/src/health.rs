@@ -19,6 +19,8 @@ pub fn check(url: &str) -> Result<()> {
 }
 
 async fn ask(url: &str) -> Result<()> {
+    // There already is one if a command of the terminal asked before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
     let answer = client.get(url).send().await.with_context(|| format!("asking {url}"))?;
     let status = answer.status();

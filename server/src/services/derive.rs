@@ -167,16 +167,12 @@ pub fn querier(config: &Config) -> querier::Config {
 
 /// The query frontend.
 pub fn query_frontend(config: &Config) -> query_frontend::Config {
-    let raw = &config.raw.frontend;
-    let longer_than = raw.log_queries_longer_than.ns;
     query_frontend::Config {
-        max_outstanding_per_tenant: (raw.max_outstanding_per_tenant as usize).max(1),
+        max_outstanding_per_tenant: config.max_outstanding_per_tenant.max(1),
         max_retries: config.raw.query_range.max_retries,
         max_query_memory_bytes: share(config.raw.querier.max_query_memory.0, 1 << 30),
-        compress_responses: raw.compress_responses,
-        // Loki's 0 is none, and a negative time is every query.
-        log_queries_longer_than: (longer_than != 0)
-            .then(|| Duration::from_nanos(longer_than.max(0).unsigned_abs())),
+        compress_responses: config.raw.frontend.compress_responses,
+        log_queries_longer_than: config.log_queries_longer_than,
         ..query_frontend::Config::default()
     }
 }

@@ -1,6 +1,7 @@
 //! Every metric of the process: name, kind, help, buckets. Names are Loki's where its dashboards
 //! or alerts use them and the thing exists here (a chunk is a sealed unit).
 
+use compactor::metrics as compact;
 use distributor::metrics as push;
 use ingester::metrics as hold;
 use querier::metrics as read;
@@ -75,6 +76,7 @@ pub const TABLE: &[Metric] = &[
     gauge(http::INFLIGHT_REQUESTS, "Requests being served."),
     histogram(http::REQUEST_BYTES, &http::BYTES_BUCKETS, "Size of request bodies."),
     histogram(http::RESPONSE_BYTES, &http::BYTES_BUCKETS, "Size of response bodies."),
+    gauge(compact::RUNNING, "1 while a compactor runs in this process."),
     gauge(http::BODY_BYTES, "Bytes held by request bodies and what is decompressed from them."),
     gauge(http::BODY_LIMIT_BYTES, "Most bytes request bodies may hold."),
     counter(http::BODIES_REFUSED, "Request bodies that were not taken, by reason."),
