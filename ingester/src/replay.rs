@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use base::HashSet;
+use base::{HashSet, StreamKey};
 use metrics::{counter, gauge};
-use tokio::runtime::Handle;
-use wal::{Env, Recovered, Verdict, Wal};
+use wal::{Env, Progress, Recovered, Recovery, Verdict};
 
 use crate::Error;
 use crate::core::{Core, TakenIn};
@@ -23,48 +22,44 @@ impl Core {
     pub(crate) async fn replay(self: &Arc<Self>) -> Result<(), Error> {
         let began_ns = self.now_ns();
         gauge!(WAL_REPLAY_ACTIVE).set(1.0);
-        let (core, runtime) = (Arc::clone(self), Handle::current());
-        let replayed = blocking("replay", move || core.replay_blocking(&runtime)).await?;
+        let replayed = self.replay_in_runs().await;
         gauge!(WAL_REPLAY_ACTIVE).set(0.0);
         let seconds = self.now_ns().saturating_sub(began_ns) as f64 / 1e9;
         gauge!(WAL_REPLAY_SECONDS).set(seconds);
         replayed
     }
 
-    fn replay_blocking(self: &Arc<Self>, runtime: &Handle) -> Result<(), Error> {
+    /// Reads where it may block; flushes in between, when memory is short.
+    async fn replay_in_runs(self: &Arc<Self>) -> Result<(), Error> {
         let env = Env {
             disk: Arc::clone(&self.deps.disk),
             clock: Arc::clone(&self.deps.clock),
             random: Arc::clone(&self.deps.random),
         };
-        let mut streams = HashSet::default();
-        let (mut entries, mut failed) = (0, None);
-        let on_batch = |recovered| {
-            let batch = match recovered {
-                Recovered::Batch(batch) | Recovered::Attempt(batch) => batch,
+        let config = self.config.wal.clone();
+        let begin = move || Recovery::begin(config, env);
+        let recovery = blocking("replay", begin).await??;
+        let mut replay = Replay { recovery, streams: HashSet::default(), entries: 0 };
+        loop {
+            let core = Arc::clone(self);
+            let run = move || {
+                let progress = replay.run(&core)?;
+                Ok::<_, Error>((replay, progress))
             };
-            let rows = batch.rows.len() as u64;
-            streams.extend(batch.streams.iter().map(base::Labels::key));
-            let (taken, day) = self.take_in(batch, false);
-            match taken {
-                TakenIn::Claimed => return Verdict::Release,
-                TakenIn::Known { .. } | TakenIn::PutAside => return Verdict::Keep,
-                TakenIn::Head { is_full } => {
-                    entries += rows;
-                    let sealed = if is_full { self.seal_while_short(&day) } else { Ok(()) };
-                    if let Err(error) = sealed.and_then(|()| self.make_room(runtime)) {
-                        failed = Some(error);
-                        return Verdict::Stop;
-                    }
-                }
+            let progress;
+            (replay, progress) = blocking("replay", run).await??;
+            if progress == Progress::Done {
+                break;
             }
-            Verdict::Keep
-        };
-        let opened = Wal::open(self.config.wal.clone(), env, on_batch);
-        if let Some(error) = failed {
-            return Err(error);
+            self.make_room().await?;
         }
-        let (wal, replayed) = opened?;
+        let core = Arc::clone(self);
+        blocking("replay", move || core.finish_replay(replay)).await?
+    }
+
+    fn finish_replay(&self, replay: Replay) -> Result<(), Error> {
+        let Replay { recovery, streams, entries } = replay;
+        let (wal, replayed) = recovery.finish()?;
         counter!(WAL_RECOVERED_CHUNKS).increment(replayed.batches);
         counter!(WAL_RECOVERED_ENTRIES).increment(entries);
         counter!(WAL_RECOVERED_STREAMS).increment(streams.len() as u64);
@@ -75,17 +70,57 @@ impl Core {
         Ok(())
     }
 
-    /// Flushes when memory is short. A bucket that does not answer fails the start: the rows are
-    /// safe in the WAL.
-    fn make_room(self: &Arc<Self>, runtime: &Handle) -> Result<(), Error> {
-        let limit = self.config.memory_limit.0 / 100 * FLUSH_AT_PERCENT;
-        if self.usage.held_bytes() <= limit {
-            return Ok(());
-        }
+    fn is_short_in_replay(&self) -> bool {
+        self.usage.held_bytes() > self.config.memory_limit.0 / 100 * FLUSH_AT_PERCENT
+    }
+
+    /// Flushes everything. A bucket that does not answer fails the start: the rows are safe in the
+    /// WAL.
+    async fn make_room(self: &Arc<Self>) -> Result<(), Error> {
         gauge!(WAL_REPLAY_FLUSHING).set(1.0);
-        let flushed = runtime.block_on(self.flush(self.days(None), Reason::Forced));
+        let flushed = self.flush(self.days(None), Reason::Forced).await;
         self.expire_retained();
         gauge!(WAL_REPLAY_FLUSHING).set(0.0);
         flushed
+    }
+}
+
+/// A replay under way and what it has found.
+struct Replay {
+    recovery: Recovery,
+    streams: HashSet<StreamKey>,
+    entries: u64,
+}
+
+impl Replay {
+    /// Until everything is read, or memory is short.
+    fn run(&mut self, core: &Core) -> Result<Progress, Error> {
+        let Replay { recovery, streams, entries } = self;
+        let mut failed = None;
+        let on_batch = |recovered| {
+            let batch = match recovered {
+                Recovered::Batch(batch) | Recovered::Attempt(batch) => batch,
+            };
+            let rows = batch.rows.len() as u64;
+            streams.extend(batch.streams.iter().map(base::Labels::key));
+            let (taken, day) = core.take_in(batch, false);
+            match taken {
+                TakenIn::Claimed => return Verdict::Release,
+                TakenIn::Known { .. } | TakenIn::PutAside => return Verdict::Keep,
+                TakenIn::Head { is_full } => {
+                    *entries += rows;
+                    if is_full && let Err(error) = core.seal_while_short(&day) {
+                        failed = Some(error);
+                        return Verdict::Stop;
+                    }
+                }
+            }
+            if core.is_short_in_replay() { Verdict::KeepAndPause } else { Verdict::Keep }
+        };
+        let run = recovery.run(on_batch);
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(run?),
+        }
     }
 }

@@ -39,4 +39,5 @@ mod writer;
 pub use config::Config;
 pub use error::Error;
 pub use inspect::{Found, Segment, inspect, store_of};
-pub use wal::{Corruption, Done, Env, Recovered, Replayed, Verdict, Wal, store_id};
+pub use replay::Progress;
+pub use wal::{Corruption, Done, Env, Recovered, Recovery, Replayed, Verdict, Wal, store_id};

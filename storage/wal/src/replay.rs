@@ -33,37 +33,16 @@ struct Found {
 }
 
 /// Reads everything in `dir` and gives each batch to `on_batch`.
+#[cfg(test)]
 pub(crate) fn replay(
     dir: &Path,
     env: &Env,
     skip_sync: bool,
     on_batch: &mut dyn FnMut(Recovered) -> Verdict,
 ) -> Result<Opened, Error> {
-    let disk = &*env.disk;
-    let mut segments = find_segments(disk, dir)?;
-    let of_segments = segments.iter().find_map(|found| Some(found.header.ok()?.store));
-    let store = store_file::open(dir, env, of_segments)?;
-    check_stores(&segments, store)?;
-    let next_sequence = segments.last().map_or(1, |found| found.sequence + 1);
-    drop_stillborn(disk, &mut segments);
-    if !skip_sync {
-        sync_newest(disk, dir, segments.last())?;
-    }
-    let mut replay = Replay {
-        index: Index::default(),
-        decoder: Decoder::default(),
-        replayed: Replayed::default(),
-        on_batch,
-    };
-    for (at, found) in segments.iter().enumerate() {
-        let successor = segments.get(at + 1).and_then(|next| next.header.ok());
-        let acked_end = successor
-            .filter(|header| header.previous == found.sequence)
-            .map(|header| header.previous_end);
-        replay.segment(disk, found, acked_end)?;
-    }
-    counter!(RECOVERED_BYTES).increment(replay.replayed.bytes);
-    Ok(Opened { store, index: replay.index, next_sequence, replayed: replay.replayed })
+    let mut replay = Replay::begin(dir, env, skip_sync)?;
+    while replay.run(on_batch)? == Progress::Paused {}
+    Ok(replay.finish())
 }
 
 /// The store of `dir`; see [`crate::store_id`].
@@ -133,65 +112,162 @@ fn sync_newest(disk: &dyn Disk, dir: &Path, newest: Option<&Found>) -> Result<()
     Ok(())
 }
 
-struct Replay<'a> {
+/// A replay under way: segment after segment, record after record.
+pub(crate) struct Replay {
+    env: Env,
+    store: StoreId,
+    segments: Vec<Found>,
+    next_sequence: u64,
+    /// The segment that is read; those before it are done.
+    at: usize,
+    reading: Option<Reading>,
     index: Index,
     decoder: Decoder,
     replayed: Replayed,
-    on_batch: &'a mut dyn FnMut(Recovered) -> Verdict,
 }
 
-impl Replay<'_> {
-    fn segment(
-        &mut self,
-        disk: &dyn Disk,
-        found: &Found,
-        acked_end: Option<u64>,
-    ) -> Result<(), Error> {
-        let path = &found.path;
-        self.replayed.segments += 1;
-        // Without a record or a successor nothing says that the header was ever durable.
-        let mut bad_header = found.header.err();
-        if acked_end.is_some_and(|end| end > found.bytes) {
-            self.corruption(path, found.bytes, "the segment lost acknowledged bytes", "record");
+/// Position in the segment that is read.
+struct Reading {
+    reader: SegmentReader<'static>,
+    acked_end: Option<u64>,
+    /// Without a record or a successor nothing says that the header was ever durable.
+    bad_header: Option<&'static str>,
+}
+
+/// How far a replay came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Somebody said [`Verdict::KeepAndPause`]: run it again.
+    Paused,
+    /// Everything is read.
+    Done,
+}
+
+impl Replay {
+    pub(crate) fn begin(dir: &Path, env: &Env, skip_sync: bool) -> Result<Replay, Error> {
+        let disk = &*env.disk;
+        let mut segments = find_segments(disk, dir)?;
+        let of_segments = segments.iter().find_map(|found| Some(found.header.ok()?.store));
+        let store = store_file::open(dir, env, of_segments)?;
+        check_stores(&segments, store)?;
+        let next_sequence = segments.last().map_or(1, |found| found.sequence + 1);
+        drop_stillborn(disk, &mut segments);
+        if !skip_sync {
+            sync_newest(disk, dir, segments.last())?;
         }
-        self.index.set_segment(found.sequence, found.bytes, found.bytes);
-        let file = disk.open(path).map_err(|error| Error::disk("open", path, error))?;
-        let mut reader = SegmentReader::new(file, path, found.sequence, acked_end)?;
+        Ok(Replay {
+            env: env.clone(),
+            store,
+            segments,
+            next_sequence,
+            at: 0,
+            reading: None,
+            index: Index::default(),
+            decoder: Decoder::default(),
+            replayed: Replayed::default(),
+        })
+    }
+
+    /// Reads on until the end or a pause.
+    pub(crate) fn run(
+        &mut self,
+        on_batch: &mut dyn FnMut(Recovered) -> Verdict,
+    ) -> Result<Progress, Error> {
+        while self.at < self.segments.len() {
+            let mut reading = match self.reading.take() {
+                Some(reading) => reading,
+                None => self.open_segment()?,
+            };
+            if self.read_segment(&mut reading, on_batch)? == Progress::Paused {
+                self.reading = Some(reading);
+                return Ok(Progress::Paused);
+            }
+            self.at += 1;
+        }
+        Ok(Progress::Done)
+    }
+
+    pub(crate) fn finish(self) -> Opened {
+        assert!(self.at == self.segments.len(), "everything was read");
+        counter!(RECOVERED_BYTES).increment(self.replayed.bytes);
+        let Replay { store, index, next_sequence, replayed, .. } = self;
+        Opened { store, index, next_sequence, replayed }
+    }
+
+    fn open_segment(&mut self) -> Result<Reading, Error> {
+        let found = &self.segments[self.at];
+        let successor = self.segments.get(self.at + 1).and_then(|next| next.header.ok());
+        let acked_end = successor
+            .filter(|header| header.previous == found.sequence)
+            .map(|header| header.previous_end);
+        let (path, sequence, bytes) = (found.path.clone(), found.sequence, found.bytes);
+        let bad_header = found.header.err();
+        self.replayed.segments += 1;
+        if acked_end.is_some_and(|end| end > bytes) {
+            self.corruption(&path, bytes, "the segment lost acknowledged bytes", "record");
+        }
+        self.index.set_segment(sequence, bytes, bytes);
+        let file = self.env.disk.open(&path).map_err(|error| Error::disk("open", &path, error))?;
+        let reader = SegmentReader::new(file, &path, sequence, acked_end)?;
+        Ok(Reading { reader, acked_end, bad_header })
+    }
+
+    fn read_segment(
+        &mut self,
+        reading: &mut Reading,
+        on_batch: &mut dyn FnMut(Recovered) -> Verdict,
+    ) -> Result<Progress, Error> {
+        let found = &self.segments[self.at];
+        let (path, sequence, bytes) = (found.path.clone(), found.sequence, found.bytes);
+        let Reading { reader, acked_end, bad_header } = reading;
         loop {
             let item = reader.next()?;
             if (!matches!(item, Item::End { .. }) || acked_end.is_some())
                 && let Some(what) = bad_header.take()
             {
-                self.corruption(path, 0, what, "segment_header");
+                self.corruption(&path, 0, what, "segment_header");
             }
             match item {
-                Item::Record { offset } => self.record(found, offset, reader.payload())?,
-                Item::Damage { offset, what } => self.corruption(path, offset, what, "record"),
+                Item::Record { offset } => {
+                    let payload = reader.payload();
+                    match self.record(&path, sequence, offset, payload, on_batch)? {
+                        Progress::Paused => return Ok(Progress::Paused),
+                        Progress::Done => {}
+                    }
+                }
+                Item::Damage { offset, what } => self.corruption(&path, offset, what, "record"),
                 Item::End { valid_end, torn_bytes } => {
-                    let acked_end = acked_end.unwrap_or(valid_end);
-                    self.index.set_segment(found.sequence, acked_end, found.bytes);
+                    self.index.set_segment(sequence, acked_end.unwrap_or(valid_end), bytes);
                     if torn_bytes > 0 {
                         tracing::warn!(segment = %path.display(), offset = valid_end, torn_bytes,
                             "the last write was torn; nothing in it was acknowledged");
                         counter!(CORRUPTIONS, "type" => "torn_tail").increment(1);
                     }
-                    return Ok(());
+                    return Ok(Progress::Done);
                 }
             }
         }
     }
 
-    fn record(&mut self, found: &Found, offset: u64, payload: &[u8]) -> Result<(), Error> {
+    /// [`Progress::Done`]: with this record.
+    fn record(
+        &mut self,
+        path: &Path,
+        sequence: u64,
+        offset: u64,
+        payload: &[u8],
+        on_batch: &mut dyn FnMut(Recovered) -> Verdict,
+    ) -> Result<Progress, Error> {
         let batch = match self.decoder.decode(payload) {
             Ok(batch) => batch,
             Err(error) => {
-                self.corruption(&found.path, offset, &error.to_string(), "record");
-                return Ok(());
+                self.corruption(path, offset, &error.to_string(), "record");
+                return Ok(Progress::Done);
             }
         };
         let id = batch.id;
         let is_new = !self.index.contains(&id);
-        self.index.insert(id, found.sequence);
+        self.index.insert(id, sequence);
         let recovered = if is_new {
             self.replayed.batches += 1;
             self.replayed.bytes += (FRAME_BYTES + payload.len()) as u64;
@@ -200,11 +276,12 @@ impl Replay<'_> {
             counter!(DUPLICATE_ENTRIES).increment(1);
             Recovered::Attempt(batch)
         };
-        match (self.on_batch)(recovered) {
-            Verdict::Keep => Ok(()),
+        match on_batch(recovered) {
+            Verdict::Keep => Ok(Progress::Done),
+            Verdict::KeepAndPause => Ok(Progress::Paused),
             Verdict::Release => {
                 self.index.release(&id);
-                Ok(())
+                Ok(Progress::Done)
             }
             Verdict::Stop => Err(Error::Stopped),
         }

@@ -11,7 +11,7 @@ use base::{Batch, BatchId, Clock, StoreId};
 use crate::log::{Append, Log, append_bytes};
 use crate::reader::{Item, SegmentReader};
 use crate::record::{self, Decoder, MAX_PAYLOAD_BYTES};
-use crate::replay::{self, Opened, replay};
+use crate::replay::{self, Opened, Progress, Replay};
 use crate::segment;
 use crate::writer::{Command, Writer};
 use crate::{Config, Error};
@@ -44,6 +44,8 @@ pub enum Recovered {
 pub enum Verdict {
     /// It stays in the log until it is released.
     Keep,
+    /// As [`Verdict::Keep`], and the replay pauses: the owner has something to do first.
+    KeepAndPause,
     /// A commit claims it already (W2): the log lets go of it.
     Release,
     /// Replay ends with [`Error::Stopped`].
@@ -85,6 +87,54 @@ pub struct Wal {
     _lock: Box<dyn DiskLock>,
 }
 
+/// A log that is being opened: replay in as many runs as its owner wants. Blocking.
+pub struct Recovery {
+    config: Config,
+    env: Env,
+    replay: Replay,
+    lock: Box<dyn DiskLock>,
+}
+
+impl Recovery {
+    /// Takes the directory and looks at its segments.
+    pub fn begin(config: Config, env: Env) -> Result<Recovery, Error> {
+        let dir = &config.dir;
+        env.disk.create_dir_all(dir).map_err(|error| Error::disk("create", dir, error))?;
+        let lock = env.disk.lock(&dir.join("lock")).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => Error::Locked { dir: dir.clone() },
+            _ => Error::disk("lock", dir, error),
+        })?;
+        let replay = Replay::begin(dir, &env, false)?;
+        Ok(Recovery { config, env, replay, lock })
+    }
+
+    /// Gives recovered batches to `on_batch`, as [`Wal::open`], until everything is read or it asks
+    /// for a pause.
+    pub fn run(
+        &mut self,
+        mut on_batch: impl FnMut(Recovered) -> Verdict,
+    ) -> Result<Progress, Error> {
+        self.replay.run(&mut on_batch)
+    }
+
+    /// Starts the writer, after everything was read.
+    pub fn finish(self) -> Result<(Wal, Replayed), Error> {
+        let Recovery { config, env, replay, lock } = self;
+        let Opened { store, index, next_sequence, replayed } = replay.finish();
+        let queue_length = config.queue_length;
+        let soft_limit = soft_limit(&config, &*env.disk);
+        let (disk, dir) = (Arc::clone(&env.disk), config.dir.clone());
+        let mut log = Log::new(config, env.disk, store, index, next_sequence);
+        log.delete_free();
+        let writer = Arc::new(Writer::new(log, queue_length));
+        let worker = Writer::start(&writer)
+            .map_err(|error| Error::disk("start the writer of", Path::new("wal"), error))?;
+        let worker = Mutex::new(Some(worker));
+        let wal = Wal { store, writer, soft_limit, disk, dir, worker, _lock: lock };
+        Ok((wal, replayed))
+    }
+}
+
 /// The store that the directory of `config` is: made if it is new, without opening the log. What
 /// names the committer of the catalog, which replay asks about claims.
 pub fn store_id(config: &Config, env: &Env) -> Result<StoreId, Error> {
@@ -104,25 +154,9 @@ impl Wal {
         env: Env,
         mut on_batch: impl FnMut(Recovered) -> Verdict,
     ) -> Result<(Wal, Replayed), Error> {
-        let dir = &config.dir;
-        env.disk.create_dir_all(dir).map_err(|error| Error::disk("create", dir, error))?;
-        let lock = env.disk.lock(&dir.join("lock")).map_err(|error| match error.kind() {
-            std::io::ErrorKind::WouldBlock => Error::Locked { dir: dir.clone() },
-            _ => Error::disk("lock", dir, error),
-        })?;
-        let opened = replay(dir, &env, false, &mut on_batch)?;
-        let Opened { store, index, next_sequence, replayed } = opened;
-        let queue_length = config.queue_length;
-        let soft_limit = soft_limit(&config, &*env.disk);
-        let (disk, dir) = (Arc::clone(&env.disk), config.dir.clone());
-        let mut log = Log::new(config, env.disk, store, index, next_sequence);
-        log.delete_free();
-        let writer = Arc::new(Writer::new(log, queue_length));
-        let worker = Writer::start(&writer)
-            .map_err(|error| Error::disk("start the writer of", Path::new("wal"), error))?;
-        let worker = Mutex::new(Some(worker));
-        let wal = Wal { store, writer, soft_limit, disk, dir, worker, _lock: lock };
-        Ok((wal, replayed))
+        let mut recovery = Recovery::begin(config, env)?;
+        while recovery.run(&mut on_batch)? == Progress::Paused {}
+        recovery.finish()
     }
 
     /// The store that this directory is.
