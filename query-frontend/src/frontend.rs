@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use base::Clock;
+use base::ErrorKind::Unavailable;
 use base::random::Random;
 use futures::FutureExt;
 use metrics::gauge;
@@ -107,8 +108,14 @@ impl FrontendApi for Frontend {
                 // Nobody waits any more: dropping the call ends its work.
                 () = reply.closed() => {}
                 result = run(&*querier, job).instrument(span) => {
+                    let away = matches!(&result, Err(error) if error.kind() == Unavailable);
                     // Who left in this instant needs no answer.
                     let _ = reply.send(Reply { result, waited_ns });
+                    if away {
+                        // Perhaps the way to the querier broke: whoever drops this stay for it
+                        // comes first, or jobs would fail here one after the other.
+                        tokio::task::yield_now().await;
+                    }
                 }
             }
             drop(running);

@@ -3,9 +3,9 @@
 //! A piece has its own handshake and can be given to any querier, so cuts cost a little and share
 //! the work. Rows are partitioned by time, so any cut gives the same answer; where it is decides
 //! only what is read twice. Parts hold rows of one UTC day: a cut between two days shares no page.
-//! So samples are gathered day by day, or by `split_queries_by_interval` where that is longer. A
-//! log query usually finds enough close to where it starts: its first piece is as long as the
-//! interval, each next one twice as long, up to a day.
+//! So pieces are days, or `split_queries_by_interval` where that is longer: inside of a day the
+//! pages of small streams reach over all of it, and each piece would decode them again. Only the
+//! first piece of a log query is as short as the interval, because it usually finds enough there.
 
 mod cuts;
 
