@@ -60,8 +60,8 @@ pub async fn frontend(
     Ok((frontend, stop))
 }
 
-/// Works for the frontends of `frontend_worker.frontend_address`. Its end leaves them: they give the
-/// jobs that run to other queriers.
+/// Works for the frontends of `frontend_worker.frontend_address`. Its end finishes the jobs that run,
+/// then leaves.
 pub async fn remote_frontends(
     shared: &Shared,
     querier: &Option<Arc<Querier>>,
