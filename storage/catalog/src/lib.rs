@@ -46,6 +46,6 @@ pub use inspect::{Inspection, Object, inspect};
 pub use part_record::{PartId, PartRecord, PartRef, Place};
 pub use predicate::{Predicate, PredicateId};
 pub use snapshot::{Damage, Snapshot};
-pub use state::{Applied, Catalog};
+pub use state::{Applied, Catalog, Removal};
 pub use step::{Draft, EndReason, Step, step};
 pub use table::{ClaimState, IdTable};

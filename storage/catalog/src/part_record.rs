@@ -77,6 +77,18 @@ pub struct PartRef {
     pub id: PartId,
 }
 
+impl PartRef {
+    /// Names an uploaded object that no commit has named. Whose it is nobody knows: the id alone
+    /// counts, and stands where no part of a tenant can stand.
+    pub(crate) fn orphan(object: Ulid) -> PartRef {
+        let tenant = TenantId::new(ORPHAN_TENANT).expect("a valid name");
+        PartRef { tenant, day: Day(i32::MIN), id: PartId(object) }
+    }
+}
+
+/// See [`PartRef::orphan`].
+const ORPHAN_TENANT: &str = "-";
+
 impl PartRecord {
     /// The name a removing commit uses.
     pub fn reference(&self) -> PartRef {
@@ -86,6 +98,14 @@ impl PartRecord {
     /// The object that holds the bytes.
     pub fn path(&self) -> String {
         crate::paths::object(self)
+    }
+
+    /// What the object's name ends with: its own id, or that of the bundle it lies in.
+    pub fn object_id(&self) -> Ulid {
+        match self.place {
+            Place::Object => self.id.0,
+            Place::Bundle { bundle, .. } => bundle,
+        }
     }
 
     /// First byte of the part in its object.

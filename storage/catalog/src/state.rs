@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use base::{HashMap, UnixNanos};
+use ulid::Ulid;
 
 use crate::checkpoint::{DayCheckpoint, DayEntry, Manifest};
 use crate::commit::Commit;
@@ -32,9 +33,19 @@ pub struct Catalog {
 #[derive(Clone, Debug, Default)]
 struct Tail {
     after: u64,
-    commits: VecDeque<(u64, u128, Vec<PartId>)>,
+    commits: VecDeque<(u64, u128, Vec<Ulid>)>,
     nonces: HashMap<u128, u64>,
-    removed: HashMap<PartId, u64>,
+    /// By the id of the part, and by that of the bundle it lay in.
+    removed: HashMap<Ulid, Removal>,
+}
+
+/// When a part went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// The last commit that removed it, or a part of it.
+    pub commit: u64,
+    /// When that commit was made.
+    pub at: UnixNanos,
 }
 
 /// What was odd about a commit that was applied. Empty unless a committer broke a rule: log it,
@@ -127,9 +138,16 @@ impl Catalog {
         self.tail.nonces.get(&nonce).copied()
     }
 
-    /// Whether a commit after `since` removed the part, or may have.
-    pub fn may_be_removed_since(&self, part: PartId, since: u64) -> bool {
-        since < self.tail.after || self.tail.removed.get(&part).is_some_and(|&at| at > since)
+    /// Whether a commit after `since` removed the part or its object, or may have.
+    pub fn may_be_removed_since(&self, part: &PartRecord, since: u64) -> bool {
+        let is_removed = |id| self.removal(id).is_some_and(|removal| removal.commit > since);
+        since < self.tail.after || is_removed(part.id.0) || is_removed(part.object_id())
+    }
+
+    /// When commits removed the object of this id, or some part of a bundle, if they are among
+    /// those remembered. Other parts of a bundle may be live.
+    pub fn removal(&self, object: Ulid) -> Option<Removal> {
+        self.tail.removed.get(&object).copied()
     }
 
     /// Applies the next commit.
@@ -143,8 +161,13 @@ impl Catalog {
             added_twice: Vec::new(),
         };
         self.table.apply(commit);
+        let mut removed = Vec::with_capacity(commit.removed.len());
         for part in &commit.removed {
-            self.remove(part, commit.number);
+            removed.push(part.id.0);
+            let bundle = self.remove(part, commit.number);
+            if bundle.is_some_and(|bundle| removed.last() != Some(&bundle)) {
+                removed.extend(bundle);
+            }
         }
         for part in &commit.added {
             if self.add(part, commit.number) {
@@ -152,7 +175,7 @@ impl Catalog {
             }
         }
         self.apply_predicates(commit);
-        self.tail.push(commit);
+        self.tail.push(commit, removed);
         self.version = commit.number;
         applied
     }
@@ -174,23 +197,23 @@ impl Catalog {
         day.parts.insert(part.id, Arc::new(part.clone())).is_some()
     }
 
-    fn remove(&mut self, part: &PartRef, number: u64) {
+    /// Returns the id of the object that the part lay in.
+    fn remove(&mut self, part: &PartRef, number: u64) -> Option<Ulid> {
         if !self.is_live(part) {
-            return; // an uploaded part that no commit named (C4)
+            return None; // an uploaded object that no commit named (C4)
         }
         let tenants = Arc::make_mut(&mut self.tenants);
-        let Some(days) = tenants.get_mut(&part.tenant) else { return };
-        let of_tenant = Arc::make_mut(days);
-        let Some(day) = of_tenant.get_mut(&part.day) else { return };
-        let of_day = Arc::make_mut(day);
+        let of_tenant = Arc::make_mut(tenants.get_mut(&part.tenant)?);
+        let of_day = Arc::make_mut(of_tenant.get_mut(&part.day)?);
         of_day.changed_at = number;
-        of_day.parts.remove(&part.id);
+        let record = of_day.parts.remove(&part.id)?;
         if of_day.parts.is_empty() {
             of_tenant.remove(&part.day);
         }
         if of_tenant.is_empty() {
             tenants.remove(&part.tenant);
         }
+        Some(record.object_id())
     }
 
     fn apply_predicates(&mut self, commit: &Commit) {
@@ -239,11 +262,10 @@ impl Catalog {
 }
 
 impl Tail {
-    fn push(&mut self, commit: &Commit) {
-        let removed: Vec<PartId> = commit.removed.iter().map(|part| part.id).collect();
+    fn push(&mut self, commit: &Commit, removed: Vec<Ulid>) {
         self.nonces.insert(commit.nonce, commit.number);
-        for &part in &removed {
-            self.removed.insert(part, commit.number);
+        for &object in &removed {
+            self.removed.insert(object, Removal { commit: commit.number, at: commit.at });
         }
         self.commits.push_back((commit.number, commit.nonce, removed));
         if self.commits.len() > TAIL_COMMITS
@@ -260,8 +282,11 @@ impl Tail {
         {
             let Some((_, nonce, removed)) = self.commits.pop_front() else { return };
             self.nonces.remove(&nonce);
-            for part in removed {
-                self.removed.remove(&part);
+            for object in removed {
+                // A later commit may have removed another part of the same bundle.
+                if self.removed.get(&object).is_some_and(|removal| removal.commit <= number) {
+                    self.removed.remove(&object);
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The pure step of every commit (C2): one function for flush, merge, orphan cleaner and deletes.
 
-use base::{StoreId, UnixNanos};
+use base::{HashSet, StoreId, UnixNanos};
+use ulid::Ulid;
 
 use crate::commit::{Commit, NewPredicate};
 use crate::ids::IdSet;
@@ -27,8 +28,9 @@ pub struct Draft {
     pub added: Vec<PartRecord>,
     /// Inputs of a merge: parts that must exist and will exist no longer.
     pub removed: Vec<PartRef>,
-    /// Uploaded parts that no commit names, to be deleted after this commit (C4).
-    pub orphans: Vec<PartRef>,
+    /// Uploaded objects that no commit names, to be deleted after this commit (C4): the ids that
+    /// their names end with ([`PartRecord::object_id`]).
+    pub orphans: Vec<Ulid>,
     /// Predicates whose rows the draft left out of `added` (a purging merge): all must stand.
     pub applied: Vec<PredicateId>,
     /// Deletes to add.
@@ -64,7 +66,7 @@ pub enum EndReason {
     InputRemoved(PartRef),
     /// A predicate that it applied, or wants to cancel, does not stand.
     PredicateCancelled(PredicateId),
-    /// What it takes for an orphan is a part that a commit added.
+    /// What it takes for an orphan holds this part, which a commit added.
     OrphanIsLive(PartRef),
 }
 
@@ -93,7 +95,8 @@ impl Draft {
         }
         let mut added = self.added.clone();
         added.sort_by(|a, b| (&a.tenant, a.day, a.id).cmp(&(&b.tenant, b.day, b.id)));
-        let mut removed: Vec<PartRef> = self.removed.iter().chain(&self.orphans).cloned().collect();
+        let orphans = self.orphans.iter().map(|&object| PartRef::orphan(object));
+        let mut removed: Vec<PartRef> = self.removed.iter().cloned().chain(orphans).collect();
         removed.sort();
         removed.dedup();
         Commit {
@@ -122,7 +125,7 @@ pub fn step(catalog: &Catalog, draft: &Draft) -> Step {
     }
     let claimed = catalog.table().claimed_of(&draft.claims);
     let forgotten = catalog.table().forgotten_of(&draft.claims);
-    let removed = |part: &&PartRecord| catalog.may_be_removed_since(part.id, draft.began_at);
+    let removed = |part: &&PartRecord| catalog.may_be_removed_since(part, draft.began_at);
     let upload_again: Vec<PartId> = draft.added.iter().filter(removed).map(|p| p.id).collect();
     if claimed.is_empty() && forgotten.is_empty() && upload_again.is_empty() {
         return Step::Put;
@@ -138,6 +141,11 @@ fn end_reason(catalog: &Catalog, draft: &Draft) -> Option<EndReason> {
     if let Some(&predicate) = needed.find(|&&predicate| !catalog.stands(predicate)) {
         return Some(EndReason::PredicateCancelled(predicate));
     }
-    let orphan = draft.orphans.iter().find(|part| catalog.is_live(part))?;
-    Some(EndReason::OrphanIsLive(orphan.clone()))
+    if draft.orphans.is_empty() {
+        return None;
+    }
+    let orphans: HashSet<Ulid> = draft.orphans.iter().copied().collect();
+    let snapshot = catalog.snapshot();
+    let live = snapshot.all_parts().find(|part| orphans.contains(&part.object_id()))?;
+    Some(EndReason::OrphanIsLive(live.reference()))
 }

@@ -16,7 +16,9 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{
+    ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion,
+};
 
 use crate::config::{AzureConfig, BucketConfig, GcsConfig, S3Config};
 use crate::error::Error;
@@ -178,6 +180,76 @@ impl Bucket {
         let created = self.timed("upload", path, work).await?;
         metrics::counter!(FETCHED, "operation" => "upload").increment(len);
         Ok(created)
+    }
+
+    /// Puts an object in the place of one whose bytes are still `expected`. `false`: they are not,
+    /// or somebody else is at it; nothing was changed. After an error it is unknown.
+    pub async fn replace(&self, path: &str, expected: &[u8], bytes: Bytes) -> Result<bool, Error> {
+        let Some(file) = self.local_path(path)? else {
+            return self.replace_remote(path, expected, bytes).await;
+        };
+        // A directory knows no conditional put: writers of this object take turns, and a lock ends
+        // with its process.
+        let lock = file.with_added_extension("lock");
+        let locked = base::task::blocking("lock-object", move || OsDisk.lock(&lock)).await;
+        let _turn = match locked.unwrap_or_else(|panic| Err(std::io::Error::other(panic))) {
+            Ok(turn) => turn,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(false),
+            Err(source) => {
+                let (store, path) = (self.inner.name.clone(), path.to_owned());
+                return Err(Error::File { store, path, source });
+            }
+        };
+        let found = self.find(path, expected.len() as u64).await;
+        if !matches!(found, Ok(Some(found)) if found == expected) {
+            return Ok(false);
+        }
+        self.put(path, vec![bytes]).await?;
+        Ok(true)
+    }
+
+    async fn replace_remote(
+        &self,
+        path: &str,
+        expected: &[u8],
+        bytes: Bytes,
+    ) -> Result<bool, Error> {
+        let location = self.location(path)?;
+        let read = async {
+            let answer = self.inner.store.get(&location).await?;
+            let version = (answer.meta.e_tag.clone(), answer.meta.version.clone());
+            let is_expected =
+                answer.meta.size == expected.len() as u64 && answer.bytes().await? == expected;
+            Ok(is_expected.then_some(version))
+        };
+        let version = match self.timed("get", path, read).await {
+            Ok(Some((e_tag, version))) => UpdateVersion { e_tag, version },
+            Ok(None) | Err(Error::NotFound { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let options = PutOptions::from(PutMode::Update(version));
+        let work = async {
+            match self.inner.store.put_opts(&location, bytes.into(), options).await {
+                Ok(_) => Ok(true),
+                Err(object_store::Error::Precondition { .. }) => Ok(false),
+                Err(object_store::Error::NotFound { .. }) => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        self.timed("upload", path, work).await
+    }
+
+    /// Shows `visit` every object under `prefix`, in no order, a page of the listing at a time.
+    pub async fn walk(&self, prefix: &str, mut visit: impl FnMut(Listed)) -> Result<(), Error> {
+        let location = self.location(prefix)?;
+        let mut listing = self.inner.store.list(Some(&location));
+        let work = async {
+            while let Some(meta) = listing.try_next().await? {
+                visit(Listed { path: meta.location.to_string(), len_bytes: meta.size });
+            }
+            Ok(())
+        };
+        self.timed("iter", prefix, work).await
     }
 
     /// Objects under `prefix` with names after `after`, in name order.

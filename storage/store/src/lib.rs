@@ -16,7 +16,8 @@
 //! 3. A commit counts only after `log/floor` was read **after** its PUT, or after its GET, and is
 //!    below its number.
 //! 4. A reader takes "not found" for the head only after `log/floor` was read after it.
-//! 5. A part is uploaded before the commit that names it, and never deleted but after a commit
+//! 5. `log/floor` never falls, and is raised only to a checkpoint that is whole.
+//! 6. A part is uploaded before the commit that names it, and never deleted but after a commit
 //!    that removes it.
 
 pub mod bucket;
@@ -26,6 +27,7 @@ pub mod cluster;
 mod commit;
 pub mod config;
 pub mod error;
+mod floor;
 mod follow;
 #[doc(hidden)]
 pub mod fuzz;

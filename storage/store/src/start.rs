@@ -16,8 +16,8 @@ const CONCURRENT_READS: usize = 16;
 const MAX_CHECKPOINT_BYTES: u64 = 256 << 20;
 
 /// A checkpoint that was read; `damage` names the days that could not be.
-struct Loaded {
-    catalog: Catalog,
+pub(crate) struct Loaded {
+    pub(crate) catalog: Catalog,
     days: BTreeSet<DayEntry>,
 }
 
@@ -118,10 +118,8 @@ impl CatalogHandle {
         Ok(partial)
     }
 
-    async fn load_checkpoint(&self, version: u64) -> Result<Loaded, Error> {
-        let manifest = self
-            .read_object(&paths::manifest(version), |bytes| Manifest::decode(version, bytes))
-            .await?;
+    pub(crate) async fn load_checkpoint(&self, version: u64) -> Result<Loaded, Error> {
+        let manifest = self.manifest(version).await?;
         let table = self
             .read_object(&paths::id_table(version), |bytes| IdTable::decode(version, bytes))
             .await?;
@@ -146,6 +144,12 @@ impl CatalogHandle {
         }
         let catalog = Catalog::from_checkpoint(&manifest, table, days, damage);
         Ok(Loaded { catalog, days: known })
+    }
+
+    /// The manifest of the checkpoint of `version`.
+    pub async fn manifest(&self, version: u64) -> Result<Manifest, Error> {
+        let decode = |bytes: &[u8]| Manifest::decode(version, bytes);
+        self.read_object(&paths::manifest(version), decode).await
     }
 
     async fn load_day(&self, entry: &DayEntry) -> Result<DayCheckpoint, Error> {

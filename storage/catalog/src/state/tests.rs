@@ -122,7 +122,7 @@ impl World {
     fn begin_cleaning(&mut self, who: usize) {
         let catalog = &self.committers[who].catalog;
         let orphans = self.uploaded.iter().filter(|part| !catalog.is_live(part));
-        let orphans: Vec<PartRef> = orphans.take(3).cloned().collect();
+        let orphans: Vec<Ulid> = orphans.take(3).map(|part| part.id.0).collect();
         let mut draft = self.draft(who);
         draft.orphans = orphans;
         self.committers[who].drafts.push(draft);
@@ -167,8 +167,8 @@ impl World {
                 }
             }
         }
-        let gone = draft.orphans.iter().cloned().collect::<BTreeSet<_>>();
-        self.uploaded.retain(|part| !gone.contains(part));
+        let gone = draft.orphans.iter().copied().collect::<BTreeSet<_>>();
+        self.uploaded.retain(|part| !gone.contains(&part.id.0));
         let commit = draft.at_number(self.log.len() as u64 + 1, StoreId(Ulid(who as u128)));
         let bytes = commit.encode();
         assert_eq!(Commit::decode(commit.number, &bytes).as_ref(), Ok(&commit));

@@ -8,7 +8,7 @@ use base::random::SeededRandom;
 use base::time::ManualClock;
 use base::{BatchId, Day, Incarnation, StoreId, TenantId, UnixNanos};
 use bytes::Bytes;
-use catalog::{Catalog, Commit, Draft, Floor, IdSet, PartId, PartRecord, PartRef, Place, paths};
+use catalog::{Catalog, Commit, Draft, Floor, IdSet, PartId, PartRecord, Place, paths};
 use futures::FutureExt;
 use ulid::Ulid;
 
@@ -264,22 +264,23 @@ impl CommitObserver for Claims {
 /// allow: there is no age that makes it wrong.
 async fn clean(rig: &Rig, who: u64) {
     let handle = rig.open(who, Knobs::default()).await;
-    let live: BTreeSet<PartRef> =
-        handle.snapshot().all_parts().map(|part| part.reference()).collect();
+    let live: BTreeSet<Ulid> = handle.snapshot().all_parts().map(|p| p.object_id()).collect();
     let mut draft: Draft = handle.draft();
-    for object in rig.bucket.list(paths::PARTS, paths::PARTS).await.unwrap() {
-        let (_, id) = object.path.rsplit_once('/').unwrap();
-        let id = PartId(Ulid::from_string(id).unwrap());
-        let part = PartRef { tenant: tenant(), day: Day(0), id };
-        if !live.contains(&part) {
-            draft.orphans.push(part);
+    let mut orphans = Vec::new();
+    for prefix in [paths::PARTS, paths::BUNDLES] {
+        for object in rig.bucket.list(prefix, prefix).await.unwrap() {
+            let (_, id) = object.path.rsplit_once('/').unwrap();
+            let id = Ulid::from_string(id).unwrap();
+            if !live.contains(&id) {
+                draft.orphans.push(id);
+                orphans.push(object.path);
+            }
         }
     }
     match handle.commit(&draft).await.unwrap() {
         Outcome::Committed(_) => {
-            for orphan in &draft.orphans {
-                let object = format!("{}/t/{}/{}", paths::PARTS, orphan.day, orphan.id);
-                rig.bucket.delete(&object).await.unwrap();
+            for orphan in orphans {
+                rig.bucket.delete(&orphan).await.unwrap();
             }
         }
         Outcome::Ended(EndReason::OrphanIsLive(_)) => {}
