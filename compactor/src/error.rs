@@ -8,6 +8,9 @@ pub enum Error {
     /// The bucket or the catalog.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The catalog asks for a part to be built anew where none is.
+    #[error("a commit that adds nothing was to be built anew")]
+    Rebuilt,
 }
 
 impl Error {
@@ -15,6 +18,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Store(error) => error.kind(),
+            Error::Rebuilt => ErrorKind::Internal,
         }
     }
 }

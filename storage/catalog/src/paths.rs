@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use base::{Day, TenantId};
+use ulid::Ulid;
 
 use crate::part_record::{PartRecord, Place};
 
@@ -14,6 +15,8 @@ pub const FLOOR: &str = "log/floor";
 pub const MANIFESTS: &str = "checkpoints/manifests";
 /// Prefix of the id tables.
 pub const ID_TABLES: &str = "checkpoints/ids";
+/// Prefix of the objects that say which parts a tenant has on a day.
+pub const DAYS: &str = "checkpoints/days";
 /// Prefix of the parts that are objects of their own.
 pub const PARTS: &str = "parts";
 /// Prefix of bundles.
@@ -44,7 +47,7 @@ pub fn id_table(version: u64) -> String {
 
 /// The parts of one tenant and day as commit `changed_at` left them.
 pub fn day_checkpoint(tenant: &TenantId, day: Day, changed_at: u64) -> String {
-    numbered(&format!("checkpoints/days/{}/{}", encoded(tenant), day_name(day)), changed_at)
+    numbered(&format!("{DAYS}/{}/{}", encoded(tenant), day_name(day)), changed_at)
 }
 
 /// The object that holds a part's bytes.
@@ -64,6 +67,12 @@ pub fn number_of(path: &str) -> Option<u64> {
         return None;
     }
     name.parse().ok()
+}
+
+/// The id at the end of a path made by [`object`].
+pub fn object_id_of(path: &str) -> Option<Ulid> {
+    let (_, name) = path.rsplit_once('/')?;
+    Ulid::from_string(name).ok()
 }
 
 fn numbered(prefix: &str, number: u64) -> String {

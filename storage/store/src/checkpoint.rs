@@ -4,6 +4,7 @@ use bytes::Bytes;
 use catalog::{Catalog, DayEntry, paths};
 use futures::{StreamExt, TryStreamExt};
 
+use crate::bucket::Created;
 use crate::error::Error;
 use crate::handle::{CatalogHandle, LastCheckpoint};
 use crate::metrics::CHECKPOINTS;
@@ -55,7 +56,10 @@ impl CatalogHandle {
         let table = Bytes::from(catalog.table().encode(version));
         self.bucket().put(&paths::id_table(version), vec![table]).await?;
         let bytes = Bytes::from(manifest.encode());
-        self.bucket().put(&paths::manifest(version), vec![bytes]).await?;
+        // Whoever was first said when it was: the others wrote the same objects.
+        match self.bucket().create(&paths::manifest(version), bytes).await? {
+            Created::Now | Created::Exists => {}
+        }
         Ok(LastCheckpoint { version, days: manifest.days.into_iter().collect() })
     }
 

@@ -70,18 +70,26 @@ impl CatalogHandle {
 
     /// The newest checkpoint at or after `floor` that is whole; else the whole log, if it is all
     /// there; else the newest checkpoint that lacks some days, which are named as damage.
-    async fn load(&self, floor: u64, at_least: u64) -> Result<Loaded, Error> {
-        let newest = self.newest_checkpoint(floor.max(at_least)).await?;
-        match newest {
-            Some(loaded) if !loaded.catalog.is_damaged() => Ok(loaded),
-            _ if floor == 0 && at_least == 0 => {
-                Ok(Loaded { catalog: Catalog::new(), days: BTreeSet::new() })
+    async fn load(&self, mut floor: u64, at_least: u64) -> Result<Loaded, Error> {
+        loop {
+            let newest = self.newest_checkpoint(floor.max(at_least)).await?;
+            let partial = match newest {
+                Some(loaded) if !loaded.catalog.is_damaged() => return Ok(loaded),
+                _ if floor == 0 && at_least == 0 => {
+                    return Ok(Loaded { catalog: Catalog::new(), days: BTreeSet::new() });
+                }
+                partial => partial,
+            };
+            // A cleaner may have deleted what was being read.
+            let raised = self.read_floor().await?;
+            if raised > floor {
+                floor = raised;
+                continue;
             }
-            Some(partial) => Ok(partial),
-            None => {
+            return partial.ok_or_else(|| {
                 let problem = format!("it is {floor}, and no checkpoint from there on can be read");
-                Err(self.bucket().damaged(paths::FLOOR, problem))
-            }
+                self.bucket().damaged(paths::FLOOR, problem)
+            });
         }
     }
 
