@@ -57,6 +57,7 @@ const RESERVED: &[(&str, &[&str])] = &[
             "runelog-ingester",
             "runelog-querier",
             "runelog-query-frontend",
+            "runelog-compactor",
             "runelog-server",
             "runelog-tests",
         ],
