@@ -43,7 +43,7 @@ pub enum Rows {
     /// In parts.
     #[default]
     Parts,
-    /// Every other row of each stream in parts, the others in memory.
+    /// Every other instant of each stream in parts, the others in memory.
     Half,
 }
 
@@ -110,6 +110,10 @@ pub fn run(options: &Options) -> Result<()> {
         }
         return Ok(());
     }
+    // The second half of the data set's rows is as old as the first.
+    let overrides =
+        "overrides:\n  acme: {out_of_order_window: 0s}\n  globex: {out_of_order_window: 0s}\n";
+    std::fs::write(dir.join("overrides.yaml"), overrides)?;
     let config = |state: &Path| configuration(options, &dir, state);
     let env: &[(&str, &str)] = if options.wire { &[("RUNELOG_FORCE_WIRE", "1")] } else { &[] };
     let setting = Setting { config: &config, dir: &dir, env };
@@ -129,8 +133,8 @@ fn configuration(options: &Options, dir: &Path, state: &Path) -> String {
         .replace("path_prefix: /tmp/loki-conformance", &format!("path_prefix: {}", state.display()))
         .replace("/tmp/loki-conformance", &dir.join("data").display().to_string());
     if options.rows == Rows::Half {
-        // The second half of the rows is as old as the first.
-        config = config.replace("limits_config:", "limits_config:\n  out_of_order_window: 0s");
+        let overrides = dir.join("overrides.yaml");
+        config.push_str(&format!("\nruntime_config:\n  file: {}\n", overrides.display()));
     }
     if let Some(split) = &options.split {
         config = config
@@ -171,22 +175,26 @@ fn push(cluster: &Cluster, rows: Rows) -> Result<()> {
             cluster.flush()
         }
         Rows::Half => {
-            send(|row| row % 2 == 0)?;
+            send(|place| place % 2 == 0)?;
             cluster.flush()?;
-            send(|row| row % 2 == 1)
+            send(|place| place % 2 == 1)
         }
     }
 }
 
-/// The push without the rows that `keep` is false for, by their place in their stream.
+/// The push without the rows that `keep` is false for, by their place in their stream. Rows of one
+/// instant have one place: their order is that of their arrival.
 fn with_rows(body: &Value, keep: fn(usize) -> bool) -> Value {
     let mut body = body.clone();
     for stream in body["streams"].as_array_mut().into_iter().flatten() {
         if let Some(values) = stream["values"].as_array_mut() {
-            let mut row = 0;
-            values.retain(|_| {
-                row += 1;
-                keep(row - 1)
+            let (mut place, mut last) = (0, Value::Null);
+            values.retain(|row| {
+                if row[0] != last {
+                    place += 1;
+                    last = row[0].clone();
+                }
+                keep(place)
             });
         }
     }
