@@ -114,6 +114,12 @@ impl Ingester {
         });
     }
 
+    /// Bytes of rows in memory that no commit holds, appends under way included: what
+    /// [`Config::memory_limit`] limits.
+    pub fn held_bytes(&self) -> u64 {
+        self.core.usage.held_bytes()
+    }
+
     /// The store it writes to (B6).
     pub fn store(&self) -> StoreId {
         self.store

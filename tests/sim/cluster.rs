@@ -142,6 +142,16 @@ fn check_processes(cluster: &Cluster) {
         {
             cluster.world.violate(format!("a task of {} panicked", process.name()));
         }
+        let used_bytes = node.disk().used_bytes();
+        if cluster.world.profile.tight && used_bytes > nodes::MOST_DISK_BYTES {
+            cluster.world.violate(format!("P6: {} has {used_bytes} bytes of log", node.name));
+        }
+        if let Some((_, ingester)) = node.running()
+            && ingester.held_bytes() > ingester.config().memory_limit.0
+        {
+            let held = ingester.held_bytes();
+            cluster.world.violate(format!("P6: {} holds {held} bytes of rows", node.name));
+        }
     }
 }
 

@@ -30,6 +30,9 @@ use super::remote::{RemoteFrontend, RemoteIngester};
 use super::world::{World, event};
 use crate::broken::{LyingDisk, Skip};
 
+/// Log of a tight ingester: its hard limit, a segment that ended dead, store id and headers.
+pub const MOST_DISK_BYTES: u64 = 16_000;
+
 /// What a node runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -320,9 +323,9 @@ impl Cluster {
         config.chunk_idle_period = Duration::from_secs(300);
         config.flushed_retain = Duration::from_secs(*self.world.chance("retain").pick(&[0, 5, 60]));
         if self.world.profile.tight {
-            config.wal.soft_limit = ByteSize(12_000);
-            config.wal.hard_limit = ByteSize(40_000);
-            config.memory_limit = ByteSize(60_000);
+            config.wal.soft_limit = ByteSize(4_000);
+            config.wal.hard_limit = ByteSize(10_000);
+            config.memory_limit = ByteSize(6_000);
         }
         let env = wal::Env {
             disk: start.disk.clone(),

@@ -1,7 +1,14 @@
 //! Which seeds run.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
 use super::breaks::Break;
 use super::run;
+
+/// Each thread has a simulation of its own.
+const THREADS: usize = 2;
 
 /// Seeds of one ordinary run of the tests; `RUNELOG_SIM_SEEDS=A..B` chooses others.
 fn seeds() -> std::ops::Range<u64> {
@@ -21,20 +28,40 @@ fn tail(log: &str, lines: usize) -> String {
 fn every_seed_keeps_every_promise() {
     let seeds = seeds();
     let echo = seeds.end - seeds.start == 1;
-    let mut failed = Vec::new();
-    for seed in seeds {
-        let report = run(seed, Break::Nothing, echo);
-        if echo || std::env::var_os("RUNELOG_SIM_SUMMARY").is_some() {
-            eprintln!("seed {seed}: {}", report.summary);
-        }
-        if let Some(violation) = report.violation {
-            let log = tail(&report.log, if echo { 0 } else { 60 });
-            eprintln!("seed {seed} breaks a promise: {violation}\n{log}\n");
-            eprintln!("whole log: cargo xtask sim --seed {seed}");
-            failed.push(seed);
-        }
+    let summary = echo || std::env::var_os("RUNELOG_SIM_SUMMARY").is_some();
+    let (next, failed) = (Arc::new(AtomicU64::new(seeds.start)), Arc::default());
+    let mut threads = Vec::new();
+    for _ in 0..if echo { 1 } else { THREADS } {
+        let (next, failed, end) = (next.clone(), Arc::clone(&failed), seeds.end);
+        let work = move || {
+            loop {
+                let seed = next.fetch_add(1, Ordering::SeqCst);
+                if seed >= end {
+                    return;
+                }
+                one(seed, echo, summary, &failed);
+            }
+        };
+        threads.push(base::task::thread("seeds", work).expect("a thread"));
     }
+    for thread in threads {
+        assert!(thread.join().is_ok(), "the simulation itself panicked");
+    }
+    let failed = failed.lock().unwrap();
     assert!(failed.is_empty(), "seeds that break a promise: {failed:?}");
+}
+
+fn one(seed: u64, echo: bool, summary: bool, failed: &Mutex<BTreeSet<u64>>) {
+    let report = run(seed, Break::Nothing, echo);
+    if summary {
+        eprintln!("seed {seed}: {}", report.summary);
+    }
+    if let Some(violation) = report.violation {
+        let log = tail(&report.log, if echo { 0 } else { 60 });
+        eprintln!("{log}\nseed {seed} breaks a promise: {violation}");
+        eprintln!("the whole log: cargo xtask sim --seed {seed}\n");
+        failed.lock().unwrap().insert(seed);
+    }
 }
 
 /// Seeds of several kinds of trouble.
