@@ -27,7 +27,7 @@ pub struct Env {
     pub random: Arc<dyn Random>,
 }
 
-/// Called once, from the writer thread, when an append is durable or has failed.
+/// Called once, from whoever writes, when an append is durable or has failed.
 pub type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
 /// What replay found.
@@ -145,7 +145,7 @@ pub fn store_id(config: &Config, env: &Env) -> Result<StoreId, Error> {
 
 impl Wal {
     /// Opens the directory, gives every recovered batch to `on_batch` (segment by segment, one
-    /// record in memory at a time), then starts the writer thread.
+    /// record in memory at a time), then starts the writer.
     ///
     /// A recovered batch may be one that was never acked and that a power cut would still lose: a
     /// sender that offers it again is acked only after it was appended again.
