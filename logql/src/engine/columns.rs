@@ -4,7 +4,7 @@
 //! dictionary columns, parsed labels are spans into the line or into a scratch arena. Effective
 //! order: parsed, then metadata, then stream.
 
-use base::{DictView, Labels, PageView};
+use base::{Bitmap, DictView, Labels, PageView};
 
 use super::names::{NONE, NameId, Names};
 
@@ -15,26 +15,47 @@ pub(crate) struct Text {
     len: u32,
 }
 
+/// The bytes are in the scratch arena.
 const SCRATCH: u32 = 1 << 31;
+/// The label was set, not extracted: a parser that finds it later sets it anew.
+const SET: u32 = 1 << 30;
+const FLAGS: u32 = SCRATCH | SET;
+/// Where no text begins: there is no such label, whatever stream and metadata say.
+const GONE: u32 = u32::MAX;
 
 impl Text {
     /// The empty text.
     pub(crate) const EMPTY: Text = Text { at: 0, len: 0 };
+    /// No label of this name.
+    const GONE: Text = Text { at: GONE, len: 0 };
+
+    /// Whether it says that there is no such label.
+    #[inline]
+    pub(crate) fn is_gone(self) -> bool {
+        self.at == GONE
+    }
+
+    /// Whether the label was set rather than extracted.
+    #[inline]
+    pub(crate) fn is_set(self) -> bool {
+        self.len & SET != 0
+    }
+
+    fn with_flag_of(self, other: Text) -> Text {
+        Text { len: self.len & !SET | other.len & SET, ..self }
+    }
 
     /// Bytes `from..to` of the line arena. A line is far shorter than 2 GiB.
     #[inline]
     pub(crate) fn line(from: usize, to: usize) -> Text {
-        debug_assert!(to - from < SCRATCH as usize);
+        debug_assert!(to - from < SET as usize);
         Text { at: from as u32, len: (to - from) as u32 }
     }
 
     /// Bytes of the scratch arena from `from` to its end.
     #[inline]
     pub(crate) fn scratch(from: usize, to: usize) -> Text {
-        assert!(
-            to <= u32::MAX as usize && to - from < SCRATCH as usize,
-            "scratch arena over 4 GiB"
-        );
+        assert!(to < GONE as usize && to - from < SET as usize, "scratch arena over 4 GiB");
         Text { at: from as u32, len: (to - from) as u32 | SCRATCH }
     }
 
@@ -43,12 +64,12 @@ impl Text {
     pub(crate) fn bytes<'a>(self, lines: &'a [u8], scratch: &'a [u8]) -> &'a [u8] {
         let arena = if self.len & SCRATCH == 0 { lines } else { scratch };
         let at = self.at as usize;
-        &arena[at..at + (self.len & !SCRATCH) as usize]
+        &arena[at..at + (self.len & !FLAGS) as usize]
     }
 
     /// Whether there are no bytes.
     pub(crate) fn is_empty(self) -> bool {
-        self.len & !SCRATCH == 0
+        self.len & !FLAGS == 0
     }
 }
 
@@ -60,6 +81,8 @@ pub(crate) struct Parsed {
     /// Per name: the row mark of the last row that has it. So "first extraction wins" is one look.
     seen: Vec<u32>,
     mark: u32,
+    /// Some label of the page was set or taken away.
+    changed: bool,
 }
 
 impl Parsed {
@@ -68,6 +91,7 @@ impl Parsed {
         self.rows.clear();
         self.rows.resize(rows, (0, 0));
         self.entries.clear();
+        self.changed = false;
     }
 
     /// Begins to add to `row`. What it has from an earlier stage stays.
@@ -91,8 +115,10 @@ impl Parsed {
         }
         let (from, to) = self.rows[row];
         for at in from..to {
-            let name = self.entries[at as usize].0;
-            self.mark_seen(name);
+            let (name, text) = self.entries[at as usize];
+            if !text.is_set() {
+                self.mark_seen(name);
+            }
         }
     }
 
@@ -128,10 +154,67 @@ impl Parsed {
         if self.add(row, name, text) {
             return;
         }
+        if let Some(entry) = self.entry(row, name) {
+            entry.1 = text;
+        }
+    }
+
+    fn entry(&mut self, row: usize, name: NameId) -> Option<&mut (NameId, Text)> {
         let (from, to) = self.rows[row];
         let list = &mut self.entries[from as usize..to as usize];
-        if let Some(entry) = list.iter_mut().find(|entry| entry.0 == name) {
-            entry.1 = text;
+        list.iter_mut().rev().find(|entry| entry.0 == name)
+    }
+
+    /// Sets a label of the row begun last that no parser found.
+    pub(crate) fn put(&mut self, row: usize, name: NameId, text: Text) {
+        self.changed = true;
+        if let Some(entry) = self.entry(row, name) {
+            entry.1 = text.with_flag_of(entry.1);
+            return;
+        }
+        self.entries.push((name, Text { len: text.len | SET, ..text }));
+        self.rows[row].1 = self.entries.len() as u32;
+    }
+
+    /// Takes a label away from the row begun last. Labels of stream and metadata stay hidden.
+    pub(crate) fn hide(&mut self, row: usize, name: NameId) {
+        self.put(row, name, Text::GONE);
+    }
+
+    /// Takes away every label of the row begun last whose name is not kept.
+    pub(crate) fn hide_parsed(&mut self, row: usize, keep: impl Fn(NameId, Text) -> bool) {
+        self.changed = true;
+        let (from, to) = self.rows[row];
+        for (name, text) in &mut self.entries[from as usize..to as usize] {
+            if !text.is_gone() && !keep(*name, *text) {
+                *text = Text::GONE.with_flag_of(*text);
+            }
+        }
+    }
+
+    /// Whether some label of the page was set or taken away.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// The labels of `row` there are: the last of each name, unless it was taken away.
+    pub(crate) fn live(&self, row: usize) -> impl Iterator<Item = (NameId, Text)> + '_ {
+        let list = self.of(row);
+        list.iter().enumerate().filter_map(|(at, &(name, text))| {
+            let superseded = self.changed && list[at + 1..].iter().any(|later| later.0 == name);
+            (!text.is_gone() && !superseded).then_some((name, text))
+        })
+    }
+
+    /// Moves what lies in the line arena to the scratch arena.
+    fn detach(&mut self, row: usize, lines: &[u8], scratch: &mut Vec<u8>) {
+        let (from, to) = self.rows[row];
+        for (_, text) in &mut self.entries[from as usize..to as usize] {
+            if text.len & SCRATCH == 0 && !text.is_gone() {
+                let at = scratch.len();
+                scratch.extend_from_slice(text.bytes(lines, &[]));
+                *text = Text::scratch(at, scratch.len()).with_flag_of(*text);
+            }
         }
     }
 
@@ -142,10 +225,10 @@ impl Parsed {
         &self.entries[from as usize..to as usize]
     }
 
-    /// The label `name` of `row`.
+    /// What is said of the label `name` of `row`: a text, or that it is gone.
     #[inline]
     pub(crate) fn get(&self, row: usize, name: NameId) -> Option<Text> {
-        self.of(row).iter().find(|entry| entry.0 == name).map(|entry| entry.1)
+        self.of(row).iter().rev().find(|entry| entry.0 == name).map(|entry| entry.1)
     }
 }
 
@@ -167,6 +250,8 @@ pub(crate) enum ErrorKind {
     LabelFilter,
     /// `| unwrap`.
     SampleExtraction,
+    /// `| line_format`, `| label_format`.
+    Template,
 }
 
 impl ErrorKind {
@@ -177,6 +262,7 @@ impl ErrorKind {
             ErrorKind::Logfmt => "LogfmtParserErr",
             ErrorKind::LabelFilter => "LabelFilterErr",
             ErrorKind::SampleExtraction => "SampleExtractionErr",
+            ErrorKind::Template => "TemplateFormatErr",
         }
     }
 }
@@ -215,14 +301,27 @@ impl Errors {
     /// Sets the error field; counts it if the row had none.
     pub(crate) fn set(&mut self, row: usize, error: Text, details: Option<Text>) {
         let slot = self.slot(row);
-        let fresh = slot.0.is_empty() && !error.is_empty();
+        let had = !slot.0.is_empty();
         *slot = (error, details);
-        self.count += usize::from(fresh);
+        match (had, error.is_empty()) {
+            (false, false) => self.count += 1,
+            (true, true) => self.count -= 1,
+            _ => {}
+        }
     }
 
     /// Sets the details field alone.
     pub(crate) fn set_details(&mut self, row: usize, details: Text) {
         self.slot(row).1 = Some(details);
+    }
+
+    /// Clears the error field, the details field, or both.
+    pub(crate) fn clear(&mut self, row: usize, error: bool, details: bool) {
+        if row < self.rows.len() {
+            let (known, known_details) = self.rows[row];
+            let left = if error { Text::EMPTY } else { known };
+            self.set(row, left, known_details.filter(|_| !details));
+        }
     }
 }
 
@@ -302,12 +401,6 @@ impl Scope {
         &self.effective
     }
 
-    /// Whether a parsed label must step aside from `name` on `row`.
-    #[inline]
-    pub(crate) fn taken(&self, page: &PageView<'_>, row: usize, name: NameId) -> bool {
-        self.base(name).is_some() || self.metadata(page, row, name).is_some()
-    }
-
     /// The metadata value that has this name on `row`.
     #[inline]
     pub(crate) fn metadata<'a>(
@@ -360,6 +453,22 @@ impl Columns {
         self.scope.begin_page(names, page.metadata);
     }
 
+    /// Whether a parsed label must step aside from `name` on `row`: the stream has it, or metadata
+    /// that nothing hides.
+    #[inline]
+    pub(crate) fn taken(&self, page: &PageView<'_>, row: usize, name: NameId) -> bool {
+        self.scope.base(name).is_some()
+            || (self.scope.metadata(page, row, name).is_some()
+                && !(self.parsed.is_changed() && self.parsed.get(row, name).is_some()))
+    }
+
+    /// To be called before the lines of `rows` change: labels lie in them.
+    pub(crate) fn detach(&mut self, lines: &[u8], rows: &Bitmap) {
+        for row in rows.iter() {
+            self.parsed.detach(row, lines, &mut self.scratch);
+        }
+    }
+
     /// Copies bytes into the scratch arena.
     pub(crate) fn keep(&mut self, bytes: &[u8]) -> Text {
         let from = self.scratch.len();
@@ -384,7 +493,7 @@ impl Columns {
         name: NameId,
     ) -> Option<&'a [u8]> {
         if let Some(text) = self.parsed.get(row, name) {
-            return Some(text.bytes(page.lines.bytes, &self.scratch));
+            return (!text.is_gone()).then(|| text.bytes(page.lines.bytes, &self.scratch));
         }
         if let Some(value) = self.scope.metadata(page, row, name) {
             return Some(value);

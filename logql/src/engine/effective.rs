@@ -57,7 +57,7 @@ impl<'r> RowRef<'r, '_> {
             }
         }
         let text = |text: Text| lossy(text.bytes(page.lines.bytes, &columns.scratch));
-        for &(id, value) in columns.parsed.of(row) {
+        for (id, value) in columns.parsed.live(row) {
             if kept(id) {
                 out.push((names.text(id), text(value), Origin::Parsed));
             }

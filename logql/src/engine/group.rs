@@ -11,6 +11,7 @@ use hashbrown::HashTable;
 use super::columns::Columns;
 use super::effective::{RowRef, lossy};
 use super::names::{ERROR, ERROR_DETAILS, NONE, NameId};
+use super::pipeline::Made;
 use super::samples::Samples;
 
 /// How a leaf groups.
@@ -42,6 +43,9 @@ pub(crate) enum Deciding {
     Row,
 }
 
+/// Added to the number of a name, in keys: the label was taken away. Numbers are far lower.
+const GONE: NameId = 1 << 31;
+
 /// Finds series of rows.
 #[derive(Debug, Default)]
 pub(crate) struct Grouper {
@@ -72,7 +76,7 @@ impl Grouper {
         grouping: &Grouping,
         page: &PageView<'_>,
         columns: &Columns,
-        parsed: bool,
+        made: Made,
     ) -> Deciding {
         self.mark += 1;
         self.last = None;
@@ -90,7 +94,12 @@ impl Grouper {
             Grouping::By(names) => {
                 for &name in names {
                     let error = matches!(name, ERROR | ERROR_DETAILS) && !columns.errors.none();
-                    if error || (parsed && scope.base(name).is_none()) || !scope.is_sole(name) {
+                    let parsed = match made {
+                        Made::Nothing => false,
+                        Made::Parsed => scope.base(name).is_none(),
+                        Made::Changed => true,
+                    };
+                    if error || parsed || !scope.is_sole(name) {
                         return Deciding::Row;
                     }
                     if let Some(column) = scope.meta(name) {
@@ -99,7 +108,7 @@ impl Grouper {
                 }
             }
             Grouping::Without(names) => {
-                if parsed || !columns.errors.none() {
+                if made != Made::Nothing || !columns.errors.none() {
                     return Deciding::Row;
                 }
                 for (column, id) in scope.effective().iter().enumerate() {
@@ -196,7 +205,9 @@ fn write_key(grouping: &Grouping, row: RowRef<'_, '_>, key: &mut Vec<u8>) {
                 }
             }
             for &(id, text) in columns.parsed.of(row.row) {
-                if !names.contains(&id) {
+                if text.is_gone() {
+                    push(id | GONE, b"");
+                } else if !names.contains(&id) {
                     push(id, text.bytes(page.lines.bytes, &columns.scratch));
                 }
             }

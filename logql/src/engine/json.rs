@@ -243,7 +243,7 @@ impl Visitor for Extract<'_, '_> {
     #[inline]
     fn value(&mut self, name: NameId, data: &[u8], value: Value) -> Result<(), Halt> {
         let mut name = name;
-        if self.columns.scope.taken(self.page, self.row, name) {
+        if self.columns.taken(self.page, self.row, name) {
             name = self.names.extracted(name);
         }
         if name == NONE || !self.wanted.takes(name) || self.columns.parsed.has(name) {

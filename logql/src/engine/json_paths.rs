@@ -205,7 +205,7 @@ pub(crate) fn extract(mut run: RunRows<'_, '_, '_>, paths: &[Path], scratch: &mu
         scratch.progress.resize(paths.len(), Progress::default());
         Scan { data: line, paths, scratch, missing: paths.len() }.run();
         for (path, progress) in paths.iter().zip(&scratch.progress) {
-            let taken = columns.scope.taken(page, row, path.name);
+            let taken = columns.taken(page, row, path.name);
             let Some(value) = progress.value else {
                 if !taken {
                     columns.parsed.add(row, path.name, Text::EMPTY);

@@ -11,7 +11,7 @@ use super::convert::{self, Unreadable};
 use super::ip::IpFilter;
 use super::matcher::ValueMatcher;
 use super::names::{ERROR, ERROR_DETAILS, NameId};
-use super::pipeline::{Rooms, Runs};
+use super::pipeline::{Made, Rooms, Runs};
 use crate::syntax::{self, CompareOp};
 
 /// A compiled filter.
@@ -106,21 +106,21 @@ impl LabelFilter {
         }
     }
 
-    /// Drops rows of `selected`. `parsed` = a parser ran before.
+    /// Drops rows of `selected`. `made` = what ran before.
     pub(crate) fn apply(
         &self,
         page: &PageView<'_>,
         runs: &Runs<'_>,
         rooms: &mut Rooms,
         selected: &mut Bitmap,
-        parsed: bool,
+        made: Made,
     ) {
-        let mut on = On { page, runs, rooms, parsed };
+        let mut on = On { page, runs, rooms, made };
         match self {
             // Errors set on rows that the left side drops are seen by nobody.
             LabelFilter::And(left, right) => {
-                left.apply(page, runs, on.rooms, selected, parsed);
-                right.apply(page, runs, on.rooms, selected, parsed);
+                left.apply(page, runs, on.rooms, selected, made);
+                right.apply(page, runs, on.rooms, selected, made);
             }
             _ => self.narrow(&mut on, selected),
         }
@@ -151,7 +151,7 @@ struct On<'o, 'a> {
     page: &'o PageView<'a>,
     runs: &'o Runs<'o>,
     rooms: &'o mut Rooms,
-    parsed: bool,
+    made: Made,
 }
 
 /// Verdicts by dictionary code.
@@ -205,8 +205,11 @@ impl Test {
             let run = Run { from, to, stream };
             match column {
                 // A parsed label of this name would have stepped aside from the stream's.
-                None if owned.is_some() || !on.parsed => self.narrow_constant(on, run, selected),
-                Some(column) if sole && !on.parsed => {
+                _ if on.made == Made::Changed => self.narrow_rows(on, run, selected),
+                None if owned.is_some() || on.made == Made::Nothing => {
+                    self.narrow_constant(on, run, selected);
+                }
+                Some(column) if sole && on.made == Made::Nothing => {
                     self.narrow_dictionary(on, run, column, selected);
                 }
                 _ => self.narrow_rows(on, run, selected),

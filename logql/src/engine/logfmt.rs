@@ -268,7 +268,7 @@ pub(crate) fn extract(
                 }
             };
             let mut name = keys.meaning(names, 0, &line[pair.key.0..pair.key.1]).name;
-            if name != NONE && columns.scope.taken(page, row, name) {
+            if name != NONE && columns.taken(page, row, name) {
                 name = names.extracted(name);
             }
             if name == NONE || !wanted.takes(name) || columns.parsed.has(name) {

@@ -46,7 +46,7 @@ pub(crate) fn extract(
                 continue;
             }
             for wanted in requested.iter().filter(|wanted| wanted.key == key) {
-                let taken = columns.scope.taken(page, row, wanted.name);
+                let taken = columns.taken(page, row, wanted.name);
                 let name = if taken { names.extracted(wanted.name) } else { wanted.name };
                 if name != NONE {
                     // Of a key that is there twice the last value stays, unlike in plain `logfmt`.
@@ -56,7 +56,7 @@ pub(crate) fn extract(
             }
         }
         for wanted in requested {
-            if !columns.scope.taken(page, row, wanted.name) {
+            if !columns.taken(page, row, wanted.name) {
                 columns.parsed.add(row, wanted.name, Text::EMPTY);
             }
         }

@@ -3,18 +3,26 @@
 use std::iter::Peekable;
 
 use base::bitmap::Ones;
+use base::rows::Strings;
 use base::{Bitmap, Labels, PageView, Run, StreamKey};
 
 use super::columns::Columns;
+use super::decolorize::Decolorize;
+use super::drop_keep::DropKeep;
+use super::format::{LabelFormat, LineFormat};
 use super::label_filter::LabelFilter;
 use super::line_filter::{self, LineFilter};
 use super::logfmt::Flags;
 use super::logfmt_keys::Requested;
-use super::names::{ERROR_DETAILS_NAME, ERROR_NAME, EXTRACTED_SUFFIX, Keys, NONE, NameId, Names};
+use super::names::{
+    ERROR_DETAILS, ERROR_DETAILS_NAME, ERROR_NAME, EXTRACTED_SUFFIX, Keys, NONE, NameId, Names,
+};
 use super::needles::Group;
+use super::pattern::Pattern;
+use super::regexp::Regexp;
 use super::unwrap::Unwrap;
 use super::wanted::Wanted;
-use super::{json, json_paths, logfmt, logfmt_keys};
+use super::{json, json_paths, logfmt, logfmt_keys, unpack};
 use crate::syntax::{self, Stage};
 
 /// The names a leaf mentions, numbered in order of first mention.
@@ -59,17 +67,62 @@ pub(crate) enum Op {
     JsonPaths(Vec<json_paths::Path>),
     Logfmt(Flags),
     LogfmtKeys(Vec<Requested>, Flags),
+    Pattern(Pattern),
+    Regexp(Box<Regexp>),
+    Unpack,
     Unwrap(Unwrap),
+    DropKeep(DropKeep),
+    Decolorize(Decolorize),
+    LineFormat(Box<LineFormat>),
+    LabelFormat(Box<LabelFormat>),
+}
+
+/// What operators have made of a row's labels so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Made {
+    /// Nothing: stream and metadata are all there is.
+    #[default]
+    Nothing,
+    /// Labels out of the line, none of which has a name of the stream.
+    Parsed,
+    /// Labels were set, renamed or taken away: any may differ from row to row.
+    Changed,
 }
 
 impl Op {
     /// Whether it adds labels out of the line.
     pub(crate) fn is_parser(&self) -> bool {
-        !matches!(self, Op::LineFilter(_) | Op::LabelFilter(_) | Op::Unwrap(_))
+        match self {
+            Op::Json | Op::JsonPaths(_) | Op::Logfmt(_) | Op::LogfmtKeys(..) => true,
+            Op::Pattern(_) | Op::Regexp(_) | Op::Unpack => true,
+            Op::LineFilter(_) | Op::LabelFilter(_) | Op::Unwrap(_) | Op::DropKeep(_) => false,
+            Op::Decolorize(_) | Op::LineFormat(_) | Op::LabelFormat(_) => false,
+        }
+    }
+
+    fn is_filter(&self) -> bool {
+        matches!(self, Op::LineFilter(_) | Op::LabelFilter(_))
+    }
+
+    /// Whether what comes after it sees another line.
+    fn changes_line(&self) -> bool {
+        matches!(self, Op::Unpack | Op::Decolorize(_) | Op::LineFormat(_))
+    }
+
+    fn made(&self) -> Made {
+        match self {
+            Op::DropKeep(_) | Op::LabelFormat(_) => Made::Changed,
+            op if op.is_parser() => Made::Parsed,
+            _ => Made::Nothing,
+        }
     }
 
     fn needs_line(&self) -> bool {
-        !matches!(self, Op::LabelFilter(_) | Op::Unwrap(_))
+        match self {
+            Op::LabelFilter(_) | Op::Unwrap(_) | Op::DropKeep(_) => false,
+            Op::LabelFormat(format) => format.needs_line(),
+            _ => true,
+        }
     }
 }
 
@@ -113,7 +166,7 @@ impl Pipeline {
 
     /// Without what comes after the last filter: it does not change which rows are selected.
     pub(crate) fn only_selecting(mut self) -> Pipeline {
-        while self.ops.last().is_some_and(Op::is_parser) {
+        while self.ops.last().is_some_and(|op| !op.is_filter()) {
             self.ops.pop();
         }
         self
@@ -124,32 +177,51 @@ impl Pipeline {
         self.ops.iter().any(Op::needs_line)
     }
 
-    /// Whether some operator adds labels out of lines.
-    pub(crate) fn parses(&self) -> bool {
-        self.ops.iter().any(Op::is_parser)
+    /// Whether some operator looks at labels that it does not name.
+    pub(crate) fn needs_all_labels(&self) -> bool {
+        self.ops.iter().any(|op| match op {
+            Op::LineFormat(format) => format.needs_all_labels(),
+            Op::LabelFormat(format) => format.needs_all_labels(),
+            _ => false,
+        })
+    }
+
+    /// What the operators make of labels.
+    pub(crate) fn made(&self) -> Made {
+        self.ops.iter().map(Op::made).max().unwrap_or_default()
     }
 
     /// Text that every selected line, as stored, holds.
     pub(crate) fn needles(&self) -> Vec<Group> {
-        let filters = self.ops.iter().filter_map(|op| match op {
+        let stored = self.ops.iter().take_while(|op| !op.changes_line());
+        let filters = stored.filter_map(|op| match op {
             Op::LineFilter(filter) => Some(filter.groups()),
             _ => None,
         });
         filters.flatten().cloned().collect()
     }
 
-    /// Calls `visit` with the name of each label that is looked at and whether errors matter to it.
+    /// Calls `visit` with the name of each label that is looked at and whether errors matter to
+    /// it.
     pub(crate) fn filter_names(&self, visit: &mut impl FnMut(NameId, bool)) {
         for op in &self.ops {
             match op {
                 Op::LabelFilter(filter) => filter.names(visit),
                 Op::Unwrap(unwrap) => visit(unwrap.name, false),
+                Op::DropKeep(list) => list.names(&mut |name| visit(name, name <= ERROR_DETAILS)),
+                Op::LineFormat(format) => {
+                    format.names(&mut |name| visit(name, name <= ERROR_DETAILS));
+                }
+                Op::LabelFormat(format) => {
+                    format.names(&mut |name| visit(name, name <= ERROR_DETAILS));
+                }
                 _ => {}
             }
         }
     }
 
-    /// Runs over one page. `rooms` has begun the page.
+    /// Runs over one page. `rooms` has begun the page. If some operator changed lines, those that
+    /// labels refer to are left in [`Rooms::lines`].
     pub(crate) fn run(
         &self,
         page: &PageView<'_>,
@@ -158,20 +230,94 @@ impl Pipeline {
         wanted: &Wanted,
         selected: &mut Bitmap,
     ) {
-        let mut parsed = false;
+        let mut made = Made::Nothing;
+        let mut lines: Option<Strings> = None;
         for op in &self.ops {
             if selected.is_none() {
-                return;
+                break;
             }
+            let page = match &lines {
+                Some(lines) => PageView { lines: lines.view(), ..*page },
+                None => *page,
+            };
+            let page = &page;
             match op {
                 Op::LineFilter(filter) => filter.apply(page, selected, &mut rooms.line),
-                Op::LabelFilter(filter) => filter.apply(page, runs, rooms, selected, parsed),
+                Op::LabelFilter(filter) => filter.apply(page, runs, rooms, selected, made),
                 Op::Unwrap(unwrap) => unwrap.apply(page, runs, rooms, selected),
+                Op::DropKeep(list) => list.apply(page, runs, rooms, selected),
+                Op::LabelFormat(format) => format.apply(page, runs, rooms, selected),
+                Op::Decolorize(_) | Op::LineFormat(_) | Op::Unpack => {
+                    let changed = change_lines(op, page, runs, rooms, wanted, selected);
+                    rooms.spare = lines.replace(changed).unwrap_or_default();
+                }
                 _ => parse(op, page, runs, rooms, wanted, selected),
             }
-            parsed |= op.is_parser();
+            made = made.max(op.made());
         }
+        rooms.lines = lines;
     }
+}
+
+/// The lines after an operator that changes them; those of other rows are empty.
+fn change_lines(
+    op: &Op,
+    page: &PageView<'_>,
+    runs: &Runs<'_>,
+    rooms: &mut Rooms,
+    wanted: &Wanted,
+    selected: &Bitmap,
+) -> Strings {
+    rooms.columns.detach(page.lines.bytes, selected);
+    let mut lines = std::mem::take(&mut rooms.spare);
+    lines.clear();
+    match op {
+        Op::Decolorize(decolorize) => {
+            let mut next = 0;
+            for row in selected.iter() {
+                skip_rows(&mut lines, &mut next, row);
+                decolorize.push(page.lines.get(row), &mut lines.bytes);
+                end_row(&mut lines, &mut next);
+            }
+        }
+        Op::LineFormat(format) => format.apply(page, runs, rooms, selected, &mut lines),
+        _ => unpack_lines(page, runs, rooms, wanted, selected, &mut lines),
+    }
+    let mut next = lines.len();
+    skip_rows(&mut lines, &mut next, page.len());
+    lines
+}
+
+/// Empty lines up to `row`.
+pub(crate) fn skip_rows(lines: &mut Strings, next: &mut usize, row: usize) {
+    while *next < row {
+        end_row(lines, next);
+    }
+}
+
+/// Ends the line whose bytes were appended.
+pub(crate) fn end_row(lines: &mut Strings, next: &mut usize) {
+    lines.push(b"");
+    *next += 1;
+}
+
+fn unpack_lines(
+    page: &PageView<'_>,
+    runs: &Runs<'_>,
+    rooms: &mut Rooms,
+    wanted: &Wanted,
+    selected: &Bitmap,
+    lines: &mut Strings,
+) {
+    let mut next = 0;
+    let Rooms { columns, names, json_keys, .. } = rooms;
+    for_each_run(page, runs, columns, names, selected, |run| {
+        unpack::extract(run, json_keys, wanted, |row, text| {
+            skip_rows(lines, &mut next, row);
+            lines.bytes.extend_from_slice(text);
+            end_row(lines, &mut next);
+        });
+    });
 }
 
 fn compile(stage: &Stage, names: &mut NameList) -> Result<Op, String> {
@@ -204,27 +350,75 @@ fn compile(stage: &Stage, names: &mut NameList) -> Result<Op, String> {
             }
             Op::LogfmtKeys(requested, flags)
         }
-        other => unreachable!("the plan refused {other}"),
+        Stage::Pattern(template) => {
+            Op::Pattern(Pattern::new(&syntax::pattern::parse(template)?, names))
+        }
+        Stage::Regexp(expression) => Op::Regexp(Box::new(Regexp::new(expression, names)?)),
+        Stage::Unpack => Op::Unpack,
+        Stage::Drop(list) => Op::DropKeep(DropKeep::new(false, list, names)?),
+        Stage::Keep(list) => Op::DropKeep(DropKeep::new(true, list, names)?),
+        Stage::Decolorize => Op::Decolorize(Decolorize::new()),
+        Stage::LineFormat(template) => Op::LineFormat(Box::new(LineFormat::new(template, names)?)),
+        Stage::LabelFormat(formats) => Op::LabelFormat(Box::new(LabelFormat::new(formats, names)?)),
     })
 }
 
-/// Label filters before the first parser come first (they look at runs and dictionaries), then all
-/// line filters, the most promising first, then the rest as written. Filters only drop rows, so
-/// their order does not show; no operator here changes the line.
+/// Puts operators in the order in which they run.
+///
+/// As in Loki, a line filter runs before everything that stands between it and the `line_format`,
+/// `unpack` or label filter before it: before a `decolorize` too, which shows. The rest of the
+/// order does not show, because filters only drop rows: up to the first operator that changes
+/// lines, label filters before the first parser come first (they look at runs and dictionaries),
+/// then all line filters, the most promising first, then the rest.
 fn order(ops: Vec<Op>) -> Vec<Op> {
-    let first_parser = ops.iter().position(Op::is_parser).unwrap_or(ops.len());
+    let mut ordered: Vec<Op> = Vec::with_capacity(ops.len());
+    for op in ops {
+        let stays = |op: &Op| {
+            let changes = matches!(op, Op::LineFormat(_) | Op::Unpack);
+            changes || matches!(op, Op::LabelFilter(_) | Op::LineFilter(_))
+        };
+        let at = match op {
+            Op::LineFilter(_) => ordered.iter().rposition(stays).map_or(0, |at| at + 1),
+            _ => ordered.len(),
+        };
+        ordered.insert(at, op);
+    }
+    let stored = ordered.iter().position(Op::changes_line).unwrap_or(ordered.len());
+    let after = ordered.split_off(stored);
+    let first_other = ordered.iter().position(|op| !op.is_filter()).unwrap_or(ordered.len());
     let (mut early, mut lines, mut rest) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, op) in ops.into_iter().enumerate() {
+    for (index, op) in ordered.into_iter().enumerate() {
         match op {
             Op::LineFilter(filter) => lines.push(filter),
-            op if index < first_parser => early.push(op),
+            op if index < first_other => early.push(op),
             op => rest.push(op),
         }
     }
     lines.sort_by_key(LineFilter::rank);
     early.extend(lines.into_iter().map(Op::LineFilter));
     early.extend(rest);
+    early.extend(after);
     early
+}
+
+/// Calls `parse` with each run that has selected rows.
+fn for_each_run(
+    page: &PageView<'_>,
+    runs: &Runs<'_>,
+    columns: &mut Columns,
+    names: &mut Names,
+    selected: &Bitmap,
+    mut parse: impl FnMut(RunRows<'_, '_, '_>),
+) {
+    let mut rows = selected.iter().peekable();
+    for (from, to, stream) in runs.iter() {
+        if rows.peek().is_none_or(|&row| row >= to) {
+            continue;
+        }
+        debug_assert!(rows.peek().is_some_and(|&row| row >= from));
+        runs.enter(stream, columns, names);
+        parse(RunRows { page, columns, names, rows: &mut rows, end: to });
+    }
 }
 
 fn parse(
@@ -235,25 +429,16 @@ fn parse(
     wanted: &Wanted,
     selected: &Bitmap,
 ) {
-    let mut rows = selected.iter().peekable();
     let Rooms { columns, names, json_keys, logfmt_keys: pair_keys, paths: scratch, .. } = rooms;
-    for (from, to, stream) in runs.iter() {
-        if rows.peek().is_none_or(|&row| row >= to) {
-            continue;
-        }
-        debug_assert!(rows.peek().is_some_and(|&row| row >= from));
-        runs.enter(stream, columns, names);
-        let run = RunRows { page, columns, names, rows: &mut rows, end: to };
-        match op {
-            Op::Json => json::extract(run, json_keys, wanted),
-            Op::JsonPaths(paths) => json_paths::extract(run, paths, scratch),
-            Op::Logfmt(flags) => logfmt::extract(run, pair_keys, wanted, *flags),
-            Op::LogfmtKeys(asked, flags) => logfmt_keys::extract(run, pair_keys, asked, *flags),
-            Op::LineFilter(_) | Op::LabelFilter(_) | Op::Unwrap(_) => {
-                unreachable!("not a parser")
-            }
-        }
-    }
+    for_each_run(page, runs, columns, names, selected, |run| match op {
+        Op::Json => json::extract(run, json_keys, wanted),
+        Op::JsonPaths(paths) => json_paths::extract(run, paths, scratch),
+        Op::Logfmt(flags) => logfmt::extract(run, pair_keys, wanted, *flags),
+        Op::LogfmtKeys(asked, flags) => logfmt_keys::extract(run, pair_keys, asked, *flags),
+        Op::Pattern(pattern) => pattern.extract(run),
+        Op::Regexp(regexp) => regexp.extract(run),
+        _ => unreachable!("not a parser"),
+    });
 }
 
 /// The selected rows of one run, for a parser. The scope has entered the run.
@@ -313,9 +498,48 @@ impl Runs<'_> {
         &self.streams[stream as usize].labels
     }
 
+    pub(crate) fn stream(&self, stream: u32) -> &Stream {
+        &self.streams[stream as usize]
+    }
+
+    /// The numbers of its label names.
+    pub(crate) fn ids(&self, stream: u32) -> &[NameId] {
+        &self.streams[stream as usize].ids
+    }
+
     /// Makes the names of `stream` those of the current run.
     pub(crate) fn enter(&self, stream: u32, columns: &mut Columns, names: &mut Names) {
         columns.scope.enter(names, stream, &self.streams[stream as usize].ids);
+    }
+}
+
+/// The rows of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowsOf {
+    pub stream: u32,
+    from: usize,
+    to: usize,
+}
+
+impl RowsOf {
+    /// The runs that have selected rows.
+    pub(crate) fn each<'r>(
+        runs: &'r Runs<'_>,
+        selected: &'r Bitmap,
+    ) -> impl Iterator<Item = RowsOf> + 'r {
+        let any =
+            |&(from, to, _): &(usize, usize, u32)| selected.next(from).is_some_and(|row| row < to);
+        runs.iter().filter(any).map(|(from, to, stream)| RowsOf { stream, from, to })
+    }
+
+    /// Its selected rows.
+    pub(crate) fn rows(self, selected: &Bitmap) -> impl Iterator<Item = usize> + '_ {
+        let mut at = self.from;
+        std::iter::from_fn(move || {
+            let row = selected.next(at).filter(|&row| row < self.to)?;
+            at = row + 1;
+            Some(row)
+        })
     }
 }
 
@@ -333,6 +557,9 @@ pub(crate) struct Rooms {
     pub memo_column: usize,
     /// What `unwrap` read of each row of the page.
     pub values: Vec<f64>,
+    /// The lines as the last run left them, if an operator changed them.
+    pub lines: Option<Strings>,
+    spare: Strings,
 }
 
 impl Rooms {
@@ -347,6 +574,8 @@ impl Rooms {
             memo: Vec::new(),
             memo_column: 0,
             values: Vec::new(),
+            lines: None,
+            spare: Strings::default(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The streams of a log query: the winning rows, run through the whole pipeline.
 
-use base::{Bitmap, HashMap, Labels, RowsBuilder};
+use base::{Bitmap, HashMap, Labels, PageView, RowsBuilder};
 
 use super::effective::RowRef;
 use super::entries::{Entries, METADATA_MAX};
@@ -72,6 +72,11 @@ fn render_page(
         // Only if another process gave rows away that the query does not select.
         return Err(QueryError::Internal("a line of a partial is not selected".to_owned()));
     }
+    let lines = rooms.lines.take();
+    let page = match &lines {
+        Some(lines) => PageView { lines: lines.view(), ..page },
+        None => page,
+    };
     for (from, to, number) in runs.iter() {
         runs.enter(number, &mut rooms.columns, &mut rooms.names);
         let stream = &streams[number as usize];
@@ -79,7 +84,7 @@ fn render_page(
             let (columns, names) = (&rooms.columns, &rooms.names);
             let effective = RowRef { page: &page, stream, columns, names, row }.effective(&[]);
             let entry =
-                Entry { ts_ns: rows.ts_ns[row], origins: 0, line: rows.lines.get(row).to_vec() };
+                Entry { ts_ns: rows.ts_ns[row], origins: 0, line: page.lines.get(row).to_vec() };
             let origins = categorize.then(|| effective.origins());
             out.add(effective.joined(), origins, entry);
         }

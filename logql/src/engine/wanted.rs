@@ -40,7 +40,7 @@ impl Wanted {
         match self {
             Wanted::Some { names, stop: true } => {
                 let all = names.iter().filter(|&&wanted| wanted).count();
-                all - labels.iter().filter(|label| self.takes(label.0)).count()
+                all - labels.iter().filter(|label| !label.1.is_set() && self.takes(label.0)).count()
             }
             _ => usize::MAX,
         }

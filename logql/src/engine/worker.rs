@@ -129,7 +129,13 @@ impl Worker {
         self.stats.selected_rows += self.selected.count() as u64;
         match &self.leaf.program.kind {
             LeafKind::Log(_) => self.gather_entries(first_row, page)?,
-            LeafKind::Metric(_) => self.gather_samples(first_row, page)?,
+            LeafKind::Metric(_) => match self.rooms.lines.take() {
+                None => self.gather_samples(first_row, page, page)?,
+                Some(lines) => {
+                    let changed = PageView { lines: lines.view(), ..*page };
+                    self.gather_samples(first_row, page, &changed)?;
+                }
+            },
         }
         Ok(self.flow())
     }
@@ -207,7 +213,13 @@ impl Worker {
         Ok(())
     }
 
-    fn gather_samples(&mut self, first_row: u64, page: &PageView<'_>) -> Result<(), QueryError> {
+    /// `page` has the lines as the pipeline left them, `stored` as they are stored.
+    fn gather_samples(
+        &mut self,
+        first_row: u64,
+        stored: &PageView<'_>,
+        page: &PageView<'_>,
+    ) -> Result<(), QueryError> {
         let LeafKind::Metric(metric) = &self.leaf.program.kind else {
             unreachable!("a metric leaf gathers samples")
         };
@@ -217,7 +229,7 @@ impl Worker {
         grouper.trim(false);
         let runs = Runs { runs: page.runs, table: &self.table, streams: &self.streams };
         let rooms = &mut self.rooms;
-        let parsed = self.pipeline.parses();
+        let made = self.pipeline.made();
         for (from, to, number) in runs.iter() {
             let Some(first) = self.selected.next(from).filter(|&row| row < to) else {
                 continue;
@@ -225,7 +237,7 @@ impl Worker {
             runs.enter(number, &mut rooms.columns, &mut rooms.names);
             let (columns, names) = (&rooms.columns, &rooms.names);
             let stream = &self.streams[number as usize];
-            let deciding = grouper.begin_run(&metric.grouping, page, columns, parsed);
+            let deciding = grouper.begin_run(&metric.grouping, page, columns, made);
             let intervals = self.overlaps.of(stream.key);
             let reference = RowRef { page, stream, columns, names, row: first };
             let only_counts = deciding == Deciding::Stream
@@ -265,7 +277,7 @@ impl Worker {
                     samples.add(series, pane, Sample { bits, ts_ns, stream, order, row: number });
                     continue;
                 }
-                let hash = hash_row(page, row, &mut self.encoded);
+                let hash = hash_row(stored, row, &mut self.encoded);
                 let key = RowKey { stream: stream.key, ts_ns, hash };
                 let (pane, row) = (pane as u32, number);
                 samples.add_apart(key, Apart { series, pane, sample: bits, order, row });

@@ -10,8 +10,8 @@ use crate::engine::group::Grouping;
 use crate::engine::matcher::ValueMatcher;
 use crate::engine::matrix::Matrix;
 use crate::engine::names::{ERROR, ERROR_DETAILS, EXTRACTED_SUFFIX, NameId};
-use crate::engine::pipeline::{NameList, Pipeline};
-use crate::engine::range::Function;
+use crate::engine::pipeline::{Made, NameList, Pipeline};
+use crate::engine::range::{Function, Measured};
 use crate::engine::samples::{Measure, Samples};
 use crate::engine::wanted::Wanted;
 use crate::engine::windows::Windows;
@@ -77,7 +77,6 @@ impl MetricLeaf {
 impl Program {
     /// Of the leaf of a log query.
     pub(super) fn log(log: &LogExpr, params: &Params) -> Result<Program, QueryError> {
-        refuse_stages(&log.stages)?;
         let (pipeline, mut names, build_error) = build(&log.stages);
         let render = pipeline.clone();
         let pipeline = pipeline.only_selecting();
@@ -112,9 +111,9 @@ impl Program {
         outer: Option<Option<&syntax::Grouping>>,
         params: &Params,
     ) -> Result<Program, QueryError> {
-        refuse_stages(&range.log.stages)?;
         let function = Function::of(range);
-        let (mut pipeline, mut names, mut build_error) = build(&range.log.stages);
+        let stages = without_idle_formats(&range.log.stages, function);
+        let (mut pipeline, mut names, mut build_error) = build(&stages);
         let absent = function.is_absent().then(|| absent_labels(&range.log.matchers));
         let outer = if absent.is_some() { Some(None) } else { outer };
         let outer = outer.or(range.grouping.as_ref().map(Some));
@@ -168,10 +167,11 @@ impl Program {
 
     /// Whether labels that nobody mentions matter: series by all labels.
     pub(crate) fn open_names(&self) -> bool {
-        match &self.kind {
+        let grouped_by_all = match &self.kind {
             LeafKind::Log(_) => false,
             LeafKind::Metric(metric) => matches!(metric.grouping, Grouping::Without(_)),
-        }
+        };
+        grouped_by_all || self.pipeline.needs_all_labels()
     }
 }
 
@@ -226,9 +226,29 @@ fn build(stages: &[Stage]) -> (Pipeline, NameList, Option<String>) {
     }
 }
 
+/// The stages without the `line_format`s whose line nobody reads: Loki does not even build them
+/// (contract 11).
+fn without_idle_formats(stages: &[Stage], function: Function) -> Vec<Stage> {
+    let mut read = function.measured == Measured::Length;
+    let mut kept = Vec::with_capacity(stages.len());
+    for stage in stages.iter().rev() {
+        match stage {
+            Stage::LineFormat(_) if !read => continue,
+            Stage::LabelFilter(_) | Stage::Drop(_) | Stage::Keep(_) | Stage::Decolorize => {}
+            _ => read = true,
+        }
+        kept.push(stage.clone());
+    }
+    kept.reverse();
+    kept
+}
+
 /// What filters look at. A parser may leave a line when it has it all, unless a filter looks at
 /// errors, which may come later in the line.
 fn wanted_by_filters(pipeline: &Pipeline, names: &mut NameList) -> Wanted {
+    if pipeline.needs_all_labels() {
+        return Wanted::All;
+    }
     let (mut looked_at, mut errors_matter) = (Vec::new(), false);
     pipeline.filter_names(&mut |name, error| {
         looked_at.push(name);
@@ -244,6 +264,9 @@ fn wanted_by_series(
     grouping: &Grouping,
     names: &mut NameList,
 ) -> Option<Wanted> {
+    if pipeline.needs_all_labels() {
+        return Some(Wanted::All);
+    }
     let mut looked_at = match grouping {
         Grouping::Without(_) => return Some(Wanted::All),
         Grouping::One => Vec::new(),
@@ -279,7 +302,7 @@ fn metadata_needs(
     grouping: &Grouping,
     names: &NameList,
 ) -> Option<Vec<String>> {
-    if matches!(grouping, Grouping::Without(_)) {
+    if matches!(grouping, Grouping::Without(_)) || pipeline.needs_all_labels() {
         return None;
     }
     let mut needed: Vec<NameId> = vec![ERROR, ERROR_DETAILS];
@@ -293,33 +316,11 @@ fn metadata_needs(
         columns.push(name.clone());
         columns.extend(name.strip_suffix(EXTRACTED_SUFFIX).map(str::to_owned));
     }
-    if pipeline.parses() {
+    if pipeline.made() != Made::Nothing {
         // Keys that a path or a requested key fills step aside too.
         columns.extend(names.names().iter().cloned());
     }
     columns.sort_unstable();
     columns.dedup();
     Some(columns)
-}
-
-/// Refuses stages that are not executed yet.
-fn refuse_stages(stages: &[Stage]) -> Result<(), QueryError> {
-    for stage in stages {
-        let name = match stage {
-            Stage::LineFilter(_)
-            | Stage::LabelFilter(_)
-            | Stage::Json(_)
-            | Stage::Logfmt { .. } => continue,
-            Stage::Regexp(_) => "regexp",
-            Stage::Pattern(_) => "pattern",
-            Stage::Unpack => "unpack",
-            Stage::LineFormat(_) => "line_format",
-            Stage::LabelFormat(_) => "label_format",
-            Stage::Decolorize => "decolorize",
-            Stage::Drop(_) => "drop",
-            Stage::Keep(_) => "keep",
-        };
-        return Err(QueryError::Unsupported(name.to_owned()));
-    }
-    Ok(())
 }

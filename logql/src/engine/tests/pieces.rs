@@ -74,6 +74,13 @@ fn a_piece_knows_whether_more_pieces_matter() {
 }
 
 #[test]
+fn a_leaf_and_its_partials_go_to_other_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Leaf>();
+    shared::<Partial>();
+}
+
+#[test]
 fn shards_divide_streams_without_remainder() {
     let (streams, _) = rows();
     let leaf = leaf("{app=\"a\"}", &params(0, 40, 0));

@@ -243,25 +243,6 @@ fn a_stage_that_cannot_be_built_is_reported_when_a_stream_is_selected() {
 }
 
 #[test]
-fn what_is_not_executed_is_named_whatever_matches() {
-    for (query, name) in [
-        (r#"{a="b"} | line_format "x""#, "line_format"),
-        (r#"{a="b"} | label_format x=y"#, "label_format"),
-        (r#"{a="b"} | pattern "<x> y""#, "pattern"),
-        (r#"{a="b"} | regexp "(?P<x>y)""#, "regexp"),
-        (r#"{a="b"} | unpack"#, "unpack"),
-        (r#"{a="b"} | drop x"#, "drop"),
-        (r#"{a="b"} | keep x"#, "keep"),
-        (r#"{a="b"} | decolorize"#, "decolorize"),
-    ] {
-        let expr = syntax::parse(query).unwrap();
-        let error = Plan::new(&expr, &params(0, 10, 0)).unwrap_err();
-        assert_eq!(error, QueryError::Unsupported(name.to_owned()), "{query}");
-        assert_eq!(error.to_string(), format!("not implemented yet: {name}"));
-    }
-}
-
-#[test]
 fn constants_need_no_rows() {
     let run = |query: &str, step: i64| {
         let params = params(0, if step > 0 { 2_000_000 } else { 0 }, step);
