@@ -187,7 +187,7 @@ impl Query {
     }
 }
 
-/// `{"a":{"b":1}}` as `a.b` and `1`.
+/// `{"a":{"b":1}}` as `a.b` and `1`; what is zero is left out.
 fn flatten(path: &str, value: &Value, out: &mut Vec<(String, String)>) {
     match value {
         Value::Object(fields) => {
@@ -197,6 +197,7 @@ fn flatten(path: &str, value: &Value, out: &mut Vec<(String, String)>) {
             }
         }
         Value::Null => {}
+        Value::Number(number) if number.as_f64() == Some(0.0) => {}
         value => out.push((path.to_owned(), value.to_string())),
     }
 }

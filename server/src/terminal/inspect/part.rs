@@ -99,7 +99,7 @@ fn one(bytes: &Bytes, rows: usize) -> Report {
     }
     for piece in &survey.pieces {
         if let Some(problem) = &piece.problem {
-            report.problem(piece.offset, format!("{}: {problem}", name(&piece.what)));
+            report.problem(piece.offset, format!("{}: {}", name(&piece.what), why(problem)));
         }
     }
     if survey.streams {
@@ -115,13 +115,20 @@ fn one(bytes: &Bytes, rows: usize) -> Report {
     report
 }
 
-/// Errors say where they are.
 fn tell(report: &mut Report, error: &Error) {
     let offset = match error {
         Error::Corrupt { offset, .. } => *offset,
         _ => 0,
     };
-    report.problem(offset, error);
+    report.problem(offset, why(error));
+}
+
+/// The error without the place, which is said beside it.
+fn why(error: &Error) -> String {
+    match error {
+        Error::Corrupt { what, .. } => (*what).to_owned(),
+        error => error.to_string(),
+    }
 }
 
 fn name(what: &What) -> String {
@@ -257,7 +264,7 @@ fn pieces(survey: &Survey) -> Table {
     let row = |piece: &Piece| {
         let verdict = match &piece.problem {
             None => "ok".to_owned(),
-            Some(problem) => problem.to_string(),
+            Some(problem) => why(problem),
         };
         vec![
             Cell::Number(piece.offset),

@@ -255,7 +255,8 @@ impl Survey {
     }
 
     fn ids(&self, part: &[u8], group: usize) -> Option<Piece> {
-        let entry = self.footer.parts[group].ids.as_ref()?;
+        // A group without ids has no filters.
+        let entry = self.footer.parts[group].ids.as_ref().filter(|ids| ids.blocks > 0)?;
         let pages = self.footer.pages(group).len();
         let row_bytes = ids::row_bytes(pages) as u64;
         let mut problem = None;
