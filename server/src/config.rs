@@ -10,10 +10,12 @@ pub mod backend;
 pub mod blocks;
 mod checks;
 mod expand;
+mod fuzz;
 pub mod limits;
 pub mod load;
 pub mod node;
 pub mod page;
+mod print;
 pub mod read;
 pub mod reference;
 pub mod root;
@@ -34,10 +36,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use base::{TenantId, UnixNanos};
 
+pub use fuzz::{fuzz_config, fuzz_runtime_config};
 use limits::LimitsConfig;
 use load::Loaded;
 pub use load::Source;
 use node::At;
+pub use print::dump;
 use root::RawConfig;
 use store::StoreConfig;
 use targets::Targets;
@@ -167,39 +171,15 @@ impl Config {
         dump(&RawConfig::default())
     }
 
-    /// `/config?mode=diff`: keys that are not as Loki has them, `block.key: value` a line.
+    /// `/config?mode=diff`: keys that are not as Loki has them.
     pub fn dump_difference(&self) -> String {
-        let (own, defaults) = (flat(&self.dump()), flat(&Config::dump_defaults()));
-        own.into_iter().filter(|line| !defaults.contains(line)).map(|line| line + "\n").collect()
+        print::difference(&self.dump(), &Config::dump_defaults())
     }
 
     /// `/config`: every key with its value, secrets masked.
     pub fn dump(&self) -> String {
         dump(&self.raw)
     }
-}
-
-/// As YAML, without the empty line that a block begins with.
-pub fn dump(value: &impl Value) -> String {
-    let mut out = String::new();
-    value.dump(&mut out, 0);
-    out.trim_start().to_owned()
-}
-
-/// Lines of a dump with the whole path of their key.
-fn flat(dump: &str) -> Vec<String> {
-    let mut path: Vec<&str> = Vec::new();
-    let mut lines = Vec::new();
-    for line in dump.lines() {
-        let depth = (line.len() - line.trim_start().len()) / 2;
-        let (key, value) = line.trim_start().split_once(':').unwrap_or((line, ""));
-        path.truncate(depth);
-        path.push(key);
-        if !value.is_empty() {
-            lines.push(format!("{}:{value}", path.join(".")));
-        }
-    }
-    lines
 }
 
 /// Keys of `block`, which stands at `path`, that are set and do nothing; each once.
