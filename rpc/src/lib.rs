@@ -6,6 +6,8 @@
 
 pub mod faulty;
 pub mod frontend;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod grpc;
 pub mod http;
 pub mod ingester;
