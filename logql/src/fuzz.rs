@@ -46,5 +46,18 @@ pub fn fuzz_logfmt_line(data: &[u8]) {
     }
 }
 
+/// A template of `line_format` and `label_format`, and a line for the parsers that templates,
+/// expressions and patterns make.
+pub fn fuzz_template(data: &[u8]) {
+    crate::engine::fuzz::format(data);
+}
+
+/// A line for `| unpack`, `| regexp`, `| pattern` and `| decolorize`.
+pub fn fuzz_packed_line(data: &[u8]) {
+    for stages in crate::engine::fuzz::packed_stages() {
+        crate::engine::fuzz::parse_line(&stages, data);
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -23,10 +23,13 @@ pub(crate) fn parse_line(stages: &[Stage], line: &[u8]) {
     rooms.begin_page(&page);
     let runs = Runs { runs: &runs, table: &[0], streams: &streams };
     pipeline.run(&page, &runs, &mut rooms, &Wanted::All, &mut Bitmap::all(2));
+    // Labels lie in the lines as the last operator left them.
+    let changed = rooms.lines.take();
+    let lines = changed.as_ref().map_or(page.lines.bytes, |lines| &lines.bytes);
     let labels = |row: usize| -> Vec<(u32, Vec<u8>)> {
         let columns = &rooms.columns;
         let list = columns.parsed.of(row).iter();
-        let bytes = |text: super::columns::Text| text.bytes(page.lines.bytes, &columns.scratch);
+        let bytes = |text: super::columns::Text| text.bytes(lines, &columns.scratch);
         let mut all: Vec<(u32, Vec<u8>)> =
             list.map(|&(name, text)| (name, bytes(text).to_vec())).collect();
         all.push((u32::MAX, bytes(columns.errors.of(row)).to_vec()));
@@ -42,6 +45,18 @@ pub(crate) fn parse_line(stages: &[Stage], line: &[u8]) {
     }
 }
 
+/// Builds a template out of the first line of `data` and runs it over the rest: it is refused, or
+/// formats the line, or leaves it and says why.
+pub(crate) fn format(data: &[u8]) {
+    let end = memchr::memchr(0, data).unwrap_or(data.len());
+    let (template, line) = (String::from_utf8_lossy(&data[..end]), &data[end..]);
+    let stage = Stage::LineFormat(template.into_owned());
+    let mut names = NameList::new();
+    if Pipeline::new(std::slice::from_ref(&stage), &mut names).is_ok() {
+        parse_line(&[stage], line);
+    }
+}
+
 /// Stages whose parsers are run over arbitrary lines.
 pub(crate) fn json_stages() -> Vec<Vec<Stage>> {
     let path = |name: &str, expression: &str| Extraction {
@@ -50,6 +65,17 @@ pub(crate) fn json_stages() -> Vec<Vec<Stage>> {
     };
     let paths = vec![path("a", "a"), path("b", "a.b[0].c"), path("c", "[1]"), path("d", "b[0][1]")];
     vec![vec![Stage::Json(Vec::new())], vec![Stage::Json(paths), Stage::Json(Vec::new())]]
+}
+
+/// The same for parsers made of expressions and templates.
+pub(crate) fn packed_stages() -> Vec<Vec<Stage>> {
+    let regexp = Stage::Regexp(r"(?P<a>\w+)=(?P<b>[^ ]*)( (?P<c>.))?".to_owned());
+    let pattern = Stage::Pattern("<a>=<b> [<_>] <c>".to_owned());
+    vec![
+        vec![Stage::Unpack, regexp],
+        vec![pattern, Stage::Decolorize, Stage::Unpack],
+        vec![Stage::Decolorize, Stage::Json(Vec::new())],
+    ]
 }
 
 /// The same for logfmt.

@@ -74,3 +74,6 @@ impl Template {
         self.tree.reads_line
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,3 +90,70 @@ fn logfmt_lines_and_their_mutations_are_parsed() {
     inputs.iter().for_each(|data| fuzz_logfmt_line(data));
     mutations(&inputs, &words, 5_000).iter().for_each(|data| fuzz_logfmt_line(data));
 }
+
+#[test]
+fn templates_and_their_mutations_are_executed_or_refused() {
+    let words = [
+        "{{",
+        "}}",
+        "{{ end }}",
+        "{{ else }}",
+        "{{ if ",
+        "{{ range ",
+        "{{ with ",
+        "|",
+        "(",
+        ")",
+        ".a",
+        " . ",
+        "$x",
+        " := ",
+        "printf ",
+        "\"%*.3d %q %v\" ",
+        "`",
+        "\"",
+        "-1",
+        "1e9",
+        "index ",
+        "slice ",
+        "substr ",
+        "repeat ",
+        "date ",
+        "toDate ",
+        "fromJson ",
+        "regexReplaceAll ",
+        "__line__",
+        "\0",
+        "\u{e9}",
+        "{{- ",
+        " -}}",
+        "/*",
+        "*/",
+    ];
+    let inputs = corpus("fuzz_template");
+    inputs.iter().for_each(|data| fuzz_template(data));
+    mutations(&inputs, &words, 3_000).iter().for_each(|data| fuzz_template(data));
+}
+
+#[test]
+fn packed_lines_and_their_mutations_are_parsed() {
+    let words = [
+        "{",
+        "}",
+        "\"_entry\":",
+        "\"a\":\"b\"",
+        ",",
+        "a=b [x] c",
+        "\u{1b}[31m",
+        "\u{1b}]0;t\u{7}",
+        "\\u00e9",
+        "\\",
+        "\0",
+        "=",
+        " ",
+    ];
+    let inputs = corpus("fuzz_packed_line");
+    inputs.iter().for_each(|data| fuzz_packed_line(data));
+    // Each compiles its expression anew.
+    mutations(&inputs, &words, 400).iter().for_each(|data| fuzz_packed_line(data));
+}
