@@ -65,6 +65,34 @@ fn every_process_serves_its_operational_routes_and_lists_its_own_modules() {
     assert_eq!(querier.get(&target).json()["data"], serde_json::json!(["a"]));
 }
 
+#[test]
+fn grpc_health_follows_readiness_until_the_process_ends() {
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_check_response::ServingStatus;
+    use tonic_health::pb::health_client::HealthClient;
+    let site = Site::new(Shape::Separate).with_config("shutdown_delay: 10m\n");
+    let cluster = site.start();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let status = |process: &Process| {
+        runtime.block_on(async {
+            let endpoint =
+                tonic::transport::Endpoint::from_shared(format!("http://{}", process.grpc));
+            let mut client = HealthClient::new(endpoint?.connect().await?);
+            let answer = client.check(HealthCheckRequest::default()).await?;
+            anyhow::Ok(answer.into_inner().status())
+        })
+    };
+    for role in [Role::Ingester(0), Role::Frontend, Role::Querier, Role::Distributor] {
+        assert_eq!(status(cluster.process(role)).expect("an answer"), ServingStatus::Serving);
+    }
+    // While the delay passes it says that it goes, and still answers.
+    let frontend = cluster.process(Role::Frontend);
+    frontend.signal("-TERM");
+    wait_for("it says so", || frontend.get("/ready").status == 503);
+    assert_eq!(status(frontend).expect("an answer"), ServingStatus::NotServing);
+    assert_eq!(frontend.get("/loki/api/v1/labels").status, 200);
+}
+
 /// A query that takes seconds: every line is walked by an expression that no literal helps with.
 fn slow_query() -> String {
     let walk = |letter| format!(r#" !~ "({letter}.{{1,40}}){{20}}[k-z]""#);

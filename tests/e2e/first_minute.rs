@@ -90,3 +90,22 @@ fn what_was_pushed_is_found_by_every_query_path_before_and_after_a_flush(shape: 
         server.flush();
     }
 }
+
+#[test]
+fn the_command_line_lists_targets_and_asks_a_process_for_its_health() {
+    let ask = |arguments: &[&str]| Command::new(binary()).args(arguments).output().expect("run");
+    let list = ask(&["-list-targets"]);
+    assert!(list.status.success());
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    for target in ["all", "distributor", "ingester", "querier", "query-frontend", "compactor"] {
+        assert!(list.lines().any(|line| line.starts_with(target)), "{target} in {list}");
+    }
+    let site = Site::new(Shape::One);
+    let cluster = site.start();
+    let url = format!("-health.url=http://{}/ready", cluster.push_address());
+    assert!(ask(&["-health", &url]).status.success());
+    cluster.kill();
+    let dead = ask(&["-health", &url]);
+    assert_eq!(dead.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&dead.stderr).contains("/ready"));
+}

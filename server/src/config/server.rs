@@ -45,14 +45,17 @@ blocks! {
         /// Calls that one gRPC connection may have open; 0 is no limit.
         grpc_server_max_concurrent_streams: u32 = "100",
             flag "server.grpc-max-concurrent-streams";
-        /// An idle gRPC connection is closed after so long; 0 is never.
+        /// How long Loki keeps an idle gRPC connection.
         grpc_server_max_connection_idle: Duration = "0s",
+            ignored "a gRPC connection stays until one of its sides closes it",
             flag "server.grpc.keepalive.max-connection-idle";
-        /// A gRPC connection is closed at this age, so that clients spread anew; 0 is never.
+        /// At which age Loki closes a gRPC connection.
         grpc_server_max_connection_age: Duration = "0s",
+            ignored "a gRPC connection stays until one of its sides closes it",
             flag "server.grpc.keepalive.max-connection-age";
-        /// What open calls get once their connection is too old; 0 is without end.
+        /// What open calls get in Loki once their connection is too old.
         grpc_server_max_connection_age_grace: Duration = "0s",
+            ignored "a gRPC connection stays until one of its sides closes it",
             flag "server.grpc.keepalive.max-connection-age-grace";
         /// A silent gRPC client is asked whether it lives after so long.
         grpc_server_keepalive_time: Duration = "2h", flag "server.grpc.keepalive.time";
