@@ -13,7 +13,11 @@ pub(crate) struct Cut {
     pub(crate) rows: Rows,
 }
 
-/// What one owner gets.
+/// Raw bytes after which a share is full: with its framing an append stays well below the 100 MiB
+/// that a message between processes may have.
+const FULL_SHARE_BYTES: usize = 48 << 20;
+
+/// What one owner gets in one call.
 pub(crate) struct Share {
     /// The owner, by its place in the list of peers.
     pub(crate) owner: usize,
@@ -34,17 +38,42 @@ pub(crate) fn cut(
     }
     match owners {
         Owners::One(owner) => {
-            vec![Share { owner: *owner, cuts: cut_days(streams, parts, whole) }]
+            let mut shares = Vec::with_capacity(1);
+            fill(&mut shares, *owner, cut_days(streams, parts, whole), FULL_SHARE_BYTES);
+            shares
         }
         Owners::Each(owners) => {
-            let mut shares: BTreeMap<usize, Vec<Cut>> = BTreeMap::new();
+            let mut of_owners: BTreeMap<usize, Vec<Cut>> = BTreeMap::new();
             for (day, rows) in parts {
                 for (owner, mut rows) in split(rows, owners) {
                     let streams = compact(&mut rows, &streams);
-                    shares.entry(owner).or_default().push(Cut { day, streams, rows });
+                    of_owners.entry(owner).or_default().push(Cut { day, streams, rows });
                 }
             }
-            shares.into_iter().map(|(owner, cuts)| Share { owner, cuts }).collect()
+            let mut shares = Vec::with_capacity(of_owners.len());
+            for (owner, cuts) in of_owners {
+                fill(&mut shares, owner, cuts, FULL_SHARE_BYTES);
+            }
+            shares
+        }
+    }
+}
+
+/// Adds the shares of one owner: mostly one.
+fn fill(shares: &mut Vec<Share>, owner: usize, cuts: Vec<Cut>, full_bytes: usize) {
+    let bytes_of = |cut: &Cut| cut.rows.raw_bytes() + cut.rows.len() * 16;
+    if cuts.iter().map(bytes_of).sum::<usize>() <= full_bytes {
+        return shares.push(Share { owner, cuts });
+    }
+    let mut bytes = full_bytes;
+    for cut in cuts {
+        if bytes >= full_bytes {
+            shares.push(Share { owner, cuts: Vec::new() });
+            bytes = 0;
+        }
+        bytes += bytes_of(&cut);
+        if let Some(share) = shares.last_mut() {
+            share.cuts.push(cut);
         }
     }
 }
@@ -155,6 +184,23 @@ mod tests {
             let found: Vec<_> = share.cuts.iter().flat_map(rows_of).collect();
             assert_eq!(found, expected[&share.owner]);
         }
+    }
+
+    #[test]
+    fn a_large_push_goes_in_several_calls_of_whole_batches() {
+        let cuts: Vec<Cut> = (0..5)
+            .map(|day| {
+                let mut builder = RowsBuilder::default();
+                builder.push(0, Day(day).start_ns(), &[b'x'; 84]);
+                Cut { day: Day(day), streams: vec![labels(0)], rows: builder.finish() }
+            })
+            .collect();
+        let mut shares = Vec::new();
+        fill(&mut shares, 3, cuts, 150);
+        let days: Vec<Vec<i32>> =
+            shares.iter().map(|s| s.cuts.iter().map(|cut| cut.day.0).collect()).collect();
+        assert_eq!(days, [vec![0, 1], vec![2, 3], vec![4]]);
+        assert!(shares.iter().all(|share| share.owner == 3));
     }
 
     #[test]
