@@ -22,7 +22,7 @@ pub enum Break {
     DropOnNotice,
     /// C2: a flush is put without being compared with other commits.
     NoCompare,
-    /// C3: a PUT is believed without reading the floor after it.
+    /// C3: ingesters find no floor: a number that was cleaned is used again, and believed.
     NumberUsedTwice,
     /// R1: an ingester that has dropped rows of a later commit answers all the same, at its own view.
     OtherView,

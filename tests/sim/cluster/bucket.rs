@@ -36,6 +36,8 @@ pub struct Client {
     pub chance: Chance,
     /// Commits are answered before they are there.
     pub tells_early: bool,
+    /// The floor of the log is never found.
+    pub hides_floor: bool,
 }
 
 /// What becomes of a PUT.
@@ -193,6 +195,10 @@ impl ObjectStore for Client {
             event!(self.world, self.process.name(), "GET {path} fails");
             self.world.fault(PATIENCE);
             return Err(lost());
+        }
+        if self.hides_floor && path.as_ref() == catalog::paths::FLOOR {
+            let source = "hidden".into();
+            return Err(object_store::Error::NotFound { path: path.to_string(), source });
         }
         let mut answer = self.history.inner.get_opts(path, options).await?;
         answer.meta.last_modified = self.history.put_at(path.as_ref());

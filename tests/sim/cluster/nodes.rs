@@ -281,6 +281,7 @@ impl Cluster {
             process: start.process.clone(),
             node: node.name.clone(),
             tells_early: self.broken == Break::DropOnNotice,
+            hides_floor: self.broken == Break::NumberUsedTwice && node.role == Role::Ingester,
         };
         let name = super::bucket::NAME.to_owned();
         Bucket::new(name, Arc::new(client), start.clock.clone())
@@ -299,10 +300,7 @@ impl Cluster {
             clock: start.clock.clone(),
         };
         let config = CatalogConfig { checkpoint_every: 3 };
-        let knobs = Knobs {
-            skip_compare: self.broken == Break::NoCompare,
-            skip_floor_check: self.broken == Break::NumberUsedTwice,
-        };
+        let knobs = Knobs { skip_compare: self.broken == Break::NoCompare, ..Knobs::default() };
         CatalogHandle::open_with_knobs(deps, config, knobs).await.map_err(text)
     }
 

@@ -108,7 +108,8 @@ fn another_process_gives_the_same_event_log() {
 /// notices what is broken; the violation.
 fn notices(broken: Break, first: u64, tries: u64) -> (u64, String) {
     for seed in (first..).step_by(10).take(tries as usize) {
-        if let Some(violation) = run(seed, broken, false).violation {
+        let echo = std::env::var_os("RUNELOG_SIM_ECHO").is_some();
+        if let Some(violation) = run(seed, broken, echo).violation {
             return (seed, violation);
         }
     }
@@ -131,6 +132,13 @@ fn rows_dropped_on_a_notice_are_noticed() {
 fn two_owners_that_flush_one_batch_are_noticed() {
     let (_, violation) = notices(Break::NoCompare, 3, 20);
     assert!(violation.contains("claimed a second time"), "{violation}");
+}
+
+#[test]
+fn a_number_used_twice_is_noticed() {
+    // Its maker is left behind: what it dropped is missed, or it cannot answer at the readers' view.
+    let (_, violation) = notices(Break::NumberUsedTwice, 6, 20);
+    assert!(violation.contains("P1/P3") || violation.contains("without a fault"), "{violation}");
 }
 
 #[test]
