@@ -40,6 +40,7 @@ pub mod portable;
 pub(crate) mod range;
 mod regexp;
 mod render;
+mod runs;
 pub(crate) mod samples;
 mod search;
 pub(crate) mod sets;

@@ -10,6 +10,7 @@
 mod exec;
 mod functions;
 mod lexer;
+mod literals;
 mod numbers;
 mod parser;
 mod printf;

@@ -1,4 +1,5 @@
-//! `topk`, `bottomk` and `approx_topk` (which is exact here): the `k` best series of each group at each evaluation, with their labels.
+//! `topk`, `bottomk` and `approx_topk` (which is exact here): the `k` best series of each group at
+//! each evaluation, with their labels.
 //!
 //! NaN is worse than any number. Among equal values the series whose labels sort first wins: Loki
 //! leaves that open.
