@@ -145,7 +145,6 @@ impl Watch {
         }
         let ns = |value: u64| format_go_duration(i64::try_from(value).unwrap_or(i64::MAX));
         info!(
-            target: "query",
             component = "frontend",
             org_id = self.tenant.as_str(),
             latency = outcome.latency_type(),
