@@ -31,7 +31,7 @@ mod worker;
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 mod v1;
 
-pub use address::{AddressError, resolve};
+pub use address::{AddressError, MAX_FRAME_BYTES, resolve};
 pub use config::{ClientConfig, MessageLimits, Serving};
 pub use frontend::{FrontendService, serve_frontend};
 pub use ingester::{IngesterClient, IngesterService, serve_ingester};

@@ -195,7 +195,8 @@ fn grpc_protocol(config: &ServerConfig) -> Builder<TokioExecutor> {
         .keep_alive_timeout(config.grpc_server_keepalive_timeout)
         .max_concurrent_streams(streams)
         .initial_stream_window_size(GRPC_STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(GRPC_CONNECTION_WINDOW_BYTES);
+        .initial_connection_window_size(GRPC_CONNECTION_WINDOW_BYTES)
+        .max_frame_size(rpc::grpc::MAX_FRAME_BYTES);
     builder
 }
 

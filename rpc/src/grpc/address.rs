@@ -88,9 +88,13 @@ pub(super) fn endpoint(address: &str, config: &ClientConfig) -> Result<Endpoint,
         .concurrency_limit(config.concurrency)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(MAX_FRAME_BYTES)
         .http2_max_header_list_size(super::status::MAX_HEADER_BYTES))
 }
 
+/// Of one HTTP/2 frame, as both sides offer it to the other: an append of a megabyte costs half the
+/// CPU time it does with the default of 16 KiB.
+pub const MAX_FRAME_BYTES: u32 = 1 << 20;
 /// What one call may have under way unread; a large answer in few round trips.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 /// What all calls of a connection may have under way unread.
