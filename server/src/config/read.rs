@@ -60,7 +60,8 @@ blocks! {
         /// How often a failed piece of a query is tried in all.
         max_retries: u32 = "5", flag "querier.max-retries-per-request";
         /// Whether queries are cut in shards.
-        parallelise_shardable_queries: bool = "true";
+        parallelise_shardable_queries: bool = "true",
+            ignored "a query is cut by the queriers that are free";
         /// Whether results are kept.
         cache_results: bool = "false", later "there is no results cache";
         /// Whether index statistics are kept.
@@ -121,7 +122,7 @@ blocks! {
         /// Loki's encoding between frontend and querier.
         encoding: String = "json", ignored "partial results travel as columns";
         /// Largest body of a query.
-        max_body_size: ByteSize = "10MB", later "bodies of queries are held to 1 MiB";
+        max_body_size: ByteSize = "10MB", ignored "bodies of queries are held to 10MB";
         /// Whether answers say how long each step took.
         query_stats_enabled: bool = "false", flag "frontend.query-stats-enabled",
             later "there is no Server-Timing header";

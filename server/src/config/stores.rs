@@ -142,7 +142,8 @@ blocks! {
         /// Host suffix of other clouds; empty is the public one's.
         endpoint_suffix: String = "";
         /// Whether the machine's identity is used.
-        use_managed_identity: bool = "false";
+        use_managed_identity: bool = "false",
+            ignored "without a key the environment's credentials are used";
         /// Identity of the machine to use when it has several.
         user_assigned_id: String = "";
         /// Service principal.
