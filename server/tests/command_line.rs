@@ -4,22 +4,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn runelog(args: &[&str]) -> Output {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_runelog"));
-    command.args(args).current_dir(folder.path()).output().unwrap()
+    command.args(args).current_dir(folder.path()).output().expect("it starts")
 }
 
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/configs");
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let entries = std::fs::read_dir(folder).expect("the folder of files");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
     assert!(files.len() >= 6);
     files
 }
 
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+    String::from_utf8(bytes.to_vec()).expect("text")
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn every_known_file_passes_verification_with_one_warning_for_a_key() {
         assert_eq!(text(&output.stdout), "config is valid\n");
         let mut keys: Vec<&str> = told
             .lines()
-            .map(|line| line.splitn(3, ": ").nth(1).unwrap_or_else(|| panic!("{flag}: {line}")))
+            .map(|line| line.split(": ").nth(1).unwrap_or_else(|| panic!("{flag}: {line}")))
             .collect();
         let all = keys.len();
         assert!(all > 0, "{flag}");
