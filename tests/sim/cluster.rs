@@ -168,6 +168,11 @@ async fn heal(cluster: &Arc<Cluster>, record: &Arc<Record>) {
         node.disk().heal();
     }
     tokio::time::sleep(EVERYTHING_ARRIVES).await;
+    for node in &cluster.nodes {
+        if node.disk().is_dead() {
+            world.violate(format!("the simulation left {} on a dead disk", node.name));
+        }
+    }
     let chance = world.chance("end");
     for node in cluster.of(Role::Distributor) {
         let push = Push::random(&chance, record, "last", 0);

@@ -64,6 +64,32 @@ fn one(seed: u64, echo: bool, summary: bool, failed: &Mutex<BTreeSet<u64>>) {
     }
 }
 
+fn keeps_every_promise(seed: u64) {
+    let report = run(seed, Break::Nothing, false);
+    assert_eq!(
+        report.violation,
+        None,
+        "seed {seed}: {}\n{}",
+        report.summary,
+        tail(&report.log, 60)
+    );
+}
+
+#[test]
+fn seed_1539_a_disk_that_fails_late_ends_its_process() {
+    keeps_every_promise(1539);
+}
+
+#[test]
+fn seed_2662_a_full_disk_has_room_again_after_a_restart() {
+    keeps_every_promise(2662);
+}
+
+#[test]
+fn seed_4159_both_disks_fail_late() {
+    keeps_every_promise(4159);
+}
+
 /// Seeds of several kinds of trouble.
 const KINDS: [u64; 6] = [1, 4, 5, 8, 9, 19];
 

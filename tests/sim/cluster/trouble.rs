@@ -8,7 +8,7 @@ use base::disk::sim::{Fault, Keep};
 use super::bucket;
 use super::nodes::{Cluster, Node, Role};
 use super::record::Record;
-use super::world::{Chance, event};
+use super::world::{Chance, World, event};
 
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
@@ -94,16 +94,7 @@ async fn make(cluster: &Arc<Cluster>, record: &Arc<Record>, chance: &Chance, tro
             }
         }
         Trouble::Cut => cut(cluster, chance, name),
-        Trouble::FillDisk => {
-            let (disk, lasting) = (node.disk(), chance.seconds(2, 60));
-            event!(world, name, "its disk is full for {} s", lasting.as_secs());
-            world.fault(lasting);
-            disk.set_free_bytes(Some(chance.below(300)));
-            base::task::sim::outside(async move {
-                tokio::time::sleep(lasting).await;
-                disk.set_free_bytes(None);
-            });
-        }
+        Trouble::FillDisk => fill_disk(cluster, chance, &node),
         Trouble::FailDisk => fail_disk(cluster, chance, &node),
         Trouble::LoseDisk => {
             if chance.happens(600) {
@@ -154,6 +145,21 @@ fn cut(cluster: &Arc<Cluster>, chance: &Chance, name: &str) {
     });
 }
 
+/// The disk of a node is full for a while.
+fn fill_disk(cluster: &Arc<Cluster>, chance: &Chance, node: &Arc<Node>) {
+    let world = &cluster.world;
+    let lasting = chance.seconds(2, 60);
+    event!(world, &node.name, "its disk is full for {} s", lasting.as_secs());
+    world.fault(lasting);
+    node.disk().set_free_bytes(Some(chance.below(300)));
+    let node = node.clone();
+    base::task::sim::outside(async move {
+        tokio::time::sleep(lasting).await;
+        // Not the disk that was filled: a restart meanwhile went on with a full copy of it.
+        node.disk().set_free_bytes(None);
+    });
+}
+
 /// One of the next operations on the disk fails, or the power is cut in the middle of it.
 fn fail_disk(cluster: &Arc<Cluster>, chance: &Chance, node: &Arc<Node>) {
     let world = &cluster.world;
@@ -171,15 +177,28 @@ fn fail_disk(cluster: &Arc<Cluster>, chance: &Chance, node: &Arc<Node>) {
         for _ in 0..1_200 {
             tokio::time::sleep(Duration::from_millis(50)).await;
             if disk.is_dead() {
-                if node.process().is_some_and(|_| node.disk().is_dead()) {
-                    event!(world, &node.name, "dies of its disk, which keeps {keep:?}");
-                    node.kill(keep);
-                }
                 break;
             }
         }
+        die_of_disk(&world, &node, keep);
         world.end_fault();
+        // A disk that little is written to fails when nobody expects it any more, and its process
+        // must not outlive it. Whoever restarts the process leaves a dead disk behind, too.
+        let kills = matches!(fault, Fault::Crash | Fault::TornCrash { .. });
+        while kills && !disk.is_dead() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        die_of_disk(&world, &node, keep);
     });
+}
+
+/// Ends the process of a node whose disk has failed for good.
+fn die_of_disk(world: &World, node: &Node, keep: Keep) {
+    if node.process().is_some() && node.disk().is_dead() {
+        event!(world, &node.name, "dies of its disk, which keeps {keep:?}");
+        world.fault(Duration::ZERO);
+        node.kill(keep);
+    }
 }
 
 /// Has an ingester flush everything, and notes what that makes safe.
