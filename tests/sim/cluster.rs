@@ -182,7 +182,7 @@ async fn heal(cluster: &Arc<Cluster>, record: &Arc<Record>) {
     }
     everything(cluster, record, "after all faults").await;
     for node in cluster.of(Role::Ingester) {
-        if !trouble::flush(cluster, record, node).await {
+        if !trouble::flush(cluster, node).await {
             world.violate(format!("{} cannot flush after all faults", node.name));
         }
     }

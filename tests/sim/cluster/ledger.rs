@@ -2,7 +2,7 @@
 //! owner, attempts only rise, and an answer speaks of what was sent (B2, B3).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::{Batch, BatchId, StoreId};
 use rpc::ingester::Appended;
@@ -14,8 +14,28 @@ use super::world::{World, event};
 pub struct Ledger {
     world: Arc<World>,
     batches: Mutex<BTreeMap<BatchId, Known>>,
-    /// Nodes that said they hold a row.
-    holders: Mutex<BTreeMap<Row, BTreeSet<String>>>,
+    copies: Mutex<Copies>,
+}
+
+/// Where rows are, as nodes said it. A promise is about copies and not about acks: what was
+/// acknowledged on the word of one disk may rest on the copy on another one, flushed or not, when
+/// that other disk is lost.
+#[derive(Default)]
+struct Copies {
+    rows: BTreeMap<Row, Copy>,
+    /// Number of the last loss of each node's disk.
+    lost: BTreeMap<String, u64>,
+    losses: u64,
+}
+
+#[derive(Default)]
+struct Copy {
+    /// Nodes whose present disk holds it.
+    holders: BTreeSet<String>,
+    /// It was on a disk before a flush that took everything, or a node said it is in the bucket.
+    is_flushed: bool,
+    /// Number of the loss that took the last copy.
+    lost: u64,
 }
 
 struct Known {
@@ -31,7 +51,7 @@ fn short(id: &BatchId) -> String {
 
 impl Ledger {
     pub fn new(world: Arc<World>) -> Arc<Ledger> {
-        Arc::new(Ledger { world, batches: Mutex::default(), holders: Mutex::default() })
+        Arc::new(Ledger { world, batches: Mutex::default(), copies: Mutex::default() })
     }
 
     pub fn sent(&self, from: &str, to: &str, batches: &[Batch]) {
@@ -72,16 +92,37 @@ impl Ledger {
         }
     }
 
-    pub fn answered(&self, from: &str, batches: &[Batch], appended: &Appended) {
+    fn copies(&self) -> MutexGuard<'_, Copies> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which of a node's disks an answer speaks of. It may arrive when that disk is gone: a caller
+    /// that is stalled reads it late.
+    pub fn disk(&self, node: &str) -> u64 {
+        self.copies().lost.get(node).copied().unwrap_or(0)
+    }
+
+    pub fn answered(&self, from: &str, disk: u64, batches: &[Batch], appended: &Appended) {
         let (got, wanted) = (appended.attempts.len(), batches.len());
         if got != wanted {
             self.world.violate(format!("{from} answers {got} of {wanted} batches"));
         }
-        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
-        for row in batches.iter().flat_map(rows_of) {
-            holders.entry(row).or_default().insert(from.to_owned());
+        let is_lost = self.disk(from) != disk;
+        let mut copies = self.copies();
+        let lost = copies.lost.get(from).copied().unwrap_or(0);
+        for (batch, &attempt) in batches.iter().zip(&appended.attempts) {
+            for row in rows_of(batch) {
+                let copy = copies.rows.entry(row).or_default();
+                // It stands in the log already: nothing is written for this answer (B2).
+                copy.is_flushed |= attempt == u32::MAX;
+                if !is_lost {
+                    copy.holders.insert(from.to_owned());
+                } else if copy.holders.is_empty() {
+                    copy.lost = copy.lost.max(lost);
+                }
+            }
         }
-        drop(holders);
+        drop(copies);
         let sent = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
         for (batch, &attempt) in batches.iter().zip(&appended.attempts) {
             let newest = sent.get(&batch.id).and_then(|known| known.attempts.keys().next_back());
@@ -92,17 +133,51 @@ impl Ledger {
         }
     }
 
-    /// A node has lost its disk: the rows that no other node said it holds.
+    /// What a node's disk holds: a flush that begins now makes it safe.
+    pub fn held_by(&self, node: &str) -> Vec<Row> {
+        let copies = self.copies();
+        let held = copies.rows.iter().filter(|(_, copy)| copy.holders.contains(node));
+        held.map(|(row, _)| row.clone()).collect()
+    }
+
+    /// A flush has ended well that began when a node held `rows`.
+    pub fn flushed(&self, rows: &[Row]) {
+        let mut copies = self.copies();
+        for row in rows {
+            copies.rows.entry(row.clone()).or_default().is_flushed = true;
+        }
+    }
+
+    /// A node has lost its disk: the rows of which it had the last copy. At replication factor 1 they
+    /// are not promised any more.
     pub fn lost(&self, node: &str) -> BTreeSet<Row> {
+        let mut copies = self.copies();
+        copies.losses += 1;
+        let loss = copies.losses;
+        copies.lost.insert(node.to_owned(), loss);
         let mut lost = BTreeSet::new();
-        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
-        for (row, nodes) in &mut *holders {
-            nodes.remove(node);
-            if nodes.is_empty() {
+        for (row, copy) in &mut copies.rows {
+            if copy.holders.remove(node) && copy.holders.is_empty() && !copy.is_flushed {
+                copy.lost = loss;
                 lost.insert(row.clone());
             }
         }
         lost
+    }
+
+    /// How many disks were lost.
+    pub fn losses(&self) -> u64 {
+        self.copies().losses
+    }
+
+    /// Whether the last copy of a row was lost after the first `losses` losses, so that an ack of a
+    /// push that began then promises nothing: the disk held the row, and was gone before the ack. A
+    /// row that no disk held since the push began is promised: its ack was a lie.
+    pub fn is_lost_since(&self, row: &Row, losses: u64) -> bool {
+        let copies = self.copies();
+        let is_lost =
+            |copy: &Copy| !copy.is_flushed && copy.holders.is_empty() && copy.lost > losses;
+        copies.rows.get(row).is_some_and(is_lost)
     }
 
     pub fn count(&self) -> usize {

@@ -62,8 +62,6 @@ struct State {
     disk: SimDisk,
     starts: u64,
     running: Option<Arc<Ingester>>,
-    /// Number of the last ack that a finished flush has covered.
-    safe_through: u64,
 }
 
 pub struct Cluster {
@@ -107,13 +105,7 @@ impl distributor::Limits for Unlimited {
 
 impl Node {
     fn new(world: &World, name: String, role: Role) -> Arc<Node> {
-        let state = State {
-            process: None,
-            disk: SimDisk::new(),
-            starts: 0,
-            running: None,
-            safe_through: 0,
-        };
+        let state = State { process: None, disk: SimDisk::new(), starts: 0, running: None };
         Arc::new(Node {
             ingester: Port::new(&name),
             distributor: Port::new(&name),
@@ -147,15 +139,6 @@ impl Node {
         Some((process, state.running.clone()?))
     }
 
-    pub fn safe_through(&self) -> u64 {
-        self.state().safe_through
-    }
-
-    pub fn flushed_through(&self, ack: u64) {
-        let mut state = self.state();
-        state.safe_through = state.safe_through.max(ack);
-    }
-
     /// Ends its process, and does to the disk what `keep` says.
     pub fn kill(&self, keep: Keep) {
         let mut state = self.state();
@@ -178,7 +161,6 @@ impl Node {
         let mut state = self.state();
         assert!(state.process.is_none(), "only a dead process loses its disk");
         state.disk = SimDisk::new();
-        state.safe_through = 0;
     }
 }
 

@@ -85,6 +85,7 @@ pub async fn send(cluster: &Arc<Cluster>, record: &Record, to: &Node, push: &Pus
         return false;
     };
     record.sending(&push.rows);
+    let losses = cluster.ledger.losses();
     let payload = Payload {
         format: Format::Json,
         encoding: Encoding::Identity,
@@ -99,7 +100,7 @@ pub async fn send(cluster: &Arc<Cluster>, record: &Record, to: &Node, push: &Pus
     let (count, tenant) = (push.rows.len(), push.tenant);
     match answer {
         Ok(Ok(Ok(()))) => {
-            record.acked(&push.rows);
+            record.acked(&push.rows, |row| cluster.ledger.is_lost_since(row, losses));
             event!(world, &who, "{count} rows of {tenant}: 204");
             true
         }

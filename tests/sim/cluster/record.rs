@@ -1,7 +1,7 @@
 //! What clients know: which rows were sent, which were acknowledged, and what that promises. Nothing
 //! of it comes from the system.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A row as a client knows it.
@@ -45,10 +45,9 @@ pub struct Record(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// Acknowledged rows, by the number of the ack.
-    promised: BTreeMap<Row, u64>,
+    /// Acknowledged rows.
+    promised: BTreeSet<Row>,
     sent: BTreeSet<Row>,
-    acks: u64,
 }
 
 impl Record {
@@ -61,36 +60,26 @@ impl Record {
         self.state().sent.extend(rows.iter().cloned());
     }
 
-    /// After a push was answered with 204.
-    pub fn acked(&self, rows: &[Row]) {
-        let mut state = self.state();
-        state.acks += 1;
-        let ack = state.acks;
-        for row in rows {
-            state.promised.entry(row.clone()).or_insert(ack);
-        }
+    /// After a push was answered with 204. `is_lost`: a disk held the row and was lost meanwhile.
+    pub fn acked(&self, rows: &[Row], is_lost: impl Fn(&Row) -> bool) {
+        let kept = rows.iter().filter(|row| !is_lost(row)).cloned();
+        self.state().promised.extend(kept);
     }
 
-    pub fn acks(&self) -> u64 {
-        self.state().acks
-    }
-
-    /// A disk is gone for ever that alone held `rows`, and its last flush had covered the acks up to
-    /// `safe_through`: at replication factor 1 the rest is not promised any more.
-    pub fn lost_disk(&self, rows: &BTreeSet<Row>, safe_through: u64) {
-        let is_safe = |row: &Row, ack: u64| ack <= safe_through || !rows.contains(row);
-        self.state().promised.retain(|row, ack| is_safe(row, *ack));
+    /// A disk is gone for ever that alone held `rows`.
+    pub fn lost_disk(&self, rows: &BTreeSet<Row>) {
+        self.state().promised.retain(|row| !rows.contains(row));
     }
 
     /// Rows that must be found from now on.
     pub fn promised(&self, wanted: &Wanted) -> Vec<Row> {
-        self.state().promised.keys().filter(|row| wanted.matches(row)).cloned().collect()
+        self.state().promised.iter().filter(|row| wanted.matches(row)).cloned().collect()
     }
 
     /// Those of `rows` that are still promised.
     pub fn still_promised(&self, mut rows: Vec<Row>) -> Vec<Row> {
         let state = self.state();
-        rows.retain(|row| state.promised.contains_key(row));
+        rows.retain(|row| state.promised.contains(row));
         rows
     }
 

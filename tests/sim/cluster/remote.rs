@@ -45,14 +45,15 @@ impl IngesterApi for RemoteIngester {
     async fn append(&self, batches: Vec<Batch>) -> Result<Appended, AppendError> {
         self.ledger.sent(&self.link.from, &self.link.port.node, &batches);
         let sent = batches.clone();
+        let (ledger, node) = (self.ledger.clone(), self.link.port.node.clone());
         let asked = self.link.call("append", move |api| {
-            let batches = sent.clone();
-            async move { api.append(batches).await }
+            let (batches, ledger, node) = (sent.clone(), ledger.clone(), node.clone());
+            async move { (api.append(batches).await, ledger.disk(&node)) }
         });
         let refused = |text| AppendError { error: unavailable(text), batches: batches.clone() };
-        let answer = asked.await.map_err(refused)?;
+        let (answer, disk) = asked.await.map_err(refused)?;
         if let Ok(appended) = &answer {
-            self.ledger.answered(&self.link.port.node, &batches, appended);
+            self.ledger.answered(&self.link.port.node, disk, &batches, appended);
         }
         answer
     }

@@ -98,12 +98,12 @@ async fn make(cluster: &Arc<Cluster>, record: &Arc<Record>, chance: &Chance, tro
         Trouble::FailDisk => fail_disk(cluster, chance, &node),
         Trouble::LoseDisk => {
             if chance.happens(600) {
-                flush(cluster, record, &node).await;
+                flush(cluster, &node).await;
             }
             event!(world, name, "its disk is lost");
             world.fault(Duration::ZERO);
             node.kill(Keep::Synced);
-            record.lost_disk(&cluster.ledger.lost(name), node.safe_through());
+            record.lost_disk(&cluster.ledger.lost(name));
             node.lose_disk();
         }
         Trouble::Skew => {
@@ -112,7 +112,7 @@ async fn make(cluster: &Arc<Cluster>, record: &Arc<Record>, chance: &Chance, tro
             node.clock.set_skew(ns);
         }
         Trouble::Flush => {
-            let _failed = !flush(cluster, record, &node).await;
+            let _failed = !flush(cluster, &node).await;
         }
     }
 }
@@ -202,15 +202,15 @@ fn die_of_disk(world: &World, node: &Node, keep: Keep) {
 }
 
 /// Has an ingester flush everything, and notes what that makes safe.
-pub async fn flush(cluster: &Arc<Cluster>, record: &Arc<Record>, node: &Arc<Node>) -> bool {
+pub async fn flush(cluster: &Arc<Cluster>, node: &Arc<Node>) -> bool {
     let world = &cluster.world;
     let Some((process, ingester)) = node.running() else { return false };
-    let ack = record.acks();
+    let held = cluster.ledger.held_by(&node.name);
     let flushed = process.spawn(async move { ingester.flush_all().await });
     match tokio::time::timeout(Duration::from_secs(300), flushed).await {
         Ok(Ok(Ok(()))) => {
             event!(world, &node.name, "has flushed");
-            node.flushed_through(ack);
+            cluster.ledger.flushed(&held);
             true
         }
         Ok(Ok(Err(error))) => {
