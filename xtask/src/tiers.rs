@@ -87,9 +87,10 @@ pub fn fix() -> Result<()> {
     docs(false)
 }
 
+/// One command for binaries and tests: two would unify features differently and compile tokio and
+/// all above it twice.
 fn build() -> Result<()> {
-    run(&mut words("cargo build --release --workspace --bins"))?;
-    run(&mut words("cargo test --release --workspace --no-run"))
+    run(&mut words("cargo build --release --workspace --all-targets"))
 }
 
 fn unit() -> Result<()> {
