@@ -174,6 +174,8 @@ pub(crate) struct GroupParts {
     columns: Range<u32>,
     trigrams: Option<Trigrams>,
     ids: Option<Ids>,
+    /// Pages with an escape that can stand for any character; `None` = not known.
+    escapes: Option<u64>,
 }
 
 /// Where the trigram table of a row group is.

@@ -13,7 +13,9 @@ pub(crate) mod kind {
     pub(crate) const TRIGRAMS: u8 = 1;
     /// Split-block filters over ids, interleaved.
     pub(crate) const IDS: u8 = 2;
-    /// The only version of either so far.
+    /// Pages with an escape that can stand for any character: see [`super::escapes_any`].
+    pub(crate) const ESCAPES: u8 = 3;
+    /// The only version of each so far.
     pub(crate) const VERSION: u8 = 1;
 }
 
@@ -52,6 +54,13 @@ impl Folds {
     pub(crate) fn found_in(&self, bytes: &[u8]) -> bool {
         self.kelvin.find(bytes).is_some() || self.long_s.find(bytes).is_some()
     }
+}
+
+/// Whether `bytes` hold `\u`, the one escape of JSON and logfmt that can stand for a letter or a
+/// digit: in a page without it a value reads as it is written, but for what the short escapes
+/// stand for.
+pub(crate) fn escapes_any(bytes: &[u8]) -> bool {
+    memchr::memmem::find(bytes, br"\u").is_some()
 }
 
 /// All pages of a row group with `pages` pages.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::codec::{Compressor, Frame};
 use crate::footer::{self, Draft, DraftGroup, Run, Stream};
 use crate::options::{MAX_GROUP_PAGES, MAX_GROUP_ROWS};
-use crate::sketch::{Folds, ids, trigrams};
+use crate::sketch::{self, Folds, ids, trigrams};
 use crate::{Error, Image, Options};
 
 use group::GroupBuilder;
@@ -28,6 +28,8 @@ pub(crate) struct Writer<'a> {
     folds: Folds,
     /// Pages of the group with a folding letter.
     fold_mask: u64,
+    /// Pages of the group with an escape that can stand for any character.
+    escape_mask: u64,
     /// Trigram frames and id filters of all groups, which follow the last group; offsets in the
     /// draft are relative to these until then.
     trigram_bytes: Vec<u8>,
@@ -71,6 +73,7 @@ impl<'a> Writer<'a> {
             ids: ids::Builder::default(),
             folds: Folds::new(),
             fold_mask: 0,
+            escape_mask: 0,
             trigram_bytes: Vec::new(),
             id_bytes: Vec::new(),
             metadata_bytes: 0,
@@ -114,6 +117,9 @@ impl<'a> Writer<'a> {
         if self.folds.found_in(lines.joined()) {
             self.fold_mask |= 1 << page;
         }
+        if sketch::escapes_any(lines.joined()) {
+            self.escape_mask |= 1 << page;
+        }
         let frame = self.compressor.frame(lines.joined(), &mut self.out)?;
         self.group.close_page(frame);
         Ok(())
@@ -143,6 +149,7 @@ impl<'a> Writer<'a> {
         self.metadata_bytes += self.group.metadata_bytes() as u64;
         self.group.clear();
         self.fold_mask = 0;
+        self.escape_mask = 0;
         self.epoch += 1;
         Ok(())
     }
@@ -173,6 +180,7 @@ impl<'a> Writer<'a> {
             columns,
             trigrams,
             folds: self.fold_mask,
+            escapes: self.escape_mask,
             ids_offset,
             ids_blocks,
             longest,

@@ -222,6 +222,9 @@ impl Footer {
                     }
                     parts.ids = Some(Ids { offset, blocks, longest });
                 }
+                (sketch::kind::ESCAPES, sketch::kind::VERSION) => {
+                    parts.escapes = Some(piece.u64()?);
+                }
                 _ => {}
             }
         }

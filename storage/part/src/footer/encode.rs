@@ -28,6 +28,7 @@ pub(crate) struct DraftGroup {
     pub(crate) columns: Vec<(u8, u8, Option<String>, Frame)>,
     pub(crate) trigrams: Frame,
     pub(crate) folds: u64,
+    pub(crate) escapes: u64,
     pub(crate) ids_offset: u64,
     pub(crate) ids_blocks: u32,
     pub(crate) longest: Vec<Longest>,
@@ -241,7 +242,7 @@ fn put_runs(group: &DraftGroup, out: &mut Vec<u8>) {
 }
 
 fn put_sketches(group: &DraftGroup, out: &mut Vec<u8>) {
-    put_varint(out, 2);
+    put_varint(out, 3);
     let mut piece = Vec::new();
     group.trigrams.put(&mut piece);
     piece.extend_from_slice(&group.folds.to_le_bytes());
@@ -256,4 +257,6 @@ fn put_sketches(group: &DraftGroup, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&[sketch::kind::IDS, sketch::kind::VERSION]);
     put_bytes(out, &piece);
+    out.extend_from_slice(&[sketch::kind::ESCAPES, sketch::kind::VERSION]);
+    put_bytes(out, &group.escapes.to_le_bytes());
 }

@@ -5,7 +5,8 @@ use std::ops::Range;
 use base::Bitmap;
 
 use crate::codec::Decompressor;
-use crate::footer::{Footer, Trigrams};
+use crate::columns::kind;
+use crate::footer::{Column, Footer, Trigrams};
 use crate::sketch::{self, Needle, all_pages, ids, trigrams};
 use crate::{Error, Fetched, RangeRead};
 
@@ -66,6 +67,20 @@ impl Footer {
             self.ask_trigrams(trigrams, pages, needles, &mut masks, reader)?;
         }
         Ok(alive(&masks))
+    }
+
+    /// Pages of `group` without the escape `\u` in any line: a value that a parser finds in one of
+    /// them reads as it is written, but for `"`, `\`, `/`, `'` and control characters.
+    pub fn plain_pages(&self, group: usize) -> u64 {
+        let escapes = self.parts[group].escapes.unwrap_or(u64::MAX);
+        all_pages(self.pages(group).len()) & !escapes
+    }
+
+    /// Whether `group` has a metadata column of this name.
+    pub fn has_metadata(&self, group: usize, name: &str) -> bool {
+        let named =
+            |column: &Column| column.kind == kind::METADATA && self.symbol(column.name) == name;
+        self.columns(group).iter().any(named)
     }
 
     fn ask_ids<E: From<Error>>(

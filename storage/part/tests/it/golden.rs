@@ -84,3 +84,16 @@ fn parts_of_version_1_are_read_and_written_byte_for_byte() {
         }
     }
 }
+
+/// A part written before there was an `escapes` sketch: every page may hold an escape.
+#[test]
+fn a_part_without_an_escapes_sketch_is_read_and_says_nothing_of_escapes() {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let golden = std::fs::read(dir.join("v1-zstd-without-escapes.part")).unwrap();
+    let golden = bytes::Bytes::from(golden);
+    assert_eq!(read_rows(&golden).unwrap(), expected(&[golden_rows()]));
+    let footer = Footer::open(&golden, golden.len() as u64).unwrap();
+    for group in 0..footer.groups().len() {
+        assert_eq!(footer.plain_pages(group), 0);
+    }
+}

@@ -99,6 +99,24 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
+    fn pages_with_an_escape_that_stands_for_any_character_are_told_apart(
+        lines in prop::collection::vec(r#"[a-c"]{0,9}(\\\\?[nu"])?[a-c]{0,30}"#, 1..60),
+    ) {
+        let image = seal_lines(&lines, Codec::Lz4);
+        let footer = Footer::open(&image.bytes, image.bytes.len() as u64).unwrap();
+        let numbers = page_numbers(&image.bytes);
+        let mut page = 0;
+        for group in 0..footer.groups().len() {
+            for at in 0..footer.pages(group).len() {
+                let mut own = lines.iter().zip(&numbers).filter(|(_, number)| **number == page);
+                let escapes = own.any(|(line, _)| line.contains(r"\u"));
+                prop_assert_eq!(footer.plain_pages(group) >> at & 1 == 1, !escapes);
+                page += 1;
+            }
+        }
+    }
+
+    #[test]
     fn a_page_whose_line_contains_the_needle_is_kept(
         lines in prop::collection::vec(line(), 1..60),
         picks in prop::collection::vec((any::<Index>(), any::<Index>(), any::<Index>()), 10),
