@@ -223,6 +223,7 @@ fn selector_leaves(request: &StreamsRequest) -> Result<Vec<Arc<Leaf>>, IngesterE
         max_series: 0,
         max_memory_bytes: 0,
         categorize: false,
+        now: UnixNanos(0),
     };
     let mut leaves = Vec::with_capacity(request.selectors.len());
     for matchers in &request.selectors {

@@ -45,6 +45,7 @@ pub(crate) mod samples;
 mod search;
 pub(crate) mod sets;
 mod template;
+pub(crate) mod ties;
 mod unpack;
 mod unwrap;
 mod value;

@@ -56,6 +56,8 @@ pub struct Params {
     /// pipeline made (`categorize-labels`), in [`crate::engine::Stream::origins`]. Streams are
     /// grouped by all their labels with it too (recorded: categorize_labels/007).
     pub categorize: bool,
+    /// The time of the request: what `now` in a template is. All pieces of a query have the same.
+    pub now: UnixNanos,
 }
 
 /// Why a query cannot be planned or evaluated. `text` is what the user of Loki sees.

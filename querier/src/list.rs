@@ -148,6 +148,7 @@ impl Filter {
             max_series: 0,
             max_memory_bytes: 0,
             categorize: false,
+            now: base::UnixNanos(0),
         };
         let mut leaves = Vec::with_capacity(query.selectors.len());
         for matchers in &query.selectors {

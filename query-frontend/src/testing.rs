@@ -135,6 +135,7 @@ fn selector(matchers: &[Matcher]) -> Arc<Leaf> {
         max_series: 0,
         max_memory_bytes: 0,
         categorize: false,
+        now: UnixNanos(0),
     };
     let log = LogExpr { matchers: matchers.to_vec(), stages: Vec::new() };
     Plan::new(&Expr::Log(log), &params).unwrap().leaves()[0].clone()

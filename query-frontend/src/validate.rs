@@ -50,6 +50,7 @@ impl<S> Validate<S> {
                     max_series: limits.max_query_series(&tenant),
                     max_memory_bytes,
                     categorize,
+                    now: checks.now,
                 }
             }
             Asked::Instant(asked) => {
@@ -64,6 +65,7 @@ impl<S> Validate<S> {
                     max_series: limits.max_query_series(&tenant),
                     max_memory_bytes,
                     categorize,
+                    now: checks.now,
                 }
             }
         };

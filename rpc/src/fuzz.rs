@@ -104,6 +104,7 @@ fn leaves() -> &'static [Arc<Leaf>] {
             max_series: 500,
             max_memory_bytes: 1 << 20,
             categorize: false,
+            now: UnixNanos(0),
         };
         let queries = ["{app=~\".+\"}", "sum(count_over_time({app=~\".+\"}[1m]))"];
         let leaf = |query| {

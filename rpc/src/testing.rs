@@ -239,6 +239,7 @@ pub fn params() -> Params {
         max_series: 500,
         max_memory_bytes: 0,
         categorize: false,
+        now: UnixNanos(0),
     }
 }
 

@@ -198,6 +198,7 @@ impl Process {
             max_series: 0,
             max_memory_bytes: 0,
             categorize: false,
+            now: UnixNanos(0),
         };
         let plan = Plan::new(&expr, &params).map_err(text)?;
         let mut partials = Vec::new();

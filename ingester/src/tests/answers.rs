@@ -54,6 +54,7 @@ fn params(direction: Direction, limit: usize) -> Params {
         max_series: 0,
         max_memory_bytes: 0,
         categorize: false,
+        now: UnixNanos(0),
     }
 }
 

@@ -116,6 +116,7 @@ async fn select(ingester: &Ingester, view: u64, gone: Vec<base::StoreId>) -> Sel
         max_series: 0,
         max_memory_bytes: 0,
         categorize: false,
+        now: UnixNanos(0),
     };
     let query = logql::syntax::parse(r#"{app=~".+"}"#).unwrap();
     let leaf = Plan::new(&query, &params).unwrap().leaves()[0].clone();

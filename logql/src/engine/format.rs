@@ -5,7 +5,7 @@
 //! a template fails, the row gets an error and keeps what it had. Nothing to merge.
 
 use base::rows::Strings;
-use base::{Bitmap, PageView};
+use base::{Bitmap, PageView, UnixNanos};
 
 use super::columns::{ErrorKind, Text};
 use super::effective::RowRef;
@@ -17,9 +17,15 @@ use crate::syntax::{LabelFormat as Assignment, LabelFormatValue};
 /// Most bytes of formatted lines of one page: 32-bit offsets, and memory (P6).
 const PAGE_BYTES_MAX: usize = 1 << 30;
 
-impl Data for RowRef<'_, '_> {
+/// What a template reads: a row, and when it is asked for.
+struct Given<'r, 'a> {
+    row: RowRef<'r, 'a>,
+    now: UnixNanos,
+}
+
+impl Data for Given<'_, '_> {
     fn label(&self, name: NameId) -> Option<&[u8]> {
-        let RowRef { page, stream, columns, row, .. } = self;
+        let RowRef { page, stream, columns, row, .. } = &self.row;
         let error = match name {
             ERROR => Some(columns.errors.of(*row)),
             ERROR_DETAILS => columns.errors.details(*row),
@@ -29,17 +35,21 @@ impl Data for RowRef<'_, '_> {
     }
 
     fn labels(&self) -> Vec<(String, Vec<u8>)> {
-        let labels = RowRef::labels(self, &[]);
+        let labels = self.row.labels(&[]);
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.as_bytes().to_vec());
         labels.iter().map(owned).collect()
     }
 
     fn line(&self) -> &[u8] {
-        self.page.lines.get(self.row)
+        self.row.page.lines.get(self.row.row)
     }
 
     fn ts_ns(&self) -> i64 {
-        self.page.ts_ns[self.row]
+        self.row.page.ts_ns[self.row.row]
+    }
+
+    fn now_ns(&self) -> i64 {
+        self.now.0
     }
 }
 
@@ -47,14 +57,19 @@ impl Data for RowRef<'_, '_> {
 #[derive(Clone, Debug)]
 pub(crate) struct LineFormat {
     template: Template,
+    now: UnixNanos,
 }
 
 impl LineFormat {
     /// Compiles. The error is Loki's reason.
-    pub(crate) fn new(text: &str, names: &mut NameList) -> Result<LineFormat, String> {
+    pub(crate) fn new(
+        text: &str,
+        names: &mut NameList,
+        now: UnixNanos,
+    ) -> Result<LineFormat, String> {
         let template = Template::new("line", text, names)
             .map_err(|error| format!("invalid line template: {error}"))?;
-        Ok(LineFormat { template })
+        Ok(LineFormat { template, now })
     }
 
     /// Calls `visit` with each label that is read by name.
@@ -83,9 +98,10 @@ impl LineFormat {
                 let from = lines.bytes.len();
                 let Rooms { columns, names, .. } = &*rooms;
                 let stream = runs.stream(run.stream);
-                let reference = RowRef { page, stream, columns, names, row };
+                let row_ref = RowRef { page, stream, columns, names, row };
+                let given = Given { row: row_ref, now: self.now };
                 let done = match from < PAGE_BYTES_MAX {
-                    true => self.template.execute(&reference, &mut lines.bytes),
+                    true => self.template.execute(&given, &mut lines.bytes),
                     false => Err("the lines of a page become too long".to_owned()),
                 };
                 if let Err(why) = done {
@@ -110,11 +126,16 @@ enum Source {
 #[derive(Clone, Debug)]
 pub(crate) struct LabelFormat {
     assignments: Vec<(NameId, Source)>,
+    now: UnixNanos,
 }
 
 impl LabelFormat {
     /// Compiles. The error is Loki's reason.
-    pub(crate) fn new(formats: &[Assignment], names: &mut NameList) -> Result<LabelFormat, String> {
+    pub(crate) fn new(
+        formats: &[Assignment],
+        names: &mut NameList,
+        now: UnixNanos,
+    ) -> Result<LabelFormat, String> {
         let mut assignments: Vec<(NameId, Source)> = Vec::with_capacity(formats.len());
         for Assignment { name, value } in formats {
             if name == ERROR_NAME || name == ERROR_DETAILS_NAME {
@@ -136,7 +157,7 @@ impl LabelFormat {
             };
             assignments.push((label, source));
         }
-        Ok(LabelFormat { assignments })
+        Ok(LabelFormat { assignments, now })
     }
 
     fn templates(&self) -> impl Iterator<Item = &Template> {
@@ -181,11 +202,12 @@ impl LabelFormat {
             for row in run.rows(selected) {
                 let Rooms { columns, names, .. } = &*rooms;
                 let stream = runs.stream(run.stream);
-                let reference = RowRef { page, stream, columns, names, row };
+                let row_ref = RowRef { page, stream, columns, names, row };
+                let given = Given { row: row_ref, now: self.now };
                 made.clear();
                 for template in self.templates() {
                     let mut out = Vec::new();
-                    made.push(template.execute(&reference, &mut out).map(|()| out));
+                    made.push(template.execute(&given, &mut out).map(|()| out));
                 }
                 let columns = &mut rooms.columns;
                 columns.parsed.begin(row);

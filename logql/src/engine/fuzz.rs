@@ -1,6 +1,6 @@
 //! Bodies of the fuzz targets for parsers of lines.
 
-use base::{Bitmap, Labels, Run};
+use base::{Bitmap, Labels, Run, UnixNanos};
 
 use super::pipeline::{NameList, Pipeline, Rooms, Runs, Stream};
 use super::wanted::Wanted;
@@ -10,7 +10,8 @@ use crate::syntax::{Extraction, Stage};
 /// that lie in the line or the scratch space; the second run must find the same.
 pub(crate) fn parse_line(stages: &[Stage], line: &[u8]) {
     let mut names = NameList::new();
-    let pipeline = Pipeline::new(stages, &mut names).expect("the stages are well-formed");
+    let pipeline =
+        Pipeline::new(stages, &mut names, UnixNanos(0)).expect("the stages are well-formed");
     let mut rooms = Rooms::new(&names, true);
     let labels = Labels::from_pairs([("a", "stream"), ("a_extracted", "too")]);
     let streams = [Stream::new(&labels, &mut rooms.names)];
@@ -52,7 +53,7 @@ pub(crate) fn format(data: &[u8]) {
     let (template, line) = (String::from_utf8_lossy(&data[..end]), &data[end..]);
     let stage = Stage::LineFormat(template.into_owned());
     let mut names = NameList::new();
-    if Pipeline::new(std::slice::from_ref(&stage), &mut names).is_ok() {
+    if Pipeline::new(std::slice::from_ref(&stage), &mut names, UnixNanos(0)).is_ok() {
         parse_line(&[stage], line);
     }
 }

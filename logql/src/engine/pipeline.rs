@@ -4,7 +4,7 @@ use std::iter::Peekable;
 
 use base::bitmap::Ones;
 use base::rows::Strings;
-use base::{Bitmap, PageView};
+use base::{Bitmap, PageView, UnixNanos};
 
 use super::columns::Columns;
 use super::decolorize::Decolorize;
@@ -136,10 +136,14 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     /// Compiles the stages. The error is Loki's text, with the stage as `Display` prints it.
-    pub(crate) fn new(stages: &[Stage], names: &mut NameList) -> Result<Pipeline, String> {
+    pub(crate) fn new(
+        stages: &[Stage],
+        names: &mut NameList,
+        now: UnixNanos,
+    ) -> Result<Pipeline, String> {
         let mut ops = Vec::with_capacity(stages.len());
         for stage in stages {
-            let op = compile(stage, names);
+            let op = compile(stage, names, now);
             ops.push(op.map_err(|why| format!("parse error : stage '{stage}' : {why}"))?);
         }
         Ok(Pipeline { ops: order(ops) })
@@ -154,8 +158,9 @@ impl Pipeline {
         self.ops.push(Op::Unwrap(Unwrap::new(unwrap, names.number(&unwrap.label))));
         for filter in &unwrap.filters {
             let stage = Stage::LabelFilter(filter.clone());
-            let op = compile(&stage, names);
-            self.ops.push(op.map_err(|why| format!("parse error : stage '{stage}' : {why}"))?);
+            let op = LabelFilter::new(filter, &mut |name| names.number(name));
+            let op = op.map_err(|why| format!("parse error : stage '{stage}' : {why}"))?;
+            self.ops.push(Op::LabelFilter(op));
         }
         Ok(())
     }
@@ -186,6 +191,12 @@ impl Pipeline {
             Op::LabelFormat(format) => format.needs_all_labels(),
             _ => false,
         })
+    }
+
+    /// Whether lines or metadata may leave it otherwise than they came.
+    pub(crate) fn changes_rows(&self) -> bool {
+        let changes = |op: &Op| op.changes_line() || op.made() == Made::Changed;
+        self.ops.iter().any(changes)
     }
 
     /// What the operators make of labels.
@@ -322,7 +333,7 @@ fn unpack_lines(
     });
 }
 
-fn compile(stage: &Stage, names: &mut NameList) -> Result<Op, String> {
+fn compile(stage: &Stage, names: &mut NameList, now: UnixNanos) -> Result<Op, String> {
     Ok(match stage {
         Stage::LineFilter(filter) => Op::LineFilter(LineFilter::new(filter)?),
         Stage::LabelFilter(filter) => {
@@ -360,8 +371,12 @@ fn compile(stage: &Stage, names: &mut NameList) -> Result<Op, String> {
         Stage::Drop(list) => Op::DropKeep(DropKeep::new(false, list, names)?),
         Stage::Keep(list) => Op::DropKeep(DropKeep::new(true, list, names)?),
         Stage::Decolorize => Op::Decolorize(Decolorize::new()),
-        Stage::LineFormat(template) => Op::LineFormat(Box::new(LineFormat::new(template, names)?)),
-        Stage::LabelFormat(formats) => Op::LabelFormat(Box::new(LabelFormat::new(formats, names)?)),
+        Stage::LineFormat(template) => {
+            Op::LineFormat(Box::new(LineFormat::new(template, names, now)?))
+        }
+        Stage::LabelFormat(formats) => {
+            Op::LabelFormat(Box::new(LabelFormat::new(formats, names, now)?))
+        }
     })
 }
 

@@ -17,6 +17,7 @@ mod printf;
 mod strings;
 mod time;
 mod value;
+mod zone;
 
 use super::names::NameId;
 use super::pipeline::NameList;
@@ -36,6 +37,8 @@ pub(crate) trait Data {
     fn line(&self) -> &[u8];
     /// The time of the entry, nanoseconds.
     fn ts_ns(&self) -> i64;
+    /// The time of the query, nanoseconds.
+    fn now_ns(&self) -> i64;
 }
 
 /// A template that was read.

@@ -35,6 +35,7 @@ pub(super) fn params(start: i64, end: i64, step_ns: i64) -> Params {
         max_series: 0,
         max_memory_bytes: 0,
         categorize: false,
+        now: UnixNanos(0),
     }
 }
 

@@ -136,6 +136,7 @@ mod tests {
             max_series: 0,
             max_memory_bytes: 0,
             categorize: false,
+            now: UnixNanos(0),
         }
     }
 

@@ -45,10 +45,9 @@ enum Gathered {
 impl Worker {
     pub(crate) fn new(leaf: &Arc<Leaf>, overlaps: Arc<Overlaps>) -> Worker {
         let gathered = match &leaf.program.kind {
-            LeafKind::Log(log) => Gathered::Entries {
-                entries: Entries::new(Arc::clone(&log.demand)),
-                numbers: Vec::new(),
-            },
+            LeafKind::Log(log) => {
+                Gathered::Entries { entries: Entries::new(log), numbers: Vec::new() }
+            }
             LeafKind::Metric(metric) => Gathered::Samples {
                 samples: Samples::new(Arc::clone(&metric.measure)),
                 grouper: Grouper::default(),
@@ -205,6 +204,7 @@ impl Worker {
                     order: self.order,
                     row: first_row + row as u64,
                     hash,
+                    rendered: false,
                     metadata: encoded_metadata(&self.encoded),
                     line: page.lines.get(row),
                 })?;

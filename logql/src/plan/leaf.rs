@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::{Labels, LabelsBuilder};
+use base::{Labels, LabelsBuilder, UnixNanos};
 
 use super::{Needle, Needs, Params, QueryError, TimeRange};
 use crate::engine::entries::Demand;
@@ -13,6 +13,7 @@ use crate::engine::names::{ERROR, ERROR_DETAILS, EXTRACTED_SUFFIX, NameId};
 use crate::engine::pipeline::{Made, NameList, Pipeline};
 use crate::engine::range::{Function, Measured};
 use crate::engine::samples::{Measure, Samples};
+use crate::engine::ties::Ties;
 use crate::engine::wanted::Wanted;
 use crate::engine::windows::Windows;
 use crate::syntax::{self, LogExpr, MatchOp, Matcher, RangeAggregation, Stage};
@@ -50,6 +51,8 @@ pub(crate) struct LogLeaf {
     /// All operators, to give the rows of the answer all their labels.
     pub render: Pipeline,
     pub names: NameList,
+    /// Rows that `render` makes equal are one.
+    pub ties: Option<Arc<Ties>>,
 }
 
 /// Samples are aggregated.
@@ -77,7 +80,7 @@ impl MetricLeaf {
 impl Program {
     /// Of the leaf of a log query.
     pub(super) fn log(log: &LogExpr, params: &Params) -> Result<Program, QueryError> {
-        let (pipeline, mut names, build_error) = build(&log.stages);
+        let (pipeline, mut names, build_error) = build(&log.stages, params.now);
         let render = pipeline.clone();
         let pipeline = pipeline.only_selecting();
         let wanted = wanted_by_filters(&pipeline, &mut names);
@@ -87,8 +90,8 @@ impl Program {
             interval_ns: params.interval_ns,
             max_memory_bytes: params.max_memory_bytes,
         };
-        let kind =
-            LeafKind::Log(LogLeaf { demand: Arc::new(demand), render, names: names.clone() });
+        let (demand, ties) = (Arc::new(demand), Ties::of(&render, &names));
+        let kind = LeafKind::Log(LogLeaf { demand, render, names: names.clone(), ties });
         Ok(Program {
             compiled: compile_matchers(&log.matchers)?,
             matchers: log.matchers.clone(),
@@ -113,7 +116,7 @@ impl Program {
     ) -> Result<Program, QueryError> {
         let function = Function::of(range);
         let stages = without_idle_formats(&range.log.stages, function);
-        let (mut pipeline, mut names, mut build_error) = build(&stages);
+        let (mut pipeline, mut names, mut build_error) = build(&stages, params.now);
         let absent = function.is_absent().then(|| absent_labels(&range.log.matchers));
         let outer = if absent.is_some() { Some(None) } else { outer };
         let outer = outer.or(range.grouping.as_ref().map(Some));
@@ -218,9 +221,9 @@ fn compile_matchers(matchers: &[Matcher]) -> Result<Vec<ValueMatcher>, QueryErro
 }
 
 /// The compiled stages and their names. If a stage cannot be built there are none, and its text.
-fn build(stages: &[Stage]) -> (Pipeline, NameList, Option<String>) {
+fn build(stages: &[Stage], now: UnixNanos) -> (Pipeline, NameList, Option<String>) {
     let mut names = NameList::new();
-    match Pipeline::new(stages, &mut names) {
+    match Pipeline::new(stages, &mut names, now) {
         Ok(pipeline) => (pipeline, names, None),
         Err(error) => (Pipeline::default(), NameList::new(), Some(error)),
     }

@@ -57,6 +57,7 @@ impl Wire for Params {
             max_series: self.max_series as u64,
             max_memory_bytes: self.max_memory_bytes,
             categorize: self.categorize,
+            now_ns: self.now.0,
         }
     }
 
@@ -80,6 +81,7 @@ impl Wire for Params {
             max_series: message.max_series as usize,
             max_memory_bytes: message.max_memory_bytes,
             categorize: message.categorize,
+            now: UnixNanos(message.now_ns),
         })
     }
 }

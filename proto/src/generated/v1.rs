@@ -390,6 +390,9 @@ pub struct Params {
     pub max_memory_bytes: u64,
     #[prost(bool, tag = "9")]
     pub categorize: bool,
+    /// The time of the request.
+    #[prost(sfixed64, tag = "10")]
+    pub now_ns: i64,
 }
 /// A leaf of a plan, as the query it comes from: whoever receives it plans the query again.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -25,6 +25,7 @@ fn plan() -> Plan {
         max_series: 500,
         max_memory_bytes: 0,
         categorize: false,
+        now: base::UnixNanos(0),
     };
     Plan::new(&parse("sum(count_over_time({app=~\".+\"}[1h]))").unwrap(), &params).unwrap()
 }

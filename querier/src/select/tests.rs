@@ -34,6 +34,7 @@ fn params(step_ns: i64, limit: usize, direction: Direction) -> Params {
         max_series: 500,
         max_memory_bytes: 1 << 30,
         categorize: false,
+        now: UnixNanos(0),
     }
 }
 

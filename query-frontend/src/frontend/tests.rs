@@ -74,6 +74,7 @@ impl Ask {
             max_series: 500,
             max_memory_bytes: 0,
             categorize: false,
+            now: UnixNanos(0),
         };
         let plan = Plan::new(&parse(self.text).unwrap(), &params).unwrap();
         let querier = FakeQuerier::default();

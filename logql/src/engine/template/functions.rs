@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use base::HashMap;
 
+use super::time::Moment;
 use super::value::Value;
 use super::{Data, numbers, printf, strings, time};
 
@@ -64,7 +65,7 @@ use Kind::Any;
 
 const OWN: &[Row] = &[
     ("__line__", &[], None, |data, _| Ok(Value::text(data.line()))),
-    ("__timestamp__", &[], None, |data, _| Ok(Value::Time(data.ts_ns().into()))),
+    ("__timestamp__", &[], None, |data, _| Ok(Value::Time(Moment::utc(data.ts_ns())))),
     // These decide while they are evaluated.
     ("and", &[Any], Some(Any), |_, _| Ok(Value::None)),
     ("or", &[Any], Some(Any), |_, _| Ok(Value::None)),
@@ -220,7 +221,7 @@ fn equal(left: &Value, right: &Value) -> Result<bool, String> {
         (Value::Str(left), Value::Str(right)) => Ok(left == right),
         (Value::Bool(left), Value::Bool(right)) => Ok(left == right),
         (Value::Float(left), Value::Float(right)) => Ok(left == right),
-        (Value::Time(left), Value::Time(right)) => Ok(left == right),
+        (Value::Time(left), Value::Time(right)) => Ok(left.at == right.at),
         (Value::None, Value::None) => Ok(true),
         (Value::None, _) | (_, Value::None) => Ok(false),
         (Value::Map(_) | Value::List(_) | Value::Labels, _)

@@ -21,7 +21,7 @@ fn shown(value: &Value, data: &dyn Data) -> Vec<u8> {
         Value::Byte(byte) => byte.to_string().into_bytes(),
         Value::Float(value) => general(*value).into_bytes(),
         Value::Str(text) => text.to_vec(),
-        Value::Time(ns) => time::shown(*ns).into_bytes(),
+        Value::Time(moment) => time::shown(moment).into_bytes(),
         Value::List(items) => {
             let mut out = b"[".to_vec();
             for (index, item) in items.iter().enumerate() {

@@ -20,6 +20,9 @@ impl Data for Row {
     fn ts_ns(&self) -> i64 {
         1_714_557_600_123_456_789 // 2024-05-01T10:00:00.123456789Z, a Wednesday
     }
+    fn now_ns(&self) -> i64 {
+        1_714_564_800_000_000_000 // two hours later
+    }
 }
 
 fn run(template: &str) -> Result<String, String> {
@@ -167,6 +170,57 @@ fn functions_do_what_the_contract_says() {
             "{{ toDate \"2006\" \"x\" | unixEpoch }} {{ unixToTime \"19844\" | date \"02/01/06\" }}",
             "-62135596800 01/05/24",
         ),
+    ]);
+}
+
+#[test]
+fn times_are_read_and_shown_in_their_zones() {
+    outputs(&[
+        ("{{ now | unixEpoch }}", "1714564800"),
+        ("{{ date \"15:04\" \"no time\" }} {{ date \"15:04\" 60 }}", "12:00 00:01"),
+        (
+            "{{ toDateInZone \"2006-01-02 15:04\" \"America/New_York\" \"2024-07-01 08:00\" }}",
+            "2024-07-01 08:00:00 -0400 EDT",
+        ),
+        (
+            "{{ toDateInZone \"2006-01-02 15:04\" \"Europe/Berlin\" \"2024-01-01 08:00\" | date \"15:04 MST\" }}",
+            "07:00 UTC",
+        ),
+        // The clock shows 02:30 twice, and once not at all.
+        (
+            "{{ toDateInZone \"2006-01-02 15:04\" \"Europe/Berlin\" \"2024-10-27 02:30\" | unixEpoch }}",
+            "1729992600",
+        ),
+        (
+            "{{ toDateInZone \"2006-01-02 15:04\" \"Europe/Berlin\" \"2024-03-31 02:30\" }}",
+            "2024-03-31 03:30:00 +0200 CEST",
+        ),
+        (
+            "{{ toDateInZone \"2006\" \"europe/berlin\" \"2024\" }} {{ toDateInZone \"2006\" \"No/Where\" \"2024\" }}",
+            "2024-01-01 00:00:00 +0000 UTC 2024-01-01 00:00:00 +0000 UTC",
+        ),
+        (
+            "{{ toDateInZone \"2006-01-02 15:04 MST\" \"America/New_York\" \"2024-07-01 08:00 EST\" | unixEpoch }}",
+            "1719838800",
+        ),
+        (
+            "{{ toDate \"2006-01-02 15:04 MST\" \"2024-07-01 08:00 CEST\" }}",
+            "2024-07-01 08:00:00 +0000 CEST",
+        ),
+        (
+            "{{ toDate \"2006-01-02 15:04 MST\" \"2024-07-01 08:00 GMT+3\" }}",
+            "2024-07-01 08:00:00 +0300 GMT+3",
+        ),
+        (
+            "{{ toDate \"2006-01-02T15:04:05Z07:00\" \"2024-07-01T08:00:00+05:30\" }}",
+            "2024-07-01 08:00:00 +0530 +0530",
+        ),
+        (
+            "{{ toDate \"02/Jan/2006:15:04:05 -0700\" \"01/May/2024:10:00:00 -0330\" | unixEpoch }}",
+            "1714570200",
+        ),
+        ("{{ toDate \"3:04PM\" \"12:05AM\" | date \"15:04\" }}", "00:05"),
+        ("{{ toDate \"2006-01-02\" \"2024-02-30\" | unixEpoch }}", "-62135596800"),
     ]);
 }
 

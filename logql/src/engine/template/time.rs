@@ -3,6 +3,7 @@
 use super::functions::{Call, Kind};
 use super::numbers::whole;
 use super::value::Value;
+use super::zone::{self, Zone};
 use Kind::{Any, Text, Time};
 
 type Row = (&'static str, &'static [Kind], Option<Kind>, Call);
@@ -12,20 +13,38 @@ const DAY: i128 = 86_400;
 /// Year 1, where Go's zero time stands, in seconds.
 const ZERO: i128 = -62_135_596_800;
 
+/// `time.Time`: an instant, and where it is shown.
+#[derive(Clone, Debug)]
+pub(super) struct Moment {
+    /// Nanoseconds since 1970.
+    pub at: i128,
+    /// Whose clocks and calendar show it.
+    pub zone: Zone,
+}
+
+impl Moment {
+    /// An instant in UTC.
+    pub(super) fn utc(at: impl Into<i128>) -> Moment {
+        Moment { at: at.into(), zone: Zone::Utc }
+    }
+}
+
 pub(super) const FUNCTIONS: &[Row] = &[
-    // The engine knows no clock: the moment of the entry stands for the moment of evaluation.
-    ("now", &[], None, |data, _| Ok(Value::Time(data.ts_ns().into()))),
+    ("now", &[], None, |data, _| Ok(Value::Time(Moment::utc(data.now_ns())))),
     ("date", &[Text, Any], None, |data, given| {
         let at = match &given[1] {
-            Value::Time(at) => *at,
+            Value::Time(moment) => moment.at,
             Value::Int(_) | Value::Long(_) => i128::from(whole(&given[1])) * SECOND,
-            _ => data.ts_ns().into(),
+            _ => data.now_ns().into(),
         };
-        Ok(Value::text(format(&text(given, 0), at).as_bytes()))
+        Ok(Value::text(format(&text(given, 0), &Moment::utc(at)).as_bytes()))
     }),
-    ("toDate", &[Text, Text], None, |_, given| Ok(parsed(&text(given, 0), &text(given, 1)))),
+    ("toDate", &[Text, Text], None, |_, given| {
+        Ok(parsed(&text(given, 0), &text(given, 1), &Zone::Utc))
+    }),
     ("toDateInZone", &[Text, Text, Text], None, |_, given| {
-        Ok(parsed(&text(given, 0), &text(given, 2)))
+        let zone = Zone::named(&text(given, 1)).unwrap_or(Zone::Utc);
+        Ok(parsed(&text(given, 0), &text(given, 2), &zone))
     }),
     ("unixEpoch", &[Time], None, |_, given| number(given, SECOND)),
     ("unixEpochMillis", &[Time], None, |_, given| number(given, 1_000_000)),
@@ -41,8 +60,8 @@ fn text(given: &[Value], at: usize) -> String {
 }
 
 fn number(given: &[Value], unit: i128) -> Result<Value, String> {
-    let Value::Time(at) = given[0] else { return Ok(Value::None) };
-    Ok(Value::text(at.div_euclid(unit).to_string().as_bytes()))
+    let Value::Time(moment) = &given[0] else { return Ok(Value::None) };
+    Ok(Value::text(moment.at.div_euclid(unit).to_string().as_bytes()))
 }
 
 fn from_epoch(text: &str) -> Result<Value, String> {
@@ -60,12 +79,12 @@ fn from_epoch(text: &str) -> Result<Value, String> {
         19 => 1,
         _ => return Err(format!("unable to parse time '{text}': %!w(<nil>)")),
     };
-    Ok(Value::Time(i128::from(number) * unit))
+    Ok(Value::Time(Moment::utc(i128::from(number) * unit)))
 }
 
 /// A time as `Time.String` prints it.
-pub(super) fn shown(at: i128) -> String {
-    format("2006-01-02 15:04:05.999999999 -0700 MST", at)
+pub(super) fn shown(moment: &Moment) -> String {
+    format("2006-01-02 15:04:05.999999999 -0700 MST", moment)
 }
 
 /// A time in parts.
@@ -201,8 +220,9 @@ fn next_element(layout: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// `Time.Format`.
-fn format(layout: &str, at: i128) -> String {
-    let parts = Parts::of(at);
+pub(super) fn format(layout: &str, moment: &Moment) -> String {
+    let (east, zone) = moment.zone.at(moment.at.div_euclid(SECOND));
+    let parts = Parts::of(moment.at + i128::from(east) * SECOND);
     let mut out = String::new();
     let mut rest = layout;
     while let Some((before, element, after)) = next_element(rest) {
@@ -216,7 +236,8 @@ fn format(layout: &str, at: i128) -> String {
             "Jan" => month[..3].to_owned(),
             "Monday" => weekday.to_owned(),
             "Mon" => weekday[..3].to_owned(),
-            "MST" => "UTC".to_owned(),
+            "MST" if zone.is_empty() => offset_text("-0700", east),
+            "MST" => zone.clone(),
             "2006" => format!("{:04}", parts.year),
             "06" => format!("{:02}", parts.year.rem_euclid(100)),
             "01" => format!("{:02}", parts.month),
@@ -235,16 +256,29 @@ fn format(layout: &str, at: i128) -> String {
             "5" => parts.second.to_string(),
             "PM" => if parts.hour < 12 { "AM" } else { "PM" }.to_owned(),
             "pm" => if parts.hour < 12 { "am" } else { "pm" }.to_owned(),
-            "-07:00" => "+00:00".to_owned(),
-            "-07:00:00" => "+00:00:00".to_owned(),
-            "-0700" => "+0000".to_owned(),
-            "-070000" => "+000000".to_owned(),
-            "-07" => "+00".to_owned(),
-            zone if zone.starts_with('Z') => "Z".to_owned(),
+            offset if offset.starts_with(['Z', '-']) => offset_text(offset, east),
             fraction => fraction_text(fraction, parts.nanos),
         });
     }
     out.push_str(rest);
+    out
+}
+
+/// An offset as `Z07:00` or `-0700` and their kin ask for it.
+fn offset_text(element: &str, east: i32) -> String {
+    if east == 0 && element.starts_with('Z') {
+        return "Z".to_owned();
+    }
+    let sign = if east < 0 { '-' } else { '+' };
+    let (hours, minutes) = (east.unsigned_abs() / 3_600, east.unsigned_abs() / 60 % 60);
+    let colon = if element.contains(':') { ":" } else { "" };
+    let mut out = format!("{sign}{hours:02}");
+    if element.len() > 3 {
+        out.push_str(&format!("{colon}{minutes:02}"));
+    }
+    if element.bytes().filter(|byte| *byte == b'0').count() > 3 {
+        out.push_str(&format!("{colon}{:02}", east.unsigned_abs() % 60));
+    }
     out
 }
 
@@ -261,9 +295,9 @@ fn fraction_text(element: &str, nanos: u32) -> String {
     }
 }
 
-/// `time.Parse`; what cannot be read gives the zero time.
-fn parsed(layout: &str, text: &str) -> Value {
-    Value::Time(parse(layout, text).unwrap_or(ZERO * SECOND))
+/// `time.ParseInLocation`; what cannot be read gives the zero time.
+fn parsed(layout: &str, text: &str, zone: &Zone) -> Value {
+    Value::Time(parse(layout, text, zone).unwrap_or(Moment::utc(ZERO * SECOND)))
 }
 
 /// What was read of a time.
@@ -277,10 +311,13 @@ struct Read {
     minute: u32,
     second: u32,
     nanos: u32,
-    offset: i128,
+    /// Seconds east of UTC, as written.
+    offset: Option<i32>,
+    /// The name of a zone, as written; `UTC` and `Z` are offsets.
+    zone: String,
 }
 
-fn parse(layout: &str, text: &str) -> Option<i128> {
+fn parse(layout: &str, text: &str, zone: &Zone) -> Option<Moment> {
     let mut read = Read {
         year: 0,
         month: 1,
@@ -291,7 +328,8 @@ fn parse(layout: &str, text: &str) -> Option<i128> {
         minute: 0,
         second: 0,
         nanos: 0,
-        offset: 0,
+        offset: None,
+        zone: String::new(),
     };
     let (mut rest, mut left) = (layout, text);
     while let Some((before, element, after)) = next_element(rest) {
@@ -303,7 +341,11 @@ fn parse(layout: &str, text: &str) -> Option<i128> {
         return None;
     }
     if let Some(afternoon) = read.afternoon {
-        read.hour = read.hour % 12 + if afternoon { 12 } else { 0 };
+        match (afternoon, read.hour) {
+            (true, 0..12) => read.hour += 12,
+            (false, 12) => read.hour = 0,
+            _ => {}
+        }
     }
     let length = days_before(read.year + i128::from(read.month == 12), read.month % 12 + 1, 1)
         - days_before(read.year, read.month, 1);
@@ -316,7 +358,9 @@ fn parse(layout: &str, text: &str) -> Option<i128> {
         None => days_before(read.year, read.month, read.day),
     };
     let clock = i128::from(read.hour * 3_600 + read.minute * 60 + read.second);
-    Some((days * DAY + clock - read.offset) * SECOND + i128::from(read.nanos))
+    let (zone, east) = zone.of_written(days * DAY + clock, read.offset, &read.zone);
+    let at = (days * DAY + clock - i128::from(east)) * SECOND + i128::from(read.nanos);
+    Some(Moment { at, zone })
 }
 
 /// A number of `least` to `most` digits, and what follows.
@@ -351,13 +395,18 @@ impl Read {
                 self.afternoon = Some(text.get(..2)?.eq_ignore_ascii_case("pm"));
                 (0, text.get(2..)?)
             }
+            "MST" if text.starts_with("UTC") => {
+                self.offset = Some(0);
+                (0, &text[3..])
+            }
             "MST" => {
-                let length = text.bytes().take_while(u8::is_ascii_uppercase).count();
-                (0, (3..=5).contains(&length).then(|| &text[length..])?)
+                let length = zone::name_length(text)?;
+                self.zone = text[..length].to_owned();
+                (0, &text[length..])
             }
             zone if zone.starts_with(['Z', '-']) => {
                 let (offset, left) = zone_offset(zone, text)?;
-                self.offset = offset;
+                self.offset = Some(offset);
                 (0, left)
             }
             fraction => {
@@ -399,7 +448,7 @@ impl Read {
 }
 
 /// Seconds east of UTC.
-fn zone_offset<'t>(element: &str, text: &'t str) -> Option<(i128, &'t str)> {
+fn zone_offset<'t>(element: &str, text: &'t str) -> Option<(i32, &'t str)> {
     if element.starts_with('Z')
         && let Some(left) = text.strip_prefix('Z')
     {
@@ -410,14 +459,14 @@ fn zone_offset<'t>(element: &str, text: &'t str) -> Option<(i128, &'t str)> {
         b'-' => -1,
         _ => return None,
     };
-    let (hours, mut left) = digits(&text[1..], 2, 2)?;
-    let mut offset = i128::from(hours) * 3_600;
-    if element.len() > 3 {
-        if element.contains(':') {
+    let parts = element.bytes().filter(|byte| *byte == b'0').count().min(5) / 2 + 1;
+    let (mut offset, mut left) = (0, &text[1..]);
+    for (index, unit) in [3_600, 60, 1].into_iter().take(parts).enumerate() {
+        if index > 0 && element.contains(':') {
             left = left.strip_prefix(':')?;
         }
-        let (minutes, after) = digits(left, 2, 2)?;
-        offset += i128::from(minutes) * 60;
+        let (value, after) = digits(left, 2, 2)?;
+        offset += value as i32 * unit;
         left = after;
     }
     Some((sign * offset, left))

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::time::Moment;
+
 /// A value.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
@@ -21,8 +23,8 @@ pub(super) enum Value {
     Map(Arc<BTreeMap<String, Value>>),
     /// `[]interface {}`.
     List(Arc<Vec<Value>>),
-    /// `time.Time` in UTC, nanoseconds since 1970.
-    Time(i128),
+    /// `time.Time`.
+    Time(Moment),
     /// `uint8`.
     Byte(u8),
 }

@@ -73,6 +73,7 @@ fn params(direction: Direction, limit: usize, step_ns: i64) -> Params {
         max_series: 0,
         max_memory_bytes: 0,
         categorize: false,
+        now: UnixNanos(0),
     }
 }
 
