@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use base::{HashMap, Labels, StreamKey};
 
+use super::ties::Ties;
+use crate::plan::leaf::LogLeaf;
 use crate::plan::{Direction, QueryError};
 
 /// What a log query asks for; shared by all its partials.
@@ -27,7 +29,9 @@ pub(crate) struct Candidate {
     /// Arrival: source, then row.
     pub order: u64,
     pub row: u64,
+    /// Of the row as stored, or of what the pipeline makes of it.
     pub hash: u128,
+    pub rendered: bool,
     at: usize,
     line_bytes: u32,
     metadata_bytes: u32,
@@ -37,6 +41,7 @@ pub(crate) struct Candidate {
 #[derive(Clone, Debug)]
 pub(crate) struct Entries {
     demand: Arc<Demand>,
+    ties: Option<Arc<Ties>>,
     streams: Vec<Labels>,
     index: HashMap<Labels, u32>,
     rows: Vec<Candidate>,
@@ -54,8 +59,10 @@ pub(crate) const METADATA_MAX: usize = 32_768;
 const ROWS_MIN: usize = 256;
 
 impl Entries {
-    pub(crate) fn new(demand: Arc<Demand>) -> Entries {
+    pub(crate) fn new(leaf: &LogLeaf) -> Entries {
+        let demand = Arc::clone(&leaf.demand);
         Entries {
+            ties: leaf.ties.clone(),
             streams: Vec::new(),
             index: HashMap::default(),
             rows: Vec::new(),
@@ -97,6 +104,7 @@ impl Entries {
             order: row.order,
             row: row.row,
             hash: row.hash,
+            rendered: row.rendered,
             at,
             line_bytes: row.line.len() as u32,
             metadata_bytes: row.metadata.len() as u32,
@@ -125,6 +133,7 @@ impl Entries {
                 order: row.order,
                 row: row.row,
                 hash: row.hash,
+                rendered: row.rendered,
                 metadata,
                 line,
             })?;
@@ -169,6 +178,9 @@ impl Entries {
     pub(crate) fn compact(&mut self) {
         let mut rows = std::mem::take(&mut self.rows);
         rows.sort_unstable_by(|a, b| self.compare(a, b));
+        if let Some(ties) = &self.ties {
+            ties.hash(self, &mut rows);
+        }
         self.drop_equals(&mut rows);
         let demand = *self.demand;
         if demand.interval_ns > 0 {
@@ -272,6 +284,8 @@ pub(crate) struct NewRow<'a> {
     pub order: u64,
     pub row: u64,
     pub hash: u128,
+    /// `hash` is that of what the pipeline makes of the row.
+    pub rendered: bool,
     pub metadata: &'a [u8],
     pub line: &'a [u8],
 }

@@ -2,10 +2,10 @@
 
 use base::{Bitmap, HashMap, Labels, PageView, RowsBuilder};
 
-use super::effective::RowRef;
-use super::entries::{Entries, METADATA_MAX};
+use super::effective::{Effective, RowRef};
+use super::entries::{Candidate, Entries, METADATA_MAX};
 use super::overlap::MetadataPairs;
-use super::pipeline::{Pipeline, Rooms, Runs, Stream as PipelineStream};
+use super::pipeline::{NameList, Pipeline, Rooms, Runs, Stream as PipelineStream};
 use super::wanted::Wanted;
 use super::{Entry, Origins, Stream};
 use crate::plan::QueryError;
@@ -17,16 +17,37 @@ pub(crate) fn render(
     entries: &Entries,
     categorize: bool,
 ) -> Result<Vec<Stream>, QueryError> {
-    let mut rooms = Rooms::new(&leaf.names, true);
+    let mut out = Grouped::default();
+    each_row(&leaf.render, &leaf.names, entries, entries.rows(), &mut |ts_ns, effective, line| {
+        let origins = categorize.then(|| effective.origins());
+        out.add(effective.joined(), origins, Entry { ts_ns, origins: 0, line: line.to_vec() });
+    })?;
+    Ok(out.sorted())
+}
+
+/// Rows are rendered in pages of about this many bytes.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// What is told of a row: its instant, its labels and its line.
+type Visit<'v> = dyn FnMut(i64, Effective<'_>, &[u8]) + 'v;
+
+/// Runs `pipeline` over some candidates of `entries` and tells `visit` of each, in their order, what
+/// it has become. Fails if one of them is not selected.
+pub(crate) fn each_row(
+    pipeline: &Pipeline,
+    names: &NameList,
+    entries: &Entries,
+    mut rows: &[Candidate],
+    visit: &mut Visit<'_>,
+) -> Result<(), QueryError> {
+    let mut rooms = Rooms::new(names, true);
     let streams: Vec<PipelineStream> = entries
         .streams()
         .iter()
         .map(|labels| PipelineStream::new(labels, &mut rooms.names))
         .collect();
     let table: Vec<u32> = (0..streams.len() as u32).collect();
-    let mut out = Grouped::default();
     // A page of rows at a time, so that no arena outgrows 32-bit offsets.
-    let mut rows = entries.rows();
     while !rows.is_empty() {
         let mut builder = RowsBuilder::default();
         let (mut taken, mut pairs) = (0, 0);
@@ -44,23 +65,18 @@ pub(crate) fn render(
             taken += 1;
         }
         rows = &rows[taken..];
-        let page = builder.finish();
-        render_page(&leaf.render, &page, &table, &streams, &mut rooms, categorize, &mut out)?;
+        each_of_page(pipeline, &builder.finish(), &table, &streams, &mut rooms, visit)?;
     }
-    Ok(out.sorted())
+    Ok(())
 }
 
-/// Rows are rendered in pages of about this many bytes.
-const PAGE_BYTES: usize = 1 << 20;
-
-fn render_page(
+fn each_of_page(
     pipeline: &Pipeline,
     rows: &base::Rows,
     table: &[u32],
     streams: &[PipelineStream],
     rooms: &mut Rooms,
-    categorize: bool,
-    out: &mut Grouped,
+    visit: &mut Visit<'_>,
 ) -> Result<(), QueryError> {
     let views = rows.metadata_views();
     let page = rows.page(&views);
@@ -83,10 +99,7 @@ fn render_page(
         for row in from..to {
             let (columns, names) = (&rooms.columns, &rooms.names);
             let effective = RowRef { page: &page, stream, columns, names, row }.effective(&[]);
-            let entry =
-                Entry { ts_ns: rows.ts_ns[row], origins: 0, line: page.lines.get(row).to_vec() };
-            let origins = categorize.then(|| effective.origins());
-            out.add(effective.joined(), origins, entry);
+            visit(rows.ts_ns[row], effective, page.lines.get(row));
         }
     }
     Ok(())

@@ -1,7 +1,5 @@
 //! Candidates of a log query as columns.
 
-use std::sync::Arc;
-
 use super::{
     PortableEntries, PortableError, check_lengths, check_strings, read_labels, write_labels,
 };
@@ -45,7 +43,7 @@ pub(super) fn read(
     if pairs.checked_mul(2) != Some(metadata.len()) {
         return Err(PortableError::Malformed("lengths of metadata"));
     }
-    let mut entries = Entries::new(Arc::clone(&log.demand));
+    let mut entries = Entries::new(log);
     let mut streams = Vec::new();
     for labels in read_labels(&columns.streams)? {
         if !leaf.selects(&labels) {
@@ -75,6 +73,7 @@ pub(super) fn read(
             order: order[index],
             row: row[index],
             hash,
+            rendered: false,
             metadata: encoded_metadata(&encoded),
             line,
         })?;
