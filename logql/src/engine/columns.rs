@@ -73,13 +73,14 @@ impl Text {
     }
 }
 
-/// Parsed labels: a short list per row, all lists in one vector.
+/// Parsed labels: a short list per row, all lists in one vector. A list has a name once.
 #[derive(Debug, Default)]
 pub(crate) struct Parsed {
     rows: Vec<(u32, u32)>,
     entries: Vec<(NameId, Text)>,
-    /// Per name: the row mark of the last row that has it. So "first extraction wins" is one look.
-    seen: Vec<u32>,
+    /// Per name: the mark of the last row that has it, and where. So "first extraction wins" is one
+    /// look, however many labels a line has.
+    seen: Vec<(u32, u32)>,
     mark: u32,
     /// Some label of the page was set or taken away.
     changed: bool,
@@ -115,65 +116,64 @@ impl Parsed {
         }
         let (from, to) = self.rows[row];
         for at in from..to {
-            let (name, text) = self.entries[at as usize];
-            if !text.is_set() {
-                self.mark_seen(name);
-            }
+            self.mark_seen(self.entries[at as usize].0, at);
         }
     }
 
     #[inline]
-    fn mark_seen(&mut self, name: NameId) {
+    fn mark_seen(&mut self, name: NameId, at: u32) {
         let name = name as usize;
         if name >= self.seen.len() {
-            self.seen.resize(name + 1, 0);
+            self.seen.resize(name + 1, (0, 0));
         }
-        self.seen[name] = self.mark;
+        self.seen[name] = (self.mark, at);
     }
 
-    /// Whether the row begun last has `name`.
+    /// Where the row begun last has something of this name.
     #[inline]
-    pub(crate) fn has(&self, name: NameId) -> bool {
-        self.seen.get(name as usize) == Some(&self.mark)
+    fn place(&self, name: NameId) -> Option<usize> {
+        let &(mark, at) = self.seen.get(name as usize)?;
+        (mark == self.mark).then_some(at as usize)
     }
 
-    /// Adds a label to the row begun last unless it has one of that name.
-    #[inline]
-    pub(crate) fn add(&mut self, row: usize, name: NameId, text: Text) -> bool {
-        if self.has(name) {
-            return false;
-        }
-        self.mark_seen(name);
+    fn push(&mut self, row: usize, name: NameId, text: Text) {
+        self.mark_seen(name, self.entries.len() as u32);
         self.entries.push((name, text));
         self.rows[row].1 = self.entries.len() as u32;
+    }
+
+    /// Whether a parser found `name` on the row begun last.
+    #[inline]
+    pub(crate) fn has(&self, name: NameId) -> bool {
+        self.place(name).is_some_and(|at| !self.entries[at].1.is_set())
+    }
+
+    /// Adds what a parser found on the row begun last, unless one found that name before.
+    #[inline]
+    pub(crate) fn add(&mut self, row: usize, name: NameId, text: Text) -> bool {
+        match self.place(name) {
+            None => self.push(row, name, text),
+            Some(at) if self.entries[at].1.is_set() => self.entries[at].1 = text,
+            Some(_) => return false,
+        }
         true
     }
 
     /// Sets a label of the row begun last, whatever it has.
     pub(crate) fn set(&mut self, row: usize, name: NameId, text: Text) {
-        if self.add(row, name, text) {
-            return;
+        match self.place(name) {
+            None => self.push(row, name, text),
+            Some(at) => self.entries[at].1 = text,
         }
-        if let Some(entry) = self.entry(row, name) {
-            entry.1 = text;
-        }
-    }
-
-    fn entry(&mut self, row: usize, name: NameId) -> Option<&mut (NameId, Text)> {
-        let (from, to) = self.rows[row];
-        let list = &mut self.entries[from as usize..to as usize];
-        list.iter_mut().rev().find(|entry| entry.0 == name)
     }
 
     /// Sets a label of the row begun last that no parser found.
     pub(crate) fn put(&mut self, row: usize, name: NameId, text: Text) {
         self.changed = true;
-        if let Some(entry) = self.entry(row, name) {
-            entry.1 = text.with_flag_of(entry.1);
-            return;
+        match self.place(name) {
+            None => self.push(row, name, Text { len: text.len | SET, ..text }),
+            Some(at) => self.entries[at].1 = text.with_flag_of(self.entries[at].1),
         }
-        self.entries.push((name, Text { len: text.len | SET, ..text }));
-        self.rows[row].1 = self.entries.len() as u32;
     }
 
     /// Takes a label away from the row begun last. Labels of stream and metadata stay hidden.
@@ -197,13 +197,9 @@ impl Parsed {
         self.changed
     }
 
-    /// The labels of `row` there are: the last of each name, unless it was taken away.
+    /// The labels of `row` there are.
     pub(crate) fn live(&self, row: usize) -> impl Iterator<Item = (NameId, Text)> + '_ {
-        let list = self.of(row);
-        list.iter().enumerate().filter_map(|(at, &(name, text))| {
-            let superseded = self.changed && list[at + 1..].iter().any(|later| later.0 == name);
-            (!text.is_gone() && !superseded).then_some((name, text))
-        })
+        self.of(row).iter().copied().filter(|(_, text)| !text.is_gone())
     }
 
     /// Moves what lies in the line arena to the scratch arena.
@@ -228,7 +224,7 @@ impl Parsed {
     /// What is said of the label `name` of `row`: a text, or that it is gone.
     #[inline]
     pub(crate) fn get(&self, row: usize, name: NameId) -> Option<Text> {
-        self.of(row).iter().rev().find(|entry| entry.0 == name).map(|entry| entry.1)
+        self.of(row).iter().find(|entry| entry.0 == name).map(|entry| entry.1)
     }
 }
 

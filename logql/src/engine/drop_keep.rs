@@ -48,6 +48,9 @@ impl DropKeep {
             };
             items.push(Item { name: names.number(name), matcher });
         }
+        if keep {
+            items.sort_by_key(|item| item.name); // in any order one that keeps is enough
+        }
         Ok(DropKeep { keep, items, preserved: names.number(PRESERVE_ERROR) })
     }
 
@@ -118,8 +121,9 @@ impl DropKeep {
     ) {
         let Rooms { columns, .. } = rooms;
         let kept = |name: NameId, value: &[u8]| {
-            name == self.preserved
-                || self.items.iter().any(|item| item.name == name && item.matches(Some(value)))
+            let first = self.items.partition_point(|item| item.name < name);
+            let mut own = self.items[first..].iter().take_while(|item| item.name == name);
+            name == self.preserved || own.any(|item| item.matches(Some(value)))
         };
         let (lines, scratch) = (page.lines.bytes, &columns.scratch);
         let parsed = &mut columns.parsed;

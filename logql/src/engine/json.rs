@@ -110,9 +110,74 @@ pub(crate) fn block_end(data: &[u8], mut at: usize, open: u8, close: u8) -> Opti
     }
 }
 
+/// Where objects end. One look through an object finds the ends of all objects in it, so that a line
+/// is looked through about once, however deep it nests.
+#[derive(Debug, Default)]
+struct Blocks {
+    /// Beginning and end of each object seen, in order of beginning; 0 = not closed yet.
+    ends: Vec<(usize, usize)>,
+    open: Vec<usize>,
+    /// What lies before was looked through.
+    seen_to: usize,
+    again: usize,
+}
+
+/// Quotes that stand where none may make a second look find other objects than the first; nobody
+/// writes such a line but to keep a parser busy (P6).
+const LOOKS_MAX: usize = 8;
+
+impl Blocks {
+    /// One past the bracket that closes the object that begins at `from`: as [`block_end`].
+    fn end(&mut self, data: &[u8], from: usize) -> Option<usize> {
+        if from < self.seen_to {
+            if let Ok(found) = self.ends.binary_search_by_key(&from, |block| block.0) {
+                return Some(self.ends[found].1);
+            }
+            self.again += 1;
+            if self.again > LOOKS_MAX {
+                return None;
+            }
+        }
+        self.ends.clear();
+        let mut at = from;
+        loop {
+            at += memchr::memchr3(b'"', b'{', b'}', data.get(at..)?)?;
+            match data[at] {
+                b'"' => {
+                    at = string_end(data, at + 1)?.0;
+                    continue;
+                }
+                b'{' => {
+                    self.open.push(self.ends.len());
+                    self.ends.push((at, 0));
+                }
+                _ => {
+                    let closed = self.open.pop().expect("the first bracket opens");
+                    self.ends[closed].1 = at + 1;
+                }
+            }
+            at += 1;
+            if self.open.is_empty() {
+                self.seen_to = self.seen_to.max(at);
+                return Some(at);
+            }
+        }
+    }
+}
+
 /// The value that begins at or after `at`.
 #[inline]
 pub(crate) fn value_at(data: &[u8], at: usize) -> Result<Value, Halt> {
+    value_with(data, at, |from| block_end(data, from, b'{', b'}'))
+}
+
+/// The same, with a way to find the end of an object.
+#[inline]
+fn value_with(
+    data: &[u8],
+    at: usize,
+    object_end: impl FnOnce(usize) -> Option<usize>,
+) -> Result<Value, Halt> {
     let Some(from) = next_token(data, at) else {
         return Err(Halt::Malformed(MALFORMED_JSON));
     };
@@ -123,7 +188,7 @@ pub(crate) fn value_at(data: &[u8], at: usize) -> Result<Value, Halt> {
             Ok(Value { kind, from: from + 1, to: end.0 - 1, next: end.0 })
         }
         b'{' => {
-            let to = block_end(data, from, b'{', b'}').ok_or(Halt::Malformed(MALFORMED_OBJECT))?;
+            let to = object_end(from).ok_or(Halt::Malformed(MALFORMED_OBJECT))?;
             Ok(Value { kind: Kind::Object, from, to, next: to })
         }
         b'[' => {
@@ -150,9 +215,16 @@ pub(crate) fn value_at(data: &[u8], at: usize) -> Result<Value, Halt> {
 
 /// Tells `visitor` of the members of the object at the beginning of `data`.
 pub(crate) fn walk(data: &[u8], visitor: &mut impl Visitor) -> Result<(), Halt> {
-    let mut keys = Vec::new();
     let place = Place { start: 0, parent: 0, depth: 0 };
-    walk_object(data, place, visitor, &mut keys)
+    walk_object(data, place, visitor, &mut Room::default())
+}
+
+/// What a walk needs besides.
+#[derive(Default)]
+struct Room {
+    /// A key without its escapes.
+    key: Vec<u8>,
+    blocks: Blocks,
 }
 
 /// Where an object begins, under which prefix and how deep.
@@ -163,12 +235,12 @@ struct Place {
     depth: usize,
 }
 
-/// `data` ends where the object does; `keys` is scratch for keys with escapes.
+/// `data` ends where the object does.
 fn walk_object(
     data: &[u8],
     place: Place,
     visitor: &mut impl Visitor,
-    keys: &mut Vec<u8>,
+    room: &mut Room,
 ) -> Result<(), Halt> {
     let object = Halt::Malformed(MALFORMED_OBJECT);
     let json = Halt::Malformed(MALFORMED_JSON);
@@ -188,15 +260,15 @@ fn walk_object(
         let (key_end, escaped) = string_end(data, at).ok_or(json)?;
         let mut key = &data[at..key_end - 1];
         if escaped {
-            keys.clear();
-            if !unescape(key, keys) {
+            room.key.clear();
+            if !unescape(key, &mut room.key) {
                 return Err(Halt::Malformed(MALFORMED_ESCAPE));
             }
         }
         let colon = next_token(data, key_end).filter(|&at| data[at] == b':').ok_or(json)?;
-        let value = value_at(data, colon + 1)?;
+        let value = value_with(data, colon + 1, |from| room.blocks.end(data, from))?;
         if escaped {
-            key = keys;
+            key = &room.key;
         }
         match value.kind {
             Kind::Null | Kind::Array => {}
@@ -204,7 +276,7 @@ fn walk_object(
                 let prefix = visitor.key(parent, key).prefix;
                 if prefix != NONE && depth < DEPTH_MAX {
                     let place = Place { start: value.from, parent: prefix, depth: depth + 1 };
-                    walk_object(&data[..value.to], place, visitor, keys)?;
+                    walk_object(&data[..value.to], place, visitor, room)?;
                 }
             }
             Kind::String { .. } | Kind::Number | Kind::Boolean => {

@@ -150,42 +150,53 @@ impl Scan<'_> {
     }
 }
 
+/// A path into an array is followed this far: each step may look through the rest of the line.
+const STEPS_MAX: usize = 32;
+
 /// The value at `path` inside `value`; of equal keys the first counts.
-fn look_up(data: &[u8], value: Value, path: &[Segment]) -> Option<Value> {
-    let Some((step, rest)) = path.split_first() else {
-        return Some(value);
-    };
-    let inside = &data[..value.to];
-    let mut at = value.from + 1;
-    match (step, value.kind) {
-        (Segment::Field(name), Kind::Object) => loop {
-            let open = next_token(inside, at).filter(|&at| inside[at] == b'"')?;
-            let (end, escaped) = string_end(inside, open + 1)?;
-            let colon = next_token(inside, end).filter(|&at| inside[at] == b':')?;
-            let member = value_at(inside, colon + 1).ok()?;
-            let raw = &inside[open + 1..end - 1];
-            let mut unescaped = Vec::new();
-            let same = match escaped {
-                true => unescape(raw, &mut unescaped) && unescaped == name.as_bytes(),
-                false => raw == name.as_bytes(),
-            };
-            if same {
-                return look_up(data, member, rest);
-            }
-            at = next_token(inside, member.next).filter(|&at| inside[at] == b',')? + 1;
-        },
-        (Segment::Index(index), Kind::Array) => {
-            for position in 0.. {
-                let element = value_at(inside, at).ok()?;
-                if position == *index {
-                    return look_up(data, element, rest);
-                }
-                at = next_token(inside, element.next).filter(|&at| inside[at] == b',')? + 1;
-            }
-            None
-        }
-        _ => None,
+fn look_up(data: &[u8], mut value: Value, path: &[Segment]) -> Option<Value> {
+    if path.len() > STEPS_MAX {
+        return None;
     }
+    for step in path {
+        let inside = &data[..value.to];
+        value = match (step, value.kind) {
+            (Segment::Field(name), Kind::Object) => member(inside, value.from + 1, name)?,
+            (Segment::Index(index), Kind::Array) => element(inside, value.from + 1, *index)?,
+            _ => return None,
+        };
+    }
+    Some(value)
+}
+
+/// The member `name` of an object whose first member begins at `at`.
+fn member(inside: &[u8], mut at: usize, name: &str) -> Option<Value> {
+    let mut unescaped = Vec::new();
+    loop {
+        let open = next_token(inside, at).filter(|&at| inside[at] == b'"')?;
+        let (end, escaped) = string_end(inside, open + 1)?;
+        let colon = next_token(inside, end).filter(|&at| inside[at] == b':')?;
+        let value = value_at(inside, colon + 1).ok()?;
+        let raw = &inside[open + 1..end - 1];
+        unescaped.clear();
+        let same = match escaped {
+            true => unescape(raw, &mut unescaped) && unescaped == name.as_bytes(),
+            false => raw == name.as_bytes(),
+        };
+        if same {
+            return Some(value);
+        }
+        at = next_token(inside, value.next).filter(|&at| inside[at] == b',')? + 1;
+    }
+}
+
+/// The element `index` of an array whose first element begins at `at`.
+fn element(inside: &[u8], mut at: usize, index: usize) -> Option<Value> {
+    for _ in 0..index {
+        let value = value_at(inside, at).ok()?;
+        at = next_token(inside, value.next).filter(|&at| inside[at] == b',')? + 1;
+    }
+    value_at(inside, at).ok()
 }
 
 /// Extracts from the lines of a run.
