@@ -20,9 +20,11 @@ const FLOORS: &[(&str, u8)] = &[
     ("runelog-logql", 1),
     ("runelog-part", 1),
     ("runelog-catalog", 1),
+    ("runelog-ring", 1),
     ("runelog-proto", 2),
     ("runelog-wal", 2),
     ("runelog-store", 2),
+    ("runelog-meta", 2),
     ("runelog-rpc", 3),
     ("runelog-distributor", 4),
     ("runelog-ingester", 4),
@@ -37,6 +39,7 @@ const FLOORS: &[(&str, u8)] = &[
 /// Outside crates that only some floors may name.
 const RESERVED: &[(&str, &[&str])] = &[
     ("object_store", &["runelog-store", "runelog-tests"]),
+    ("openraft", &["runelog-meta"]),
     (
         "axum",
         &[
@@ -52,6 +55,7 @@ const RESERVED: &[(&str, &[&str])] = &[
         &[
             "runelog-base",
             "runelog-store",
+            "runelog-meta",
             "runelog-rpc",
             "runelog-distributor",
             "runelog-ingester",

@@ -1,0 +1,280 @@
+use base::random::SeededRandom;
+use proptest::prelude::*;
+use ulid::Ulid;
+
+use super::*;
+use crate::testing::*;
+use crate::{Placement, tokens};
+
+#[test]
+fn the_first_ingester_joins_alone_and_the_next_waits_until_it_was_seen() {
+    let mut state = State::new(Ulid(7));
+    done(&mut state, Command::Register(registration(1, "")));
+    done(&mut state, Command::Activate { store: store(1) });
+    assert_eq!(state.placement_version, state.version);
+    let version = done(&mut state, Command::Register(registration(2, "")));
+    assert_ne!(state.placement_version, version, "nothing is placed on it yet");
+    let waiting = refused(&mut state, Command::Activate { store: store(2) });
+    assert_eq!(waiting, Refusal::Waiting(vec![store(1), store(2)]));
+    done(&mut state, Command::Seen { by: store(1), version });
+    let waiting = refused(&mut state, Command::Activate { store: store(2) });
+    assert_eq!(waiting, Refusal::Waiting(vec![store(2)]), "it must know the first itself");
+    done(&mut state, Command::Seen { by: store(2), version });
+    done(&mut state, Command::Activate { store: store(2) });
+    assert_eq!(state.joined, 2);
+    let newest = state.version;
+    let ahead = refused(&mut state, Command::Seen { by: store(1), version: newest + 1 });
+    assert_eq!(ahead, Refusal::Version { found: newest });
+}
+
+#[test]
+fn a_leaving_store_goes_when_all_others_and_itself_have_cleared_it() {
+    let mut state = ring(&["a", "b", "c"]);
+    let since = done(&mut state, Command::Leave { store: store(2) });
+    assert_eq!(state.placement_version, since);
+    done(&mut state, Command::Cleared { by: store(1), of: store(2), since });
+    done(&mut state, Command::Cleared { by: store(3), of: store(2), since });
+    assert_eq!(state.uncleared_by(store(2)), [store(2)]);
+    done(&mut state, Command::Cleared { by: store(2), of: store(2), since });
+    assert!(state.instance(store(2)).is_none());
+    let back = refused(&mut state, Command::Register(registration(2, "b")));
+    assert_eq!(back, Refusal::Retired(store(2)));
+}
+
+#[test]
+fn a_gone_store_comes_back_unless_somebody_has_cleared_it() {
+    let mut state = ring(&["a", "b", "c"]);
+    let first = done(&mut state, Command::Gone { store: store(2) });
+    done(&mut state, Command::Register(registration(2, "b")));
+    assert!(state.instance(store(2)).unwrap().is_placed());
+    let late = refused(&mut state, Command::Cleared { by: store(1), of: store(2), since: first });
+    assert_eq!(late, Refusal::Phase(store(2)));
+    let since = done(&mut state, Command::Gone { store: store(2) });
+    let old = refused(&mut state, Command::Cleared { by: store(1), of: store(2), since: first });
+    assert_eq!(old, Refusal::Phase(store(2)), "said of an earlier departure");
+    let itself = refused(&mut state, Command::Cleared { by: store(2), of: store(2), since });
+    assert_eq!(itself, Refusal::Phase(store(2)));
+    done(&mut state, Command::Cleared { by: store(1), of: store(2), since });
+    let back = refused(&mut state, Command::Register(registration(2, "b")));
+    assert_eq!(back, Refusal::Departing(store(2)));
+    done(&mut state, Command::Cleared { by: store(3), of: store(2), since });
+    assert!(state.instance(store(2)).is_none());
+}
+
+#[test]
+fn a_new_directory_under_a_known_name_means_that_the_old_store_is_gone() {
+    let mut state = ring(&["a", "b", "c"]);
+    let mut new = registration(9, "b");
+    new.id = "ingester-2".to_owned();
+    done(&mut state, Command::Register(new));
+    assert_eq!(state.instance(store(2)).unwrap().phase, Phase::Gone);
+    all_see(&mut state);
+    let waiting = refused(&mut state, Command::Activate { store: store(9) });
+    assert_eq!(waiting, Refusal::Waiting(vec![store(9)]), "it starts with the list of the cleared");
+    let since = state.instance(store(2)).unwrap().departure.as_ref().unwrap().since;
+    done(&mut state, Command::Cleared { by: store(9), of: store(2), since });
+    done(&mut state, Command::Activate { store: store(9) });
+    assert_eq!(state.uncleared_by(store(2)), [store(1), store(3), store(9)].map(|s| s)[..2]);
+}
+
+#[test]
+fn two_lost_at_once_wait_for_an_operator() {
+    let mut state = ring(&["a", "b", "c"]);
+    let first = done(&mut state, Command::Gone { store: store(1) });
+    let second = done(&mut state, Command::Gone { store: store(2) });
+    done(&mut state, Command::Cleared { by: store(3), of: store(1), since: first });
+    done(&mut state, Command::Cleared { by: store(3), of: store(2), since: second });
+    assert_eq!(state.uncleared_by(store(1)), [store(2)]);
+    assert_eq!(state.uncleared_by(store(2)), [store(1)]);
+    refused(&mut state, Command::Forget { store: store(3) });
+    done(&mut state, Command::Forget { store: store(1) });
+    assert_eq!(state.ingesters().count(), 1, "the second was cleared by all that are left");
+}
+
+#[test]
+fn what_only_one_store_acknowledged_is_not_given_up_by_others() {
+    let mut state = ring(&["", "", ""]);
+    done(&mut state, Command::Replicate { factor: 1 });
+    let since = done(&mut state, Command::Gone { store: store(1) });
+    done(&mut state, Command::Cleared { by: store(2), of: store(1), since });
+    done(&mut state, Command::Cleared { by: store(3), of: store(1), since });
+    assert!(state.instance(store(1)).is_some(), "it may come back with its disk");
+    done(&mut state, Command::Forget { store: store(1) });
+    let mut alone = ring(&[""]);
+    done(&mut alone, Command::Gone { store: store(1) });
+    assert!(alone.instance(store(1)).is_some());
+    assert_eq!(
+        refused(&mut ring(&[""]), Command::Leave { store: store(1) }),
+        Refusal::Last(store(1))
+    );
+}
+
+#[test]
+fn a_change_of_address_places_nothing_anew_and_one_of_zone_is_remembered() {
+    let mut state = ring(&["a", "b", "c"]);
+    let placed = state.placement_version;
+    let mut moved = registration(2, "b");
+    moved.grpc_address = "10.9.9.9:1".to_owned();
+    done(&mut state, Command::Register(moved.clone()));
+    assert_eq!(state.placement_version, placed);
+    assert_eq!(
+        apply(&mut state, &Command::Register(moved.clone())),
+        Outcome::Unchanged { version: state.version }
+    );
+    moved.zone = "a".to_owned();
+    let version = done(&mut state, Command::Register(moved));
+    assert_eq!(state.placement_version, version);
+    assert!(state.instance(store(2)).unwrap().has_moved);
+}
+
+#[test]
+fn overrides_change_only_from_the_version_that_is_expected() {
+    let mut state = ring(&[""]);
+    let tenant = TenantId::new("team").unwrap();
+    let put = |expect, text: &'static str| {
+        let bytes = Bytes::from_static(text.as_bytes());
+        Command::PutOverride { tenant: tenant.clone(), expect, bytes }
+    };
+    refused(&mut state, put(Expect::Version(1), "a: 1"));
+    let first = done(&mut state, put(Expect::Absent, "a: 1"));
+    assert_eq!(refused(&mut state, put(Expect::Absent, "")), Refusal::Version { found: first });
+    let second = done(&mut state, put(Expect::Version(first), "a: 2"));
+    let delete = |expect| Command::DeleteOverride { tenant: tenant.clone(), expect };
+    assert_eq!(
+        refused(&mut state, delete(Expect::Version(first))),
+        Refusal::Version { found: second }
+    );
+    done(&mut state, delete(Expect::Version(second)));
+    refused(&mut state, delete(Expect::Any));
+    let long = Bytes::from(vec![b' '; MAX_OVERRIDE_BYTES + 1]);
+    let long = Command::PutOverride { tenant, expect: Expect::Any, bytes: long };
+    refused(&mut state, long);
+}
+
+#[test]
+fn the_bytes_of_all_overrides_are_bounded() {
+    let mut state = ring(&[""]);
+    let bytes = Bytes::from(vec![b' '; MAX_OVERRIDE_BYTES]);
+    for n in 0..MAX_OVERRIDES_BYTES / MAX_OVERRIDE_BYTES {
+        let tenant = TenantId::new(&format!("t{n}")).unwrap();
+        done(
+            &mut state,
+            Command::PutOverride { tenant, expect: Expect::Any, bytes: bytes.clone() },
+        );
+    }
+    let tenant = TenantId::new("t0").unwrap();
+    let again = Command::PutOverride { tenant, expect: Expect::Any, bytes };
+    done(&mut state, again);
+    let tenant = TenantId::new("one-more").unwrap();
+    let more = Command::PutOverride { tenant, expect: Expect::Any, bytes: "x".into() };
+    assert_eq!(refused(&mut state, more), Refusal::Full("overrides".to_owned()));
+}
+
+#[test]
+fn a_lease_is_free_again_when_its_holder_is_down_or_gives_it_back() {
+    let mut state = ring(&["", ""]);
+    let take = |n| Command::TakeLease { name: "compact".to_owned(), holder: store(n) };
+    let sequence = done(&mut state, take(1));
+    assert_eq!(refused(&mut state, take(2)), Refusal::Held(store(1)));
+    let give = |sequence| {
+        let name = "compact".to_owned();
+        Command::ReleaseLease { name, holder: store(1), sequence }
+    };
+    refused(&mut state, give(sequence - 1));
+    done(&mut state, give(sequence));
+    done(&mut state, take(2));
+    done(&mut state, Command::Health { store: store(2), is_up: false });
+    refused(&mut state, take(2));
+    done(&mut state, take(1));
+}
+
+#[test]
+fn watchers_have_no_tokens_and_leave_without_ceremony() {
+    let mut state = ring(&["", ""]);
+    done(&mut state, Command::Register(watcher(9)));
+    assert_eq!(state.instance(store(9)).unwrap().phase, Phase::Active);
+    refused(&mut state, Command::Activate { store: store(9) });
+    let mut again = watcher(10);
+    again.id = "ingester-9".to_owned();
+    done(&mut state, Command::Register(again));
+    assert!(state.instance(store(9)).is_none(), "a process that was started anew");
+    done(&mut state, Command::Leave { store: store(10) });
+    assert_eq!(state.instances.len(), 2);
+    assert!(state.retired.is_empty());
+    let mut bad = watcher(9);
+    bad.tokens = tokens::generate(1, 3);
+    assert_eq!(refused(&mut state, Command::Register(bad)), Refusal::Invalid("tokens".to_owned()));
+}
+
+#[test]
+fn readers_count_on_the_least_factor_that_anybody_may_hold() {
+    let mut state = State::new(Ulid(7));
+    join(&mut state, 1, "a");
+    assert_eq!((state.write_factor(), state.read_factor()), (1, 1));
+    join(&mut state, 2, "b");
+    join(&mut state, 3, "c");
+    assert_eq!((state.write_factor(), state.read_factor()), (3, 1));
+    done(&mut state, Command::Factor { by: store(1), factor: 3 });
+    assert_eq!(state.read_factor(), 2, "the second joined when two were written");
+    done(&mut state, Command::Factor { by: store(2), factor: 3 });
+    assert_eq!(state.read_factor(), 3);
+    done(&mut state, Command::Replicate { factor: 1 });
+    assert_eq!((state.write_factor(), state.read_factor()), (1, 1));
+}
+
+/// What must be true of every state.
+fn assert_sound(before: &State, state: &State, command: &Command) {
+    for instance in state.instances.values() {
+        assert!(!state.retired.contains_key(&instance.store));
+        assert_eq!(instance.is_ingester(), !instance.tokens.is_empty());
+        assert!(instance.seen <= state.version && instance.registered <= state.version);
+        let departs = matches!(instance.phase, Phase::Leaving | Phase::Gone);
+        assert_eq!(departs, instance.departure.is_some());
+    }
+    let gone_now = before.ingesters().filter(|old| state.instance(old.store).is_none());
+    for old in gone_now.filter(|old| old.may_hold_rows()) {
+        assert!(state.retired.contains_key(&old.store));
+        let said_so = matches!(
+            command,
+            Command::Forget { .. }
+                | Command::Cleared { .. }
+                | Command::Register(_)
+                | Command::Gone { .. }
+                | Command::Leave { .. }
+        );
+        assert!(said_so, "{command:?} removed {}", old.store);
+    }
+    let mut placed_before = Placement::new(before);
+    let placed = Placement::new(state);
+    if before.placement_version == state.placement_version {
+        assert_eq!(placed_before, placed, "{command:?} moved streams silently");
+    } else {
+        placed_before = placed.clone();
+        assert_eq!(state.placement_version, state.version);
+    }
+    assert_eq!(placed_before.version(), placed.version());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(120))]
+    #[test]
+    fn any_sequence_of_commands_keeps_the_state_sound_on_every_machine(seed: u64) {
+        let random = SeededRandom::new(seed);
+        let mut state = State::new(Ulid(7));
+        let mut other = state.clone();
+        for _ in 0..150 {
+            let command = arbitrary(&random, state.version);
+            prop_assert_eq!(&Command::decode(&command.encode()).unwrap(), &command);
+            let before = state.clone();
+            let outcome = apply(&mut state, &command);
+            prop_assert_eq!(&Outcome::decode(&outcome.encode()).unwrap(), &outcome);
+            prop_assert_eq!(apply(&mut other, &command), outcome.clone());
+            match outcome {
+                Outcome::Done { version } => prop_assert_eq!(version, before.version + 1),
+                _ => prop_assert_eq!(&state, &before),
+            }
+            assert_sound(&before, &state, &command);
+        }
+        prop_assert_eq!(State::decode(&state.encode()).unwrap(), other);
+    }
+}

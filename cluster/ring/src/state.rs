@@ -1,0 +1,211 @@
+//! Everything the cluster agrees on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base::{StoreId, TenantId};
+use bytes::Bytes;
+use ulid::Ulid;
+
+use crate::codec::{Reader, Writer};
+use crate::error::Error;
+use crate::instance::{Instance, Phase};
+use crate::{
+    MAX_INSTANCES, MAX_LEASES, MAX_OVERRIDE_BYTES, MAX_OVERRIDES, MAX_OVERRIDES_BYTES, MAX_RETIRED,
+    MAX_TEXT_BYTES,
+};
+
+const VERSION: u64 = 1;
+
+/// A tenant's own limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// The version of the state at which it was put: its ETag.
+    pub version: u64,
+    /// The text, which whoever put it has checked.
+    pub bytes: Bytes,
+}
+
+/// Who does a piece of work that one is enough for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Who.
+    pub holder: StoreId,
+    /// The version of the state at which it was taken.
+    pub sequence: u64,
+}
+
+/// What the cluster agrees on. Cheap enough to clone for every change: a ring has few of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Whose state this is (C6).
+    pub cluster: Ulid,
+    /// Counts the changes.
+    pub version: u64,
+    /// The version at which streams were last placed anew.
+    pub placement_version: u64,
+    /// The replication factor of new batches; 0 = as many as ever joined, at most 3.
+    pub replication: u8,
+    /// Ingesters that ever became active.
+    pub joined: u64,
+    /// Most voters.
+    pub most_voters: u8,
+    /// Who is there. An instance is not changed in place: whoever holds one keeps it.
+    pub instances: BTreeMap<StoreId, Arc<Instance>>,
+    /// Stores that were removed, with the version at which: they never come back.
+    pub retired: BTreeMap<StoreId, u64>,
+    /// Limits of tenants.
+    pub overrides: BTreeMap<TenantId, Override>,
+    /// Who does what.
+    pub leases: BTreeMap<String, Lease>,
+}
+
+impl State {
+    /// The state of a cluster that nobody has joined.
+    pub fn new(cluster: Ulid) -> State {
+        State {
+            cluster,
+            version: 0,
+            placement_version: 0,
+            replication: 0,
+            joined: 0,
+            most_voters: 5,
+            instances: BTreeMap::new(),
+            retired: BTreeMap::new(),
+            overrides: BTreeMap::new(),
+            leases: BTreeMap::new(),
+        }
+    }
+
+    /// The instance of a store.
+    pub fn instance(&self, store: StoreId) -> Option<&Instance> {
+        self.instances.get(&store).map(|instance| &**instance)
+    }
+
+    /// Those with a store, in whatever phase.
+    pub fn ingesters(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.values().map(|instance| &**instance).filter(|i| i.is_ingester())
+    }
+
+    /// Those that streams are placed on.
+    pub fn placed(&self) -> impl Iterator<Item = &Instance> {
+        self.ingesters().filter(|instance| instance.is_placed())
+    }
+
+    /// The replication factor of new batches.
+    pub fn write_factor(&self) -> u8 {
+        match self.replication {
+            0 => self.joined.clamp(1, 3) as u8,
+            factor => factor,
+        }
+    }
+
+    /// The replication factor that readers count on: the least under which a store that is not
+    /// cleared may hold acknowledged rows.
+    pub fn read_factor(&self) -> u8 {
+        let held = self.ingesters().filter(|i| i.may_hold_rows()).map(|i| i.factor);
+        held.chain([self.write_factor()]).min().unwrap_or(1).max(1)
+    }
+
+    /// Who has still to say `cleared(store)` before it is removed (R1b). Empty also when nobody
+    /// can: then only an operator removes it.
+    pub fn uncleared_by(&self, store: StoreId) -> Vec<StoreId> {
+        let Some(instance) = self.instance(store) else { return Vec::new() };
+        let Some(departure) = &instance.departure else { return Vec::new() };
+        let needed = self.ingesters().filter(|other| {
+            let is_self = other.store == store;
+            if is_self { instance.phase == Phase::Leaving } else { other.may_hold_rows() }
+        });
+        let needed = needed.map(|other| other.store);
+        needed.filter(|other| !departure.cleared.contains(other)).collect()
+    }
+
+    /// As bytes: `docs/formats/ring.md`.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.uvarint(VERSION);
+        out.ulid(self.cluster);
+        out.uvarint(self.version);
+        out.uvarint(self.placement_version);
+        out.u8(self.replication);
+        out.uvarint(self.joined);
+        out.u8(self.most_voters);
+        out.count(self.instances.len());
+        self.instances.values().for_each(|instance| instance.encode(&mut out));
+        out.count(self.retired.len());
+        for (&store, &version) in &self.retired {
+            out.store(store);
+            out.uvarint(version);
+        }
+        out.count(self.overrides.len());
+        for (tenant, found) in &self.overrides {
+            out.text(tenant.as_str());
+            out.uvarint(found.version);
+            out.bytes(&found.bytes);
+        }
+        out.count(self.leases.len());
+        for (name, lease) in &self.leases {
+            out.text(name);
+            out.store(lease.holder);
+            out.uvarint(lease.sequence);
+        }
+        out.finish()
+    }
+
+    /// Reads what [`State::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<State, Error> {
+        let mut input = Reader::new("ring state", bytes);
+        input.version(VERSION)?;
+        let mut state = State::new(input.ulid("cluster")?);
+        state.version = input.uvarint("version")?;
+        state.placement_version = input.number("placement version", state.version)?;
+        state.replication = input.number("replication", crate::MAX_REPLICAS as u64)? as u8;
+        state.joined = input.uvarint("joined")?;
+        state.most_voters = input.u8("voters")?;
+        if !matches!(state.most_voters, 1 | 3 | 5) {
+            return Err(input.bad("voters", "neither 1, 3 nor 5"));
+        }
+        for _ in 0..input.count("instances", 32, MAX_INSTANCES)? {
+            let instance = Instance::decode(&mut input)?;
+            ascending(&input, "instances", state.instances.last_key_value(), &instance.store)?;
+            state.instances.insert(instance.store, Arc::new(instance));
+        }
+        for _ in 0..input.count("retired", 17, MAX_RETIRED)? {
+            let store = input.store("retired")?;
+            ascending(&input, "retired", state.retired.last_key_value(), &store)?;
+            state.retired.insert(store, input.uvarint("retired at")?);
+        }
+        let mut override_bytes = 0;
+        for _ in 0..input.count("overrides", 4, MAX_OVERRIDES)? {
+            let tenant = input.tenant()?;
+            ascending(&input, "overrides", state.overrides.last_key_value(), &tenant)?;
+            let version = input.uvarint("override version")?;
+            let bytes = Bytes::copy_from_slice(input.bytes("override", MAX_OVERRIDE_BYTES)?);
+            override_bytes += bytes.len();
+            state.overrides.insert(tenant, Override { version, bytes });
+        }
+        if override_bytes > MAX_OVERRIDES_BYTES {
+            return Err(input.bad("overrides", "too many bytes"));
+        }
+        for _ in 0..input.count("leases", 18, MAX_LEASES)? {
+            let name = input.text("lease", MAX_TEXT_BYTES)?.to_owned();
+            ascending(&input, "leases", state.leases.last_key_value(), &name)?;
+            let holder = input.store("holder")?;
+            state.leases.insert(name, Lease { holder, sequence: input.uvarint("sequence")? });
+        }
+        input.end()?;
+        Ok(state)
+    }
+}
+
+fn ascending<K: Ord, V>(
+    input: &Reader<'_>,
+    field: &'static str,
+    last: Option<(&K, &V)>,
+    key: &K,
+) -> Result<(), Error> {
+    match last {
+        Some((last, _)) if last >= key => Err(input.bad(field, "not in ascending order")),
+        _ => Ok(()),
+    }
+}
