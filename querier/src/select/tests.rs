@@ -20,7 +20,7 @@ const S: i64 = 1_000_000_000;
 const BASE: i64 = NOW.0 - 60 * S;
 
 fn small_groups() -> Options {
-    Options { codec: Codec::Lz4, page_bytes: 64, group_rows: 8, group_pages: 4 }
+    Options { codec: Codec::Lz4, page_bytes: 64, own_page_bytes: 64, group_rows: 8, group_pages: 4 }
 }
 
 fn params(step_ns: i64, limit: usize, direction: Direction) -> Params {

@@ -44,6 +44,29 @@ pub(crate) fn put_chunks(
     }
 }
 
+/// The chunks of a column that is being written, page by page.
+#[derive(Debug, Default)]
+pub(crate) struct ChunkBuilder {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl ChunkBuilder {
+    /// Adds the chunk of the next page, which `chunk` appends.
+    pub(crate) fn push(&mut self, chunk: impl FnOnce(&mut Vec<u8>)) {
+        chunk(&mut self.bytes);
+        self.ends.push(self.bytes.len() as u32);
+    }
+
+    /// Appends the chunk table and chunks to `out` and starts over.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        out.extend(self.ends.iter().flat_map(|end| end.to_le_bytes()));
+        out.extend_from_slice(&self.bytes);
+        self.bytes.clear();
+        self.ends.clear();
+    }
+}
+
 /// Where the chunks of a decompressed column lie.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chunks {
@@ -81,8 +104,13 @@ impl Chunks {
 
     /// The chunk of `page`.
     pub(crate) fn get<'a>(&self, raw: &'a [u8], page: usize, what: &'static str) -> Cursor<'a> {
+        Cursor::new(self.bytes(raw, page), what, self.offset)
+    }
+
+    /// The bytes of the chunk of `page`.
+    pub(crate) fn bytes<'a>(&self, raw: &'a [u8], page: usize) -> &'a [u8] {
         let (from, to) = (self.bounds[page] as usize, self.bounds[page + 1] as usize);
-        Cursor::new(&raw[from..to], what, self.offset)
+        &raw[from..to]
     }
 }
 
@@ -152,6 +180,13 @@ pub(crate) fn get_times(
 pub(crate) fn put_numbers(out: &mut Vec<u8>, numbers: &[u32], scratch: &mut Vec<u64>) {
     scratch.clear();
     scratch.extend(numbers.iter().map(|&number| u64::from(number)));
+    put_packed(out, scratch);
+}
+
+/// Appends the line lengths of a page.
+pub(crate) fn put_lengths(out: &mut Vec<u8>, lines: &base::StrView<'_>, scratch: &mut Vec<u64>) {
+    scratch.clear();
+    scratch.extend((0..lines.len()).map(|index| lines.length(index) as u64));
     put_packed(out, scratch);
 }
 

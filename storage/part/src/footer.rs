@@ -320,6 +320,19 @@ impl Footer {
         &self.frames[range.start as usize..range.end as usize]
     }
 
+    /// The trigram table of row group `group`.
+    pub(crate) fn trigrams(&self, group: usize) -> Option<Trigrams> {
+        self.parts[group].trigrams
+    }
+
+    /// The id filters of row group `group`, and the longest entries of its pages.
+    pub(crate) fn ids(&self, group: usize) -> Option<(Ids, &[Longest])> {
+        let table = self.parts[group].ids?;
+        let pages = self.pages(group).len();
+        let from = table.longest as usize;
+        Some((table, &self.longest[from..from + pages]))
+    }
+
     pub(crate) fn columns(&self, group: usize) -> &[Column] {
         let range = &self.parts[group].columns;
         &self.columns[range.start as usize..range.end as usize]

@@ -1,11 +1,20 @@
 //! Parts in, one part out.
+//!
+//! Rows are merged stream by stream. A page of one stream that lies before the next row of every
+//! other input is copied as it is stored, sketches included; only what interleaves, is small, or is
+//! compressed otherwise than the output shall be, is decoded and written anew.
+
+mod cursor;
 
 use base::{Day, Labels, TenantId};
+use bytes::Bytes;
 
-use crate::read::{Columns, Fetched, GroupReader, RangeRead};
+use crate::read::RangeRead;
 use crate::rowhash::Instant;
-use crate::write::{Mapping, Piece, Writer};
-use crate::{Error, Footer, Image, Options};
+use crate::write::Writer;
+use crate::{Error, Footer, Image, Options, Summary};
+
+use cursor::Cursor;
 
 /// A part to merge.
 pub struct Input<'a, E> {
@@ -15,16 +24,54 @@ pub struct Input<'a, E> {
     pub reader: &'a dyn RangeRead<Error = E>,
 }
 
-/// Merges sorted parts of one tenant and day into one, and drops rows that are in several.
-///
-/// Rows of one instant come in the order of `inputs`. Holds one page of lines and one row group of
-/// compressed bytes and small columns per input, and the output. `None` when there are no rows.
+/// Output is handed over when there is as much of it.
+const CHUNK_BYTES: u64 = 1 << 20;
+/// Line bytes that all inputs together read ahead.
+const AHEAD_BYTES: u64 = 32 << 20;
+/// An input reads at least this much at once, and not more than the other: requests cost, and
+/// memory too.
+const AHEAD_RANGE: (u64, u64) = (512 << 10, 4 << 20);
+
+/// What a merge did with the lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copies {
+    /// Pages that were copied as they are stored.
+    pub pages: u64,
+    /// Their line bytes.
+    pub line_bytes: u64,
+}
+
+/// Merges sorted parts of one tenant and day into one, in memory, and drops rows that are in
+/// several. `None` when there are no rows. See [`merge_into`].
 pub fn merge<E: From<Error>>(
     tenant: &TenantId,
     day: Day,
     inputs: &[Input<'_, E>],
     options: &Options,
 ) -> Result<Option<Image>, E> {
+    let mut bytes = Vec::new();
+    let mut keep = |chunk: Bytes| {
+        bytes.extend_from_slice(&chunk);
+        Ok(())
+    };
+    let merged = merge_into(tenant, day, inputs, options, &mut keep)?;
+    Ok(merged.map(|(summary, _)| Image { bytes: bytes.into(), summary }))
+}
+
+/// Merges sorted parts of one tenant and day and gives the bytes of the result to `sink`, in order,
+/// about a megabyte at a time. Rows of one instant come in the order of `inputs`, and a row that is
+/// in several comes once.
+///
+/// Holds, per input, the small columns and sketches of one row group, one page, and a few megabytes
+/// of compressed lines; of the output the small columns of one row group, and its trigram tables and
+/// directory.
+pub fn merge_into<E: From<Error>>(
+    tenant: &TenantId,
+    day: Day,
+    inputs: &[Input<'_, E>],
+    options: &Options,
+    sink: &mut dyn FnMut(Bytes) -> Result<(), E>,
+) -> Result<Option<(Summary, Copies)>, E> {
     for input in inputs {
         if input.footer.tenant() != tenant || input.footer.day() != day {
             return Err(Error::Foreign {
@@ -37,20 +84,25 @@ pub fn merge<E: From<Error>>(
         }
     }
     let labels = union(inputs);
+    let ahead = (AHEAD_BYTES / inputs.len().max(1) as u64).clamp(AHEAD_RANGE.0, AHEAD_RANGE.1);
     let mut cursors = Vec::with_capacity(inputs.len());
     for input in inputs {
-        cursors.push(Cursor::new(input, &labels)?);
+        cursors.push(Cursor::new(input, &labels, ahead)?);
     }
     let mut merge = Merge {
-        writer: Writer::new(tenant, day, &labels, options)?,
+        writer: Writer::new(tenant, day, labels, options)?,
         cursors,
         active: Vec::new(),
         instant: Instant::default(),
+        copies: Copies::default(),
+        sink,
     };
     while merge.next_stream() {
         merge.stream()?;
     }
-    Ok(merge.writer.finish()?)
+    let summary = merge.writer.finish()?;
+    merge.hand_over(1)?;
+    Ok(summary.map(|summary| (summary, merge.copies)))
 }
 
 /// All streams, ascending.
@@ -71,15 +123,17 @@ enum Next {
     Alone(usize),
 }
 
-struct Merge<'a, E> {
-    writer: Writer<'a>,
+struct Merge<'a, 's, E> {
+    writer: Writer,
     cursors: Vec<Cursor<'a, E>>,
     /// Cursors that stand in the lowest stream, in input order.
     active: Vec<usize>,
     instant: Instant,
+    copies: Copies,
+    sink: &'s mut dyn FnMut(Bytes) -> Result<(), E>,
 }
 
-impl<E: From<Error>> Merge<'_, E> {
+impl<E: From<Error>> Merge<'_, '_, E> {
     /// Finds the lowest stream at which a cursor stands.
     fn next_stream(&mut self) -> bool {
         let lowest = self.cursors.iter().filter_map(Cursor::stream).min();
@@ -94,28 +148,49 @@ impl<E: From<Error>> Merge<'_, E> {
     /// Moves all active cursors past their stream.
     fn stream(&mut self) -> Result<(), E> {
         let stream = self.cursors[self.active[0]].stream();
+        let bytes = |&at: &usize| self.cursors[at].stream_bytes();
+        self.writer.begin_stream(self.active.iter().map(bytes).sum())?;
         while !self.active.is_empty() {
             match self.next_rows() {
                 Next::Tie(ts_ns) => self.instant(stream, ts_ns)?,
                 // No other cursor has a row in between: no comparing, whole ranges.
-                Next::Before(first, until) => {
-                    let cursor = &mut self.cursors[first];
-                    while cursor.stream() == stream && cursor.ts_ns() < until {
-                        let to = cursor.reach(|ts_ns| ts_ns < until);
-                        cursor.append(to, &mut self.writer)?;
-                    }
-                }
-                Next::Alone(only) => {
-                    let cursor = &mut self.cursors[only];
-                    while cursor.stream() == stream {
-                        let to = cursor.reach(|_| true);
-                        cursor.append(to, &mut self.writer)?;
-                    }
-                }
+                Next::Before(first, until) => self.rows(first, stream, Some(until))?,
+                Next::Alone(only) => self.rows(only, stream, None)?,
             }
             self.active.retain(|&at| self.cursors[at].stream() == stream);
         }
         Ok(())
+    }
+
+    /// Takes the rows of a cursor that are in `stream` and before `until`.
+    fn rows(&mut self, at: usize, stream: Option<u32>, until: Option<i64>) -> Result<(), E> {
+        let is_before = |ts_ns: i64| until.is_none_or(|until| ts_ns < until);
+        let cursor = &mut self.cursors[at];
+        while cursor.stream() == stream && is_before(cursor.ts_ns()) {
+            if self.writer.is_at_page()
+                && cursor.is_page(&self.writer, until)
+                && let Some(line_bytes) = cursor.copy_page(&mut self.writer)?
+            {
+                self.copies.pages += 1;
+                self.copies.line_bytes += line_bytes;
+            } else {
+                cursor.decode()?;
+                let to = cursor.reach(is_before);
+                cursor.append(to, &mut self.writer)?;
+            }
+            if self.writer.output().open().len() as u64 >= CHUNK_BYTES {
+                (self.sink)(self.writer.output().take().into())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, least: u64) -> Result<(), E> {
+        let output = self.writer.output();
+        match output.open().len() as u64 >= least {
+            true => (self.sink)(output.take().into()),
+            false => Ok(()),
+        }
     }
 
     /// Which rows of the active cursors come next.
@@ -139,125 +214,14 @@ impl<E: From<Error>> Merge<'_, E> {
         for &at in &self.active {
             let cursor = &mut self.cursors[at];
             while cursor.stream() == stream && cursor.ts_ns() == ts_ns {
-                let is_new = cursor.insert_into(&mut self.instant);
-                if is_new {
-                    let to = cursor.row + 1;
-                    cursor.append(to, &mut self.writer)?;
+                cursor.decode()?;
+                if cursor.insert_into(&mut self.instant) {
+                    cursor.append_one(&mut self.writer)?;
                 } else {
                     cursor.skip()?;
                 }
             }
         }
-        Ok(())
-    }
-}
-
-/// Walks the rows of one part.
-struct Cursor<'a, E> {
-    footer: &'a Footer,
-    source: &'a dyn RangeRead<Error = E>,
-    reader: GroupReader,
-    fetched: Fetched,
-    /// Stream of the merged part for each stream of this one.
-    streams: Vec<u32>,
-    mapping: Mapping,
-    group: usize,
-    page: usize,
-    /// Row in the page, run in the page.
-    row: usize,
-    run: usize,
-}
-
-impl<'a, E: From<Error>> Cursor<'a, E> {
-    fn new(input: &Input<'a, E>, labels: &[Labels]) -> Result<Cursor<'a, E>, E> {
-        let find = |own: &Labels| labels.binary_search(own).expect("in the union") as u32;
-        let mut cursor = Cursor {
-            footer: input.footer,
-            source: input.reader,
-            reader: GroupReader::default(),
-            fetched: Fetched::default(),
-            streams: input.footer.labels().iter().map(find).collect(),
-            mapping: Mapping::default(),
-            group: 0,
-            page: 0,
-            row: 0,
-            run: 0,
-        };
-        cursor.enter()?;
-        Ok(cursor)
-    }
-
-    /// Reads the row group and decodes the page at which the cursor stands.
-    fn enter(&mut self) -> Result<(), E> {
-        if self.group == self.footer.groups().len() {
-            return Ok(());
-        }
-        if self.page == 0 {
-            let columns = Columns { line_bytes: true, metadata: None };
-            let mut ranges = Vec::new();
-            self.footer.column_ranges(self.group, &columns, &mut ranges);
-            self.footer.line_ranges(self.group, u64::MAX, &mut ranges);
-            self.fetched = Fetched::read(self.source, ranges)?;
-            self.reader.group(self.footer, self.group, &columns, &self.fetched)?;
-            self.mapping.reset();
-        }
-        self.reader.decode(self.footer, self.page, Some(&self.fetched))?;
-        (self.row, self.run) = (0, 0);
-        Ok(())
-    }
-
-    /// The stream of the merged part in which the cursor stands; `None` at the end.
-    fn stream(&self) -> Option<u32> {
-        if self.group == self.footer.groups().len() {
-            return None;
-        }
-        Some(self.streams[self.reader.runs()[self.run].stream as usize])
-    }
-
-    /// The instant at which the cursor stands.
-    fn ts_ns(&self) -> i64 {
-        self.reader.ts_ns()[self.row]
-    }
-
-    /// One past the last row of this run and page for which `holds`, which is true for earlier
-    /// rows if it is for a later one.
-    fn reach(&self, holds: impl Fn(i64) -> bool) -> usize {
-        let end = self.reader.runs()[self.run].end as usize;
-        let ts_ns = &self.reader.ts_ns()[self.row..end];
-        self.row + ts_ns.partition_point(|&ts_ns| holds(ts_ns))
-    }
-
-    /// Appends rows up to `to` of this page, all of one run, and moves there.
-    fn append(&mut self, to: usize, writer: &mut Writer<'_>) -> Result<(), E> {
-        let decoded = self.reader.current(self.footer);
-        let stream = self.streams[self.reader.runs()[self.run].stream as usize];
-        let piece = Piece { page: &decoded.view(), from: self.row, to, stream };
-        writer.append(&piece, &mut self.mapping)?;
-        drop(decoded);
-        self.move_to(to)
-    }
-
-    fn insert_into(&self, instant: &mut Instant) -> bool {
-        instant.insert(&self.reader.current(self.footer).view(), self.row)
-    }
-
-    fn skip(&mut self) -> Result<(), E> {
-        self.move_to(self.row + 1)
-    }
-
-    fn move_to(&mut self, row: usize) -> Result<(), E> {
-        self.row = row;
-        if row < self.reader.ts_ns().len() {
-            if row == self.reader.runs()[self.run].end as usize {
-                self.run += 1;
-            }
-            return Ok(());
-        }
-        self.page += 1;
-        if self.page == self.footer.pages(self.group).len() {
-            self.page = 0;
-            self.group += 1;
-        }
-        self.enter()
+        self.hand_over(CHUNK_BYTES)
     }
 }

@@ -8,6 +8,10 @@ pub const MAX_GROUP_ROWS: usize = 64 * 1024;
 pub const MAX_GROUP_PAGES: usize = 64;
 /// Line bytes a page is filled up to; only a single longer line makes a longer page.
 pub const PAGE_BYTES: usize = 256 * 1024;
+/// A stream with this many line bytes in a part has pages of its own, so that a later merge can copy
+/// them as they are; smaller ones share pages. Half of it would double the pages of many middling
+/// streams, twice of it leaves a third more bytes to be compressed again.
+pub const OWN_PAGE_BYTES: usize = 64 * 1024;
 /// Metadata (distinct values) after which a row group is closed, so that a reader's memory is
 /// bounded whatever senders put into metadata.
 pub const GROUP_METADATA_BYTES: usize = 16 * 1024 * 1024;
@@ -23,6 +27,8 @@ pub struct Options {
     pub codec: Codec,
     /// Line bytes a page is filled up to.
     pub page_bytes: usize,
+    /// Line bytes from which a stream has pages of its own.
+    pub own_page_bytes: usize,
     /// Most rows of a row group, at most [`MAX_GROUP_ROWS`].
     pub group_rows: usize,
     /// Most pages of a row group, at most [`MAX_GROUP_PAGES`].
@@ -35,6 +41,7 @@ impl Options {
         Options {
             codec: Codec::Lz4,
             page_bytes: PAGE_BYTES,
+            own_page_bytes: OWN_PAGE_BYTES,
             group_rows: MAX_GROUP_ROWS,
             group_pages: MAX_GROUP_PAGES,
         }

@@ -242,6 +242,15 @@ impl GroupReader {
         page: usize,
         fetched: Option<&Fetched>,
     ) -> Result<(), Error> {
+        self.decode_columns(footer, page)?;
+        match fetched {
+            Some(fetched) => self.decode_lines(footer, page, fetched),
+            None => Ok(()),
+        }
+    }
+
+    /// Everything of a page but its line bytes.
+    pub(crate) fn decode_columns(&mut self, footer: &Footer, page: usize) -> Result<(), Error> {
         let pages = footer.pages(self.group);
         let entry = pages[page];
         let from = if page == 0 { 0 } else { pages[page - 1].end };
@@ -252,22 +261,47 @@ impl GroupReader {
         columns::get_times(chunk, rows, &self.runs, &mut self.jumps, &mut self.ts_ns)?;
         let chunk = self.lengths.chunks.get(&self.lengths.raw, page, "line lengths");
         columns::get_ends(chunk, rows, entry.line_bytes, &mut self.ends)?;
+        self.lines.clear();
+        self.decode_codes(page, rows)
+    }
+
+    /// The line bytes of page `page`, of which everything else is decoded.
+    pub(crate) fn decode_lines(
+        &mut self,
+        footer: &Footer,
+        page: usize,
+        fetched: &Fetched,
+    ) -> Result<(), Error> {
+        let frame = footer.frames(self.group)[page];
+        let stored = fetched.get(frame.range())?;
+        self.decompressor.frame(&frame, stored, &mut self.lines)
+    }
+
+    /// Only the metadata codes of page `page`, which has `rows` rows.
+    pub(crate) fn decode_codes(&mut self, page: usize, rows: usize) -> Result<(), Error> {
         for meta in &mut self.metadata[..self.metadata_count] {
             let chunk = meta.column.chunks.get(&meta.column.raw, page, "metadata codes");
             columns::get_codes(chunk, rows, meta.ends.len() as u32, &mut meta.codes)?;
         }
-        self.lines.clear();
-        if let Some(fetched) = fetched {
-            let frame = footer.frames(self.group)[page];
-            let stored = fetched.get(frame.range())?;
-            self.decompressor.frame(&frame, stored, &mut self.lines)?;
-        }
         Ok(())
     }
 
-    /// Runs of the page decoded last.
-    pub(crate) fn runs(&self) -> &[Run] {
-        &self.runs
+    /// The chunks of page `page` in the timestamp and length columns, as they are stored.
+    pub(crate) fn chunks(&self, page: usize) -> (&[u8], &[u8]) {
+        (
+            self.times.chunks.bytes(&self.times.raw, page),
+            self.lengths.chunks.bytes(&self.lengths.raw, page),
+        )
+    }
+
+    /// The metadata columns with the codes decoded last.
+    pub(crate) fn metadata<'a>(&'a self, footer: &'a Footer) -> Vec<DictView<'a>> {
+        let view = |meta: &'a MetaColumn| DictView {
+            name: footer.symbol(meta.name),
+            codes: &meta.codes,
+            values: StrView { start: meta.start, ends: &meta.ends, bytes: &meta.column.raw },
+        };
+        self.metadata[..self.metadata_count].iter().map(view).collect()
     }
 
     /// Timestamps of the page decoded last.
@@ -277,16 +311,11 @@ impl GroupReader {
 
     /// The page decoded last.
     pub(crate) fn current<'a>(&'a self, footer: &'a Footer) -> DecodedPage<'a> {
-        let view = |meta: &'a MetaColumn| DictView {
-            name: footer.symbol(meta.name),
-            codes: &meta.codes,
-            values: StrView { start: meta.start, ends: &meta.ends, bytes: &meta.column.raw },
-        };
         DecodedPage {
             runs: &self.runs,
             ts_ns: &self.ts_ns,
             lines: StrView { start: 0, ends: &self.ends, bytes: &self.lines },
-            metadata: self.metadata[..self.metadata_count].iter().map(view).collect(),
+            metadata: self.metadata(footer),
         }
     }
 }

@@ -16,11 +16,11 @@ pub struct Source<'a> {
     pub pages: Vec<PageView<'a>>,
 }
 
-/// A complete part and what a catalog says about it.
-#[derive(Clone, Debug)]
-pub struct Image {
-    /// The part. Offsets in it are relative to its first byte.
-    pub bytes: Bytes,
+/// What a catalog says about a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Size of the part.
+    pub part_bytes: u64,
     /// Footer and trailer: the bytes to read from the end to open the part.
     pub footer_bytes: u32,
     /// Footer, trailer and the trigram tables before them: one read serves most pruning.
@@ -41,6 +41,23 @@ pub struct Image {
     pub keys: (StreamKey, StreamKey),
 }
 
+/// A complete part in memory. Its summary's fields are its own.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The part. Offsets in it are relative to its first byte.
+    pub bytes: Bytes,
+    /// What a catalog says about it.
+    pub summary: Summary,
+}
+
+impl std::ops::Deref for Image {
+    type Target = Summary;
+
+    fn deref(&self) -> &Summary {
+        &self.summary
+    }
+}
+
 /// Sorts the rows of `sources` by (stream labels, timestamp), rows of one instant in the order of
 /// sources, pages and rows, drops exact duplicates and writes a part.
 ///
@@ -53,10 +70,12 @@ pub fn seal(
 ) -> Result<Option<Image>, Error> {
     let pages: Vec<&PageView<'_>> = sources.iter().flat_map(|source| &source.pages).collect();
     let (labels, fragments) = fragments(sources);
-    let mut writer = Writer::new(tenant, day, &labels, options)?;
+    let mut writer = Writer::new(tenant, day, labels, options)?;
     let mut mappings = vec![Mapping::default(); pages.len()];
     let mut order = Order::default();
     for of_stream in fragments.chunk_by(|a, b| a.stream == b.stream) {
+        let bytes = |fragment: &Fragment| fragment.line_bytes(pages[fragment.page as usize]);
+        writer.begin_stream(of_stream.iter().map(bytes).sum())?;
         if ascends(of_stream, &pages) {
             for fragment in of_stream {
                 let page = fragment.page as usize;
@@ -70,7 +89,9 @@ pub fn seal(
             }
         }
     }
-    writer.finish()
+    let summary = writer.finish()?;
+    let bytes = Bytes::from(writer.output().take());
+    Ok(summary.map(|summary| Image { bytes, summary }))
 }
 
 /// Rows `from..to` of one page and stream.
@@ -85,6 +106,10 @@ struct Fragment {
 impl Fragment {
     fn piece<'a, 'v>(&self, page: &'a PageView<'v>) -> Piece<'a, 'v> {
         Piece { page, from: self.from as usize, to: self.to as usize, stream: self.stream }
+    }
+
+    fn line_bytes(&self, page: &PageView<'_>) -> u64 {
+        page.lines.slice(self.from as usize, self.to as usize).joined().len() as u64
     }
 }
 

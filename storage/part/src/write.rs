@@ -1,26 +1,36 @@
 //! Writing a part: sorted rows in, bytes out. Seal and merge both end here.
 
+mod copy;
 mod group;
+mod output;
 
 use base::{Day, Labels, PageView, StreamKey, TenantId};
-use bytes::Bytes;
 
 use crate::codec::{Compressor, Frame};
 use crate::footer::{self, Draft, DraftGroup, Run, Stream};
 use crate::options::{MAX_GROUP_PAGES, MAX_GROUP_ROWS};
 use crate::sketch::{self, Folds, ids, trigrams};
-use crate::{Error, Image, Options};
+use crate::{Error, Options, Summary};
 
-use group::GroupBuilder;
+pub(crate) use copy::Copied;
+use group::{GroupBuilder, Scratch};
 pub(crate) use group::{Mapping, page_runs};
+pub(crate) use output::Output;
+
+/// A page with less than this part of a stream's own page is none: it takes the next rows too.
+const SHARE: usize = 4;
 
 /// Takes rows in order and cuts them into pages and row groups.
-pub(crate) struct Writer<'a> {
+pub(crate) struct Writer {
     options: Options,
-    out: Vec<u8>,
+    out: Output,
     compressor: Compressor,
-    draft: Draft<'a>,
+    draft: Draft,
     group: GroupBuilder,
+    /// Line bytes the open page is filled up to.
+    page_limit: usize,
+    /// The stream that is appended has pages of its own.
+    is_alone: bool,
     /// Counts row groups, so that a [`Mapping`] knows when it is stale.
     epoch: u64,
     trigrams: trigrams::Builder,
@@ -30,15 +40,14 @@ pub(crate) struct Writer<'a> {
     fold_mask: u64,
     /// Pages of the group with an escape that can stand for any character.
     escape_mask: u64,
-    /// Trigram frames and id filters of all groups, which follow the last group; offsets in the
-    /// draft are relative to these until then.
+    /// Trigram frames of all groups, which follow the last group; offsets in the draft are relative
+    /// to these until then.
     trigram_bytes: Vec<u8>,
-    id_bytes: Vec<u8>,
     /// Distinct metadata values of all groups.
     metadata_bytes: u64,
     /// Reused for the raw bytes of a column.
     raw: Vec<u8>,
-    numbers: Vec<u64>,
+    scratch: Scratch,
 }
 
 /// Rows `from..to` of a page, all of stream `stream`.
@@ -49,14 +58,14 @@ pub(crate) struct Piece<'a, 'v> {
     pub(crate) stream: u32,
 }
 
-impl<'a> Writer<'a> {
+impl Writer {
     /// `labels` ascend, and every stream gets a row.
     pub(crate) fn new(
-        tenant: &'a TenantId,
+        tenant: &TenantId,
         day: Day,
-        labels: &'a [Labels],
+        labels: Vec<Labels>,
         options: &Options,
-    ) -> Result<Writer<'a>, Error> {
+    ) -> Result<Writer, Error> {
         assert!(options.group_rows > 0 && options.group_rows <= MAX_GROUP_ROWS);
         assert!(options.group_pages > 0 && options.group_pages <= MAX_GROUP_PAGES);
         assert!(labels.windows(2).all(|pair| pair[0] < pair[1]), "streams ascend");
@@ -64,10 +73,12 @@ impl<'a> Writer<'a> {
         let streams = vec![none; labels.len()];
         Ok(Writer {
             options: *options,
-            out: Vec::new(),
+            out: Output::default(),
             compressor: Compressor::new(options.codec)?,
-            draft: Draft { tenant, day, labels, streams, groups: Vec::new() },
+            draft: Draft { tenant: tenant.clone(), day, labels, streams, groups: Vec::new() },
             group: GroupBuilder::default(),
+            page_limit: options.page_bytes,
+            is_alone: false,
             epoch: 1,
             trigrams: trigrams::Builder::new(),
             ids: ids::Builder::default(),
@@ -75,11 +86,32 @@ impl<'a> Writer<'a> {
             fold_mask: 0,
             escape_mask: 0,
             trigram_bytes: Vec::new(),
-            id_bytes: Vec::new(),
             metadata_bytes: 0,
             raw: Vec::new(),
-            numbers: Vec::new(),
+            scratch: Scratch::default(),
         })
+    }
+
+    /// The rows that follow are of the next stream, with about `line_bytes` of lines in all.
+    ///
+    /// A large stream begins and ends at a page boundary, in pages of equal size: a merge with later
+    /// rows of it copies them. What is left of a page before it may be too small for a page; then
+    /// they share.
+    pub(crate) fn begin_stream(&mut self, line_bytes: u64) -> Result<(), Error> {
+        let own = self.options.own_page_bytes;
+        let was_alone = self.is_alone;
+        self.is_alone = line_bytes >= own as u64;
+        self.page_limit = self.options.page_bytes;
+        if (was_alone || self.is_alone) && self.group.open_bytes() >= own / SHARE {
+            self.close_page()?;
+        }
+        if self.is_alone {
+            let full = self.page_limit as u64;
+            let even = line_bytes.div_ceil(line_bytes.div_ceil(full));
+            // A page ends before the line that does not fit: without slack these add up to one more.
+            self.page_limit = (even + even / 32).min(full) as usize;
+        }
+        Ok(())
     }
 
     /// Appends rows that sort at or after all before. `mapping` belongs to the dictionaries of the
@@ -92,7 +124,7 @@ impl<'a> Writer<'a> {
         let mut from = piece.from;
         while from < piece.to {
             mapping.enter(self.epoch, piece.page);
-            let to = self.group.room(piece, from, &self.options);
+            let to = self.group.room(piece, from, self.page_limit, &self.options);
             if to == from {
                 self.close_page()?;
                 if self.group.is_full(piece.page, &self.options) {
@@ -120,8 +152,8 @@ impl<'a> Writer<'a> {
         if sketch::escapes_any(lines.joined()) {
             self.escape_mask |= 1 << page;
         }
-        let frame = self.compressor.frame(lines.joined(), &mut self.out)?;
-        self.group.close_page(frame);
+        let frame = self.out.frame(&mut self.compressor, lines.joined())?;
+        self.group.close_page(frame, &mut self.scratch);
         Ok(())
     }
 
@@ -133,14 +165,14 @@ impl<'a> Writer<'a> {
         let mut columns = Vec::new();
         for column in [crate::columns::kind::TIMES, crate::columns::kind::LENGTHS] {
             self.raw.clear();
-            self.group.put_column(column, &mut self.raw, &mut self.numbers);
-            let frame = self.compressor.frame(&self.raw, &mut self.out)?;
+            self.group.put_column(column, &mut self.raw);
+            let frame = self.out.frame(&mut self.compressor, &self.raw)?;
             columns.push((column, crate::columns::REQUIRED, None, frame));
         }
         for column in self.group.take_metadata() {
             self.raw.clear();
-            self.group.put_metadata(&column, &mut self.raw, &mut self.numbers);
-            let frame = self.compressor.frame(&self.raw, &mut self.out)?;
+            self.group.put_metadata(&column, &mut self.raw, &mut self.scratch);
+            let frame = self.out.frame(&mut self.compressor, &self.raw)?;
             let name = Some(column.name.to_string());
             let (kind, flags) = (crate::columns::kind::METADATA, crate::columns::REQUIRED);
             columns.push((kind, flags, name, frame));
@@ -159,9 +191,9 @@ impl<'a> Writer<'a> {
         let runs = self.group.take_runs();
         self.trigrams.finish(pages.len(), &mut self.raw);
         let trigrams = self.compressor.frame(&self.raw, &mut self.trigram_bytes)?;
-        let ids_offset = self.id_bytes.len() as u64;
+        let ids_offset = self.out.len();
         let line_bytes = pages.iter().map(|(page, _)| u64::from(page.line_bytes)).sum();
-        let (ids_blocks, longest) = self.ids.finish(line_bytes, &mut self.id_bytes);
+        let (ids_blocks, longest) = self.ids.finish(line_bytes, self.out.open());
         for (run, rows) in with_rows(&runs) {
             let stream = &mut self.draft.streams[run.stream as usize];
             assert!(stream.rows == 0 || stream.max_ns <= run.min_ns, "rows sorted by time");
@@ -189,28 +221,25 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes what is left, the sketches and the footer. `None` when there were no rows.
-    pub(crate) fn finish(mut self) -> Result<Option<Image>, Error> {
+    pub(crate) fn finish(&mut self) -> Result<Option<Summary>, Error> {
         self.close_group()?;
         if self.draft.groups.is_empty() {
             return Ok(None);
         }
-        let ids_start = self.out.len() as u64;
-        self.out.extend_from_slice(&self.id_bytes);
-        let tail_start = self.out.len() as u64;
-        self.out.extend_from_slice(&self.trigram_bytes);
+        let tail_start = self.out.len();
+        self.out.open().append(&mut self.trigram_bytes);
         for group in &mut self.draft.groups {
-            group.ids_offset += ids_start;
             group.trigrams.offset += tail_start;
         }
-        let codec = self.options.codec;
-        let footer_bytes = footer::encode(&self.draft, codec, tail_start, &mut self.out)?;
+        let footer_bytes =
+            footer::encode(&self.draft, self.options.codec, tail_start, &mut self.out)?;
         let totals = self.draft.totals();
         let keys = self.draft.labels.iter().map(Labels::key);
         let none = StreamKey(0);
         let keys = (keys.clone().min().unwrap_or(none), keys.max().unwrap_or(none));
-        Ok(Some(Image {
-            tail_bytes: (self.out.len() as u64 - tail_start) as u32,
-            bytes: Bytes::from(self.out),
+        Ok(Some(Summary {
+            part_bytes: self.out.len(),
+            tail_bytes: (self.out.len() - tail_start) as u32,
             footer_bytes,
             rows: totals.rows,
             line_bytes: totals.line_bytes,
@@ -220,6 +249,12 @@ impl<'a> Writer<'a> {
             streams: self.draft.streams.len() as u32,
             keys,
         }))
+    }
+
+    /// The bytes written since the last time. Before [`Writer::finish`] only row groups that are
+    /// closed and pages count.
+    pub(crate) fn output(&mut self) -> &mut Output {
+        &mut self.out
     }
 }
 

@@ -6,14 +6,15 @@ use crate::codec::{Compressor, Frame};
 use crate::footer::{MAGIC, Page, Run, Stream, TRAILER_BYTES, VERSION, section};
 use crate::sketch::{self, ids::Longest};
 use crate::wire::{put_bytes, put_varint, put_zigzag};
+use crate::write::Output;
 use crate::{Codec, Error};
 
 /// Everything the footer says, gathered while a part is written.
-pub(crate) struct Draft<'a> {
-    pub(crate) tenant: &'a TenantId,
+pub(crate) struct Draft {
+    pub(crate) tenant: TenantId,
     pub(crate) day: Day,
     /// Ascending.
-    pub(crate) labels: &'a [Labels],
+    pub(crate) labels: Vec<Labels>,
     pub(crate) streams: Vec<Stream>,
     pub(crate) groups: Vec<DraftGroup>,
 }
@@ -42,7 +43,7 @@ pub(crate) struct Totals {
     pub(crate) max_ns: i64,
 }
 
-impl Draft<'_> {
+impl Draft {
     pub(crate) fn totals(&self) -> Totals {
         let mut totals = Totals { rows: 0, line_bytes: 0, min_ns: i64::MAX, max_ns: i64::MIN };
         for stream in &self.streams {
@@ -55,14 +56,16 @@ impl Draft<'_> {
     }
 }
 
-/// Appends footer and trailer to `out`, the part so far; trigram tables begin at `tail_start`.
+/// Appends footer and trailer to `output`, the part so far; trigram tables begin at `tail_start`.
 /// Gives the bytes of footer and trailer.
 pub(crate) fn encode(
-    draft: &Draft<'_>,
+    draft: &Draft,
     codec: Codec,
     tail_start: u64,
-    out: &mut Vec<u8>,
+    output: &mut Output,
 ) -> Result<u32, Error> {
+    let before = output.taken();
+    let out = output.open();
     assert_eq!(draft.labels.len(), draft.streams.len(), "one entry per stream");
     assert!(draft.streams.iter().all(|stream| stream.rows > 0), "streams without rows");
     let mut compressor = Compressor::new(codec)?;
@@ -84,7 +87,7 @@ pub(crate) fn encode(
     put_section(section::DIRECTORY, &raw, &mut compressor, out)?;
 
     let sections = (out.len() - start) as u32;
-    let part_bytes = (out.len() + TRAILER_BYTES) as u64;
+    let part_bytes = before + (out.len() + TRAILER_BYTES) as u64;
     let tail_bytes = (part_bytes - tail_start) as u32;
     let trailer = out.len();
     out.extend_from_slice(&sections.to_le_bytes());
@@ -120,7 +123,7 @@ fn put_section(
     Ok(())
 }
 
-fn put_summary(draft: &Draft<'_>, totals: &Totals, out: &mut Vec<u8>) {
+fn put_summary(draft: &Draft, totals: &Totals, out: &mut Vec<u8>) {
     put_bytes(out, draft.tenant.as_str().as_bytes());
     put_zigzag(out, i64::from(draft.day.0));
     put_varint(out, totals.rows);
@@ -136,9 +139,9 @@ struct Symbols<'a> {
 }
 
 impl<'a> Symbols<'a> {
-    fn new(draft: &'a Draft<'_>) -> Symbols<'a> {
+    fn new(draft: &'a Draft) -> Symbols<'a> {
         let mut index: HashMap<&str, u32> = HashMap::default();
-        for labels in draft.labels {
+        for labels in &draft.labels {
             for (name, value) in labels.iter() {
                 index.insert(name, 0);
                 index.insert(value, 0);
@@ -171,7 +174,7 @@ impl<'a> Symbols<'a> {
     }
 }
 
-fn put_streams(draft: &Draft<'_>, symbols: &Symbols<'_>, totals: &Totals, out: &mut Vec<u8>) {
+fn put_streams(draft: &Draft, symbols: &Symbols<'_>, totals: &Totals, out: &mut Vec<u8>) {
     put_varint(out, draft.streams.len() as u64);
     for (labels, stream) in draft.labels.iter().zip(&draft.streams) {
         put_varint(out, labels.len() as u64);
@@ -191,7 +194,7 @@ fn put_times(out: &mut Vec<u8>, min_ns: i64, max_ns: i64, base: i64) {
     put_varint(out, max_ns.wrapping_sub(min_ns) as u64);
 }
 
-fn put_directory(draft: &Draft<'_>, symbols: &Symbols<'_>, out: &mut Vec<u8>) {
+fn put_directory(draft: &Draft, symbols: &Symbols<'_>, out: &mut Vec<u8>) {
     put_varint(out, draft.groups.len() as u64);
     for group in &draft.groups {
         put_varint(out, u64::from(group.rows));

@@ -11,7 +11,11 @@
 //! hash is and no entry of the page is longer than it. A run with another character on both sides
 //! within the needle must be there as it is.
 
+mod copy;
+
 use base::hash::hash64;
+
+pub(crate) use copy::{Filter, Filters};
 
 use crate::Error;
 use crate::sketch::Needle;
@@ -20,8 +24,12 @@ use crate::sketch::Needle;
 const MIN_RUN: usize = 12;
 /// Longer runs are blobs; they are not entries, but count for the longest.
 const MAX_RUN: usize = 256;
-/// Filter bits per entry of the fullest page: 0.3 % false positives.
-const BITS_PER_ENTRY: usize = 12;
+/// Fewest filter bits per entry of the fullest page: 2.5 % false positives, and 0.1 % at twice as
+/// many. The number of blocks is a power of two in between, so that filters of copied pages fit
+/// those of their neighbours by repetition.
+const BITS_PER_ENTRY: usize = 8;
+/// All filters of a row group take at most this part of its line bytes.
+const SHARE: u64 = 80;
 /// A filter block: eight words, one bit of each per entry.
 const BLOCK_BYTES: usize = 32;
 /// Odd multipliers that pick the bit of each word of a block (those of Parquet's filters).
@@ -144,6 +152,9 @@ pub(crate) struct Builder {
     /// End of each page in `hashes`.
     ends: Vec<usize>,
     longest: Vec<Longest>,
+    /// Page, blocks and place in `copied_bytes` of filters that were taken over.
+    copied: Vec<(usize, u32, usize)>,
+    copied_bytes: Vec<u8>,
     /// The lower-cased run that is being hashed.
     lower: Vec<u8>,
 }
@@ -179,15 +190,38 @@ impl Builder {
         self.longest.push(longest);
     }
 
+    /// Adds the next page with the filter it has in another part.
+    pub(crate) fn copy(&mut self, filter: &Filter<'_>) {
+        self.copied.push((self.ends.len(), filter.blocks(), self.copied_bytes.len()));
+        filter.put(&mut self.copied_bytes);
+        self.ends.push(self.hashes.len());
+        self.longest.push(filter.longest);
+    }
+
+    /// Blocks per page for a row group with `line_bytes` of lines.
+    fn blocks(&self, line_bytes: u64) -> usize {
+        let mut from = 0;
+        let sizes = self.ends.iter().map(|&end| end - std::mem::replace(&mut from, end));
+        let fullest = sizes.max().unwrap_or(0);
+        let blocks = match (fullest * BITS_PER_ENTRY).div_ceil(BLOCK_BYTES * 8) {
+            0 => 0,
+            blocks => blocks.next_power_of_two(),
+        };
+        let of_copied = self.copied.iter().map(|&(_, blocks, _)| blocks as usize).max();
+        let blocks = blocks.max(of_copied.unwrap_or(0));
+        let allowed = (line_bytes / SHARE) as usize / (BLOCK_BYTES * self.ends.len().max(1));
+        match blocks <= allowed.max(1) {
+            true => blocks,
+            // The greatest power of two that is allowed.
+            false => 1 << allowed.max(1).ilog2(),
+        }
+    }
+
     /// Appends the filters to `out` and starts over. `line_bytes` of the row group bound their
-    /// size to one percent. Gives the number of blocks per page and the longest entries.
+    /// size. Gives the number of blocks per page and the longest entries.
     pub(crate) fn finish(&mut self, line_bytes: u64, out: &mut Vec<u8>) -> (u32, Vec<Longest>) {
         let pages = self.ends.len();
-        let sizes = self.ends.iter().scan(0, |from, &end| Some(end - std::mem::replace(from, end)));
-        let fullest = sizes.max().unwrap_or(0);
-        let wanted = (fullest * BITS_PER_ENTRY).div_ceil(BLOCK_BYTES * 8);
-        let allowed = (line_bytes / 100) as usize / (BLOCK_BYTES * pages.max(1));
-        let blocks = wanted.min(allowed.max(1));
+        let blocks = self.blocks(line_bytes);
         let row_bytes = row_bytes(pages);
         let start = out.len();
         out.resize(start + blocks * row_bytes, 0);
@@ -204,12 +238,22 @@ impl Builder {
             }
             from = end;
         }
+        for &(page, own, at) in &self.copied {
+            let own_bytes = &self.copied_bytes[at..at + own as usize * BLOCK_BYTES];
+            for block in 0..blocks {
+                let at = start + block * row_bytes + page * BLOCK_BYTES;
+                let out = &mut out[at..at + BLOCK_BYTES];
+                copy::add_block(own_bytes, own, block as u32, blocks as u32, out);
+            }
+        }
         for row in out[start..].chunks_exact_mut(row_bytes) {
             let (filter, crc) = row.split_at_mut(row_bytes - 4);
             crc.copy_from_slice(&crc32c::crc32c(filter).to_le_bytes());
         }
         self.hashes.clear();
         self.ends.clear();
+        self.copied.clear();
+        self.copied_bytes.clear();
         (blocks as u32, std::mem::take(&mut self.longest))
     }
 }

@@ -67,6 +67,17 @@ impl Builder {
         }
     }
 
+    /// Adds page `page`, which is page `source` of the row group that `table` is of.
+    pub(crate) fn copy(&mut self, page: usize, table: &Table<'_>, source: usize) {
+        let (byte, bit) = (source / 8, source % 8);
+        let codes = table.codes.chunks_exact(2);
+        for (code, mask) in codes.zip(table.masks.chunks_exact(table.width)) {
+            let set = u64::from(mask[byte] >> bit & 1);
+            let code = usize::from(u16::from_le_bytes([code[0], code[1]]));
+            self.masks[code & (CODES - 1)] |= set << page;
+        }
+    }
+
     /// Writes the raw frame for `pages` pages and starts over.
     pub(crate) fn finish(&mut self, pages: usize, out: &mut Vec<u8>) {
         out.clear();

@@ -9,10 +9,10 @@ use hashbrown::HashTable;
 
 use crate::Options;
 use crate::codec::Frame;
-use crate::columns::{self, put_chunks, put_numbers, put_times, put_values};
+use crate::columns::{self, ChunkBuilder, put_chunks, put_numbers, put_values};
 use crate::footer::{Page, Run};
 use crate::options::{GROUP_CELLS, GROUP_METADATA_BYTES};
-use crate::write::Piece;
+use crate::write::{Copied, Piece};
 
 /// How the dictionary codes of one source page translate into those of the open row group.
 #[derive(Clone, Debug, Default)]
@@ -75,14 +75,23 @@ impl MetaColumn {
     }
 }
 
+/// Reused between pages.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    runs: Vec<base::Run>,
+    numbers: Vec<u64>,
+}
+
 /// The open row group.
 #[derive(Debug, Default)]
 pub(crate) struct GroupBuilder {
-    ts_ns: Vec<i64>,
-    lengths: Vec<u32>,
     runs: Vec<Run>,
     pages: Vec<(Page, Frame)>,
-    /// Lines of the open page.
+    /// Timestamps and line lengths of the closed pages.
+    times: ChunkBuilder,
+    lengths: ChunkBuilder,
+    /// Timestamps and lines of the open page.
+    ts_ns: Vec<i64>,
     lines: Strings,
     metadata: Vec<MetaColumn>,
     metadata_bytes: usize,
@@ -90,7 +99,12 @@ pub(crate) struct GroupBuilder {
 
 impl GroupBuilder {
     pub(super) fn is_empty(&self) -> bool {
-        self.ts_ns.is_empty()
+        self.rows() == 0
+    }
+
+    /// Rows so far.
+    fn rows(&self) -> usize {
+        self.page_start() + self.ts_ns.len()
     }
 
     pub(super) fn page_count(&self) -> usize {
@@ -112,6 +126,11 @@ impl GroupBuilder {
         self.lines.view()
     }
 
+    /// Line bytes of the open page.
+    pub(super) fn open_bytes(&self) -> usize {
+        self.lines.bytes.len()
+    }
+
     /// Whether rows of `page` need a new row group.
     pub(super) fn is_full(&self, page: &PageView<'_>, options: &Options) -> bool {
         self.pages.len() >= options.group_pages || self.free_rows(page, options) == 0
@@ -119,7 +138,7 @@ impl GroupBuilder {
 
     /// How many rows with the columns of `page` still go into this group.
     fn free_rows(&self, page: &PageView<'_>, options: &Options) -> usize {
-        let rows = self.ts_ns.len();
+        let rows = self.rows();
         if rows > 0 && self.metadata_bytes >= GROUP_METADATA_BYTES {
             return 0;
         }
@@ -130,7 +149,13 @@ impl GroupBuilder {
     }
 
     /// One past the last row of `piece` from row `from` that fits into the open page.
-    pub(super) fn room(&self, piece: &Piece<'_, '_>, from: usize, options: &Options) -> usize {
+    pub(super) fn room(
+        &self,
+        piece: &Piece<'_, '_>,
+        from: usize,
+        page_limit: usize,
+        options: &Options,
+    ) -> usize {
         if self.pages.len() >= options.group_pages {
             return from;
         }
@@ -139,7 +164,7 @@ impl GroupBuilder {
         let lines = piece.page.lines;
         let (start, _) = lines.span(from);
         let open = self.lines.bytes.len();
-        let budget = start as u64 + options.page_bytes.saturating_sub(open) as u64;
+        let budget = start as u64 + page_limit.saturating_sub(open) as u64;
         let fits = lines.ends[from..last].partition_point(|&end| u64::from(end) <= budget);
         if fits == 0 && self.lines.is_empty() && last > from {
             return from + 1; // longer than a page: a page of its own
@@ -155,7 +180,7 @@ impl GroupBuilder {
         to: usize,
         mapping: &mut Mapping,
     ) {
-        let before = self.ts_ns.len();
+        let before = self.rows();
         let ts_ns = &piece.page.ts_ns[from..to];
         self.ts_ns.extend_from_slice(ts_ns);
         let lines = piece.page.lines.slice(from, to);
@@ -163,23 +188,22 @@ impl GroupBuilder {
         let shift = self.lines.bytes.len() as u32;
         self.lines.bytes.extend_from_slice(joined);
         self.lines.ends.extend(lines.ends.iter().map(|&end| end - lines.start + shift));
-        self.lengths.extend((0..lines.len()).map(|index| lines.length(index) as u32));
-        self.push_run(piece.stream, ts_ns, joined.len() as u64);
+        let (min_ns, max_ns) = (ts_ns[0], ts_ns[ts_ns.len() - 1]);
+        let (stream, end, line_bytes) = (piece.stream, self.rows() as u32, joined.len() as u64);
+        self.push_run(Run { stream, end, line_bytes, min_ns, max_ns });
         for (view, map) in piece.page.metadata.iter().zip(&mut mapping.columns) {
             self.push_codes(&view.codes[from..to], view, map, before);
         }
     }
 
-    fn push_run(&mut self, stream: u32, ts_ns: &[i64], line_bytes: u64) {
-        let end = self.ts_ns.len() as u32;
-        let (min_ns, max_ns) = (ts_ns[0], ts_ns[ts_ns.len() - 1]);
+    fn push_run(&mut self, next: Run) {
         match self.runs.last_mut() {
-            Some(run) if run.stream == stream => {
-                run.end = end;
-                run.line_bytes += line_bytes;
-                run.max_ns = max_ns;
+            Some(run) if run.stream == next.stream => {
+                run.end = next.end;
+                run.line_bytes += next.line_bytes;
+                run.max_ns = next.max_ns;
             }
-            _ => self.runs.push(Run { stream, end, line_bytes, min_ns, max_ns }),
+            _ => self.runs.push(next),
         }
     }
 
@@ -227,37 +251,57 @@ impl GroupBuilder {
     }
 
     /// The open page's lines are in `frame`.
-    pub(super) fn close_page(&mut self, frame: Frame) {
-        let times = &self.ts_ns[self.page_start()..];
+    pub(super) fn close_page(&mut self, frame: Frame, scratch: &mut Scratch) {
+        let (start, end) = (self.page_start() as u32, self.rows() as u32);
         let page = Page {
-            end: self.ts_ns.len() as u32,
+            end,
             line_bytes: frame.raw,
-            min_ns: times.iter().copied().min().expect("a page has rows"),
-            max_ns: times.iter().copied().max().expect("a page has rows"),
+            min_ns: self.ts_ns.iter().copied().min().expect("a page has rows"),
+            max_ns: self.ts_ns.iter().copied().max().expect("a page has rows"),
         };
+        page_runs(&self.runs, start..end, &mut scratch.runs);
+        self.times.push(|out| {
+            columns::put_times(out, &self.ts_ns, &scratch.runs, &mut scratch.numbers);
+        });
+        let lines = self.lines.view();
+        self.lengths.push(|out| columns::put_lengths(out, &lines, &mut scratch.numbers));
         self.pages.push((page, frame));
+        self.ts_ns.clear();
         self.lines.clear();
     }
 
+    /// Whether `copied` fits as the next page. The open page must be empty.
+    pub(super) fn has_room_for(&self, copied: &Copied<'_>, options: &Options) -> bool {
+        assert!(self.ts_ns.is_empty(), "the page before is closed");
+        self.pages.len() < options.group_pages
+            && copied.rows as usize <= self.free_rows(copied.columns, options)
+    }
+
+    /// Takes a page of another part, whose lines are in `frame` now.
+    pub(super) fn push_copied(&mut self, copied: &Copied<'_>, frame: Frame, mapping: &mut Mapping) {
+        let before = self.rows();
+        let Page { line_bytes, min_ns, max_ns, .. } = copied.page;
+        let (stream, end) = (copied.stream, before as u32 + copied.rows);
+        self.push_run(Run { stream, end, line_bytes: u64::from(line_bytes), min_ns, max_ns });
+        for (view, map) in copied.columns.metadata.iter().zip(&mut mapping.columns) {
+            self.push_codes(view.codes, view, map, before);
+        }
+        self.times.push(|out| out.extend_from_slice(copied.times));
+        self.lengths.push(|out| out.extend_from_slice(copied.lengths));
+        self.pages.push((Page { end, line_bytes, min_ns, max_ns }, frame));
+    }
+
     /// Appends the raw bytes of the timestamp or length column.
-    pub(super) fn put_column(&self, kind: u8, out: &mut Vec<u8>, scratch: &mut Vec<u64>) {
-        let mut runs = Vec::new();
-        let mut from = 0;
-        put_chunks(out, self.pages.len(), |page, out| {
-            let to = self.pages[page].0.end as usize;
-            if kind == columns::kind::LENGTHS {
-                put_numbers(out, &self.lengths[from..to], scratch);
-            } else {
-                page_runs(&self.runs, from as u32..to as u32, &mut runs);
-                put_times(out, &self.ts_ns[from..to], &runs, scratch);
-            }
-            from = to;
-        });
+    pub(super) fn put_column(&mut self, kind: u8, out: &mut Vec<u8>) {
+        match kind {
+            columns::kind::TIMES => self.times.finish(out),
+            _ => self.lengths.finish(out),
+        }
     }
 
     /// The metadata columns by name.
     pub(super) fn take_metadata(&mut self) -> Vec<MetaColumn> {
-        let rows = self.ts_ns.len();
+        let rows = self.rows();
         let mut columns = std::mem::take(&mut self.metadata);
         columns.iter_mut().for_each(|column| column.codes.resize(rows, 0));
         columns.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -269,8 +313,9 @@ impl GroupBuilder {
         &self,
         column: &MetaColumn,
         out: &mut Vec<u8>,
-        scratch: &mut Vec<u64>,
+        scratch: &mut Scratch,
     ) {
+        let scratch = &mut scratch.numbers;
         put_values(out, &column.values, scratch);
         let mut from = 0;
         put_chunks(out, self.pages.len(), |page, out| {
@@ -290,10 +335,8 @@ impl GroupBuilder {
 
     /// Starts an empty group, keeps the allocations.
     pub(super) fn clear(&mut self) {
-        self.ts_ns.clear();
-        self.lengths.clear();
-        self.lines.clear();
         self.metadata_bytes = 0;
+        assert!(self.ts_ns.is_empty() && self.lines.is_empty(), "the last page is closed");
         assert!(self.pages.is_empty() && self.runs.is_empty() && self.metadata.is_empty());
     }
 }

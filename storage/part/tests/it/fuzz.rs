@@ -63,7 +63,13 @@ fn mutated(data: &[u8], random: &SeededRandom) -> Vec<u8> {
 fn any_bytes_are_a_part_or_an_error() {
     if std::env::var_os("RUNELOG_BLESS").is_some() {
         for (name, codec, rows) in [("plain", Codec::None, 40), ("lz4", Codec::Lz4, 12)] {
-            let options = Options { codec, page_bytes: 300, group_rows: 20, group_pages: 4 };
+            let options = Options {
+                codec,
+                page_bytes: 300,
+                own_page_bytes: 100,
+                group_rows: 20,
+                group_pages: 4,
+            };
             let image = seal_rows(&[golden_rows()[..rows].to_vec()], &options).unwrap();
             for target in ["fuzz_footer", "fuzz_group", "fuzz_survey"] {
                 std::fs::create_dir_all(corpus(target)).unwrap();

@@ -65,7 +65,8 @@ fn parts_of_version_1_are_read_and_written_byte_for_byte() {
     let want = expected(std::slice::from_ref(&rows));
     assert_eq!(want.len(), 150);
     for codec in [Codec::None, Codec::Lz4, Codec::Zstd] {
-        let options = Options { codec, page_bytes: 700, group_rows: 60, group_pages: 5 };
+        let options =
+            Options { codec, page_bytes: 700, own_page_bytes: 350, group_rows: 60, group_pages: 5 };
         let image = seal_rows(std::slice::from_ref(&rows), &options).unwrap();
         let path = path(codec);
         if std::env::var_os("RUNELOG_BLESS").is_some() {
@@ -96,4 +97,14 @@ fn a_part_without_an_escapes_sketch_is_read_and_says_nothing_of_escapes() {
     for group in 0..footer.groups().len() {
         assert_eq!(footer.plain_pages(group), 0);
     }
+}
+
+/// A part written when streams began in the middle of pages and id filters lay together.
+#[test]
+fn a_part_with_streams_that_share_pages_is_read() {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let golden = std::fs::read(dir.join("v1-zstd-shared-pages.part")).unwrap();
+    let golden = bytes::Bytes::from(golden);
+    assert_eq!(read_rows(&golden).unwrap(), expected(&[golden_rows()]));
+    assert!(part::Survey::of(&golden).unwrap().is_sound());
 }

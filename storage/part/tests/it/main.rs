@@ -5,6 +5,7 @@ extern crate runelog_part as part;
 
 mod fuzz;
 mod golden;
+mod merge;
 mod model;
 mod round_trip;
 mod sketches;

@@ -23,7 +23,7 @@ pub const DAY: Day = Day(20_413);
 
 /// Tiny pages and groups, so that a few rows have many of both.
 pub fn tiny(codec: part::Codec) -> Options {
-    Options { codec, page_bytes: 64, group_rows: 20, group_pages: 3 }
+    Options { codec, page_bytes: 64, own_page_bytes: 40, group_rows: 20, group_pages: 3 }
 }
 
 /// Cuts rows into pages of `page_rows` with one stream table.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{DAY, Row, expected, fetch, read_rows, seal_rows, tenant, tiny};
+use crate::model::{DAY, Row, expected, fetch, read_rows, seal_rows, tiny};
 use base::{Bitmap, Labels};
 use part::{Codec, Columns, Error, Footer, GroupReader, Input, Options, RangeRead};
 use proptest::prelude::*;
 
-fn row() -> impl Strategy<Value = Row> {
+pub fn row() -> impl Strategy<Value = Row> {
     let labels = (0usize..4, 0usize..3).prop_map(|(app, env)| {
         let app = ["a", "b", "checkout", "zz"][app];
         let pairs = [("app", app), ("env", ["dev", "prod", "test"][env])];
@@ -53,33 +53,6 @@ proptest! {
             prop_assert_eq!(image.line_bytes, bytes as u64);
             prop_assert_eq!(image.min_ns, want.iter().map(|row| row.ts_ns).min().unwrap());
             prop_assert_eq!(image.max_ns, want.iter().map(|row| row.ts_ns).max().unwrap());
-        }
-    }
-
-    #[test]
-    fn merging_parts_equals_sealing_their_rows(sources in sources(), again in any::<bool>()) {
-        let mut sources = sources;
-        if again {
-            let copy = sources[0].clone();
-            sources.push(copy);
-        }
-        let images: Vec<_> =
-            sources.iter().filter_map(|rows| seal_rows(std::slice::from_ref(rows), &tiny(Codec::Lz4))).collect();
-        let footers: Vec<_> = images
-            .iter()
-            .map(|image| Footer::open(&image.bytes, image.bytes.len() as u64).unwrap())
-            .collect();
-        let inputs: Vec<Input<'_, Error>> = footers
-            .iter()
-            .zip(&images)
-            .map(|(footer, image)| Input { footer, reader: &image.bytes })
-            .collect();
-        let options = Options { codec: Codec::Zstd, ..tiny(Codec::Zstd) };
-        let merged = part::merge(&tenant(), DAY, &inputs, &options).unwrap();
-        let sealed = seal_rows(&sources, &options);
-        prop_assert_eq!(merged.as_ref().map(|m| &m.bytes), sealed.as_ref().map(|s| &s.bytes));
-        if let Some(merged) = merged {
-            prop_assert_eq!(read_rows(&merged.bytes).unwrap(), expected(&sources));
         }
     }
 

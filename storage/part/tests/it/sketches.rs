@@ -22,7 +22,8 @@ fn rows_of(lines: &[String]) -> Vec<Row> {
 
 /// Few lines to a page, several row groups.
 fn seal_lines(lines: &[String], codec: Codec) -> Image {
-    let options = Options { codec, page_bytes: 160, group_rows: 1000, group_pages: 9 };
+    let options =
+        Options { codec, page_bytes: 160, own_page_bytes: 160, group_rows: 1000, group_pages: 9 };
     seal_rows(&[rows_of(lines)], &options).unwrap()
 }
 
