@@ -23,6 +23,7 @@ mod json_paths;
 mod json_text;
 mod label_filter;
 pub(crate) mod label_replace;
+pub(crate) mod label_text;
 mod line_filter;
 mod line_pattern;
 mod logfmt;

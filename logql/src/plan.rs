@@ -124,6 +124,16 @@ pub struct Needle {
     pub ignore_case: bool,
 }
 
+/// Text that the stored line of a selected row holds, if no stream label and no metadata of the row
+/// is called as one of `labels`, and if the line has no escape `\u`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelNeedles {
+    /// The labels that must come from the line.
+    pub labels: Vec<String>,
+    /// One of these stands in it.
+    pub any: Vec<Needle>,
+}
+
 /// An executable query: some leaves that read rows, and what is made of their results.
 #[derive(Debug)]
 pub struct Plan {

@@ -9,8 +9,9 @@ use base::{Bitmap, PageView};
 use super::columns::{Columns, ErrorKind};
 use super::convert::{self, Unreadable};
 use super::ip::IpFilter;
+use super::label_text::{LabelText, key_text};
 use super::matcher::ValueMatcher;
-use super::names::{ERROR, ERROR_DETAILS, NameId};
+use super::names::{ERROR, ERROR_DETAILS, EXTRACTED_SUFFIX, NameId};
 use super::pipeline::{Made, Rooms, Runs};
 use crate::syntax::{self, CompareOp};
 
@@ -106,6 +107,27 @@ impl LabelFilter {
         }
     }
 
+    /// Text in the lines of rows that pass, if only their lines can bring the label. `keyed` = all
+    /// parsers take label names from keys in the line and set no label without one; `text` gives
+    /// the text of a name.
+    pub(crate) fn texts<'n>(
+        &self,
+        keyed: bool,
+        text: &impl Fn(NameId) -> &'n str,
+    ) -> Vec<LabelText> {
+        match self {
+            LabelFilter::Test(test) => test.texts(keyed, text(test.name)),
+            LabelFilter::And(left, right) => {
+                let mut all = left.texts(keyed, text);
+                all.extend(right.texts(keyed, text));
+                all
+            }
+            LabelFilter::Or(left, right) => {
+                LabelText::either(left.texts(keyed, text), right.texts(keyed, text))
+            }
+        }
+    }
+
     /// Drops rows of `selected`. `made` = what ran before.
     pub(crate) fn apply(
         &self,
@@ -161,6 +183,23 @@ const KEEP: u8 = 2;
 const FAIL: u8 = 3;
 
 impl Test {
+    /// A label `x_extracted` may be another one's after all: nothing is said of it.
+    fn texts(&self, keyed: bool, name: &str) -> Vec<LabelText> {
+        if matches!(self.name, ERROR | ERROR_DETAILS) || name.ends_with(EXTRACTED_SUFFIX) {
+            return Vec::new();
+        }
+        let (mut groups, needs_label) = match &self.check {
+            Check::Text(matcher) => (matcher.written().to_vec(), !matcher.is_match(b"")),
+            Check::Number(..) | Check::Duration(..) | Check::Bytes(..) => (Vec::new(), true),
+            Check::Ip { .. } => return Vec::new(), // keeps rows with an error
+        };
+        if keyed && needs_label {
+            groups.extend(key_text(name));
+        }
+        let names = vec![self.name];
+        groups.into_iter().map(|group| LabelText { names: names.clone(), group }).collect()
+    }
+
     fn judge(&self, value: Option<&[u8]>, failed: bool) -> Verdict {
         if let Check::Text(matcher) = &self.check {
             return matcher.is_match(value.unwrap_or_default()).into();

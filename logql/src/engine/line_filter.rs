@@ -46,6 +46,14 @@ pub(crate) struct Scratch {
     candidates: Bitmap,
 }
 
+impl Scratch {
+    /// An empty bitmap for `rows` rows.
+    pub(crate) fn hits(&mut self, rows: usize) -> &mut Bitmap {
+        self.hits.reset_none(rows);
+        &mut self.hits
+    }
+}
+
 impl LineFilter {
     /// Compiles a filter. The error is Loki's reason, without the name of the stage.
     pub(crate) fn new(filter: &syntax::LineFilter) -> Result<LineFilter, String> {

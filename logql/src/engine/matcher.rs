@@ -2,7 +2,10 @@
 
 use regex_automata::meta;
 
+use super::label_text::as_written;
+use super::needles::{self, Group};
 use super::search;
+use crate::plan::Needle;
 use crate::syntax::{MatchOp, goregex};
 
 /// A compiled comparison. A missing label is the empty text.
@@ -11,6 +14,8 @@ pub(crate) struct ValueMatcher {
     /// What a hit means: false for `!=` and `!~`.
     keep: bool,
     test: Test,
+    /// What a value that passes holds, as a line holds it.
+    written: Vec<Group>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,7 +35,29 @@ impl ValueMatcher {
             MatchOp::Equal | MatchOp::NotEqual => Test::Equal(value.as_bytes().to_vec()),
             MatchOp::Regex | MatchOp::NotRegex => regex(value)?,
         };
-        Ok(ValueMatcher { keep, test })
+        let mut matcher = ValueMatcher { keep, test, written: Vec::new() };
+        if keep && !matcher.is_match(b"") {
+            matcher.written = as_written(&matcher.required(value));
+        }
+        Ok(matcher)
+    }
+
+    /// Groups of which a value that passes holds one text each.
+    fn required(&self, value: &str) -> Vec<Group> {
+        let exactly = |text: &Vec<u8>| Needle { bytes: text.clone(), ignore_case: false };
+        match &self.test {
+            Test::Equal(text) => vec![vec![exactly(text)]],
+            Test::OneOf(texts) => vec![texts.iter().map(exactly).collect()],
+            Test::Regex(_) => goregex::translate(value)
+                .map_or(Vec::new(), |pattern| needles::of_pattern(&pattern).groups),
+            Test::Everything => Vec::new(),
+        }
+    }
+
+    /// What stands in a line out of which a parser takes a value that passes, unless it is escaped
+    /// (`super::label_text`).
+    pub(crate) fn written(&self) -> &[Group] {
+        &self.written
     }
 
     /// Whether the value passes.

@@ -11,6 +11,7 @@ use super::decolorize::Decolorize;
 use super::drop_keep::DropKeep;
 use super::format::{LabelFormat, LineFormat};
 use super::label_filter::LabelFilter;
+use super::label_text::{LabelText, Prefilter, Trial, key_text};
 use super::line_filter::{self, LineFilter};
 use super::logfmt::Flags;
 use super::logfmt_keys::Requested;
@@ -77,6 +78,8 @@ pub(crate) enum Op {
     Decolorize(Decolorize),
     LineFormat(Box<LineFormat>),
     LabelFormat(Box<LabelFormat>),
+    /// Says nothing about rows that the rest of the pipeline does not.
+    Prefilter(Prefilter),
 }
 
 /// What operators have made of a row's labels so far.
@@ -99,6 +102,7 @@ impl Op {
             Op::Pattern(_) | Op::Regexp(_) | Op::Unpack => true,
             Op::LineFilter(_) | Op::LabelFilter(_) | Op::Unwrap(_) | Op::DropKeep(_) => false,
             Op::Decolorize(_) | Op::LineFormat(_) | Op::LabelFormat(_) => false,
+            Op::Prefilter(_) => false,
         }
     }
 
@@ -214,6 +218,43 @@ impl Pipeline {
         filters.flatten().cloned().collect()
     }
 
+    /// Text that the stored lines of selected rows hold whose labels come from the line.
+    pub(crate) fn label_texts(&self, names: &NameList) -> Vec<LabelText> {
+        let name = |id: NameId| names.names()[id as usize].as_str();
+        let (mut texts, mut parsed, mut keyed) = (Vec::new(), false, true);
+        for op in &self.ops {
+            if op.changes_line() || op.made() == Made::Changed {
+                break;
+            }
+            match op {
+                Op::LabelFilter(filter) if parsed => texts.extend(filter.texts(keyed, &name)),
+                Op::Unwrap(unwrap) if parsed && keyed => {
+                    let known = name(unwrap.name);
+                    let group = key_text(known).filter(|_| !known.ends_with(EXTRACTED_SUFFIX));
+                    let names = vec![unwrap.name];
+                    texts.extend(group.map(|group| LabelText { names, group }));
+                }
+                op if op.is_parser() => {
+                    parsed = true;
+                    keyed &= matches!(op, Op::Json | Op::Logfmt(_));
+                }
+                _ => {}
+            }
+        }
+        texts
+    }
+
+    /// Looks for `texts`, which are this pipeline's, before the first parser.
+    pub(crate) fn prefilter(mut self, texts: &[LabelText]) -> Pipeline {
+        let Some(parser) = self.ops.iter().position(Op::is_parser) else {
+            return self;
+        };
+        let filters = texts.iter().enumerate();
+        let filters = filters.filter_map(|(trial, text)| Prefilter::new(text, trial));
+        self.ops.splice(parser..parser, filters.map(Op::Prefilter));
+        self
+    }
+
     /// Calls `visit` with the name of each label that is looked at and whether errors matter to
     /// it.
     pub(crate) fn filter_names(&self, visit: &mut impl FnMut(NameId, bool)) {
@@ -258,6 +299,7 @@ impl Pipeline {
                 Op::LineFilter(filter) => filter.apply(page, selected, &mut rooms.line),
                 Op::LabelFilter(filter) => filter.apply(page, runs, rooms, selected, made),
                 Op::Unwrap(unwrap) => unwrap.apply(page, runs, rooms, selected),
+                Op::Prefilter(filter) => filter.apply(page, runs, rooms, selected),
                 Op::DropKeep(list) => list.apply(page, runs, rooms, selected),
                 Op::LabelFormat(format) => format.apply(page, runs, rooms, selected),
                 Op::Decolorize(_) | Op::LineFormat(_) | Op::Unpack => {
@@ -487,6 +529,10 @@ pub(crate) struct Rooms {
     /// Verdicts of a label filter by dictionary code.
     pub memo: Vec<u8>,
     pub memo_column: usize,
+    /// How each [`Prefilter`] does.
+    pub trials: Vec<Trial>,
+    /// No short cuts: tests compare with this.
+    pub plain: bool,
     /// What `unwrap` read of each row of the page.
     pub values: Vec<f64>,
     /// The lines as the last run left them, if an operator changed them.
@@ -505,6 +551,8 @@ impl Rooms {
             paths: json_paths::Scratch::default(),
             memo: Vec::new(),
             memo_column: 0,
+            trials: Vec::new(),
+            plain: false,
             values: Vec::new(),
             lines: None,
             spare: Strings::default(),

@@ -3,6 +3,7 @@
 mod cuts;
 mod pieces;
 mod plain;
+mod shortcuts;
 mod tables;
 
 use std::sync::Arc;

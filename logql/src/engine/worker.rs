@@ -96,6 +96,12 @@ impl Worker {
         Ok(())
     }
 
+    /// What tests compare with.
+    #[cfg(test)]
+    pub(crate) fn without_short_cuts(&mut self) {
+        self.rooms.plain = true;
+    }
+
     /// Evaluates one page, which follows the one before it in the source.
     pub fn page(&mut self, page: &PageView<'_>) -> Result<Flow, QueryError> {
         self.page_at(self.next_row, page)

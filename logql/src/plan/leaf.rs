@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use base::{Labels, LabelsBuilder, UnixNanos};
 
-use super::{Needle, Needs, Params, QueryError, TimeRange};
+use super::{LabelNeedles, Needle, Needs, Params, QueryError, TimeRange};
 use crate::engine::entries::Demand;
 use crate::engine::group::Grouping;
+use crate::engine::label_text::LabelText;
 use crate::engine::matcher::ValueMatcher;
 use crate::engine::matrix::Matrix;
 use crate::engine::names::{ERROR, ERROR_DETAILS, EXTRACTED_SUFFIX, NameId};
@@ -35,6 +36,7 @@ pub(crate) struct Program {
     pub(super) range: TimeRange,
     pub(super) needs: Needs,
     pub(super) needles: Vec<Vec<Needle>>,
+    pub(super) label_needles: Vec<LabelNeedles>,
 }
 
 /// What becomes of selected rows.
@@ -84,6 +86,8 @@ impl Program {
         let render = pipeline.clone();
         let pipeline = pipeline.only_selecting();
         let wanted = wanted_by_filters(&pipeline, &mut names);
+        let texts = pipeline.label_texts(&names);
+        let pipeline = pipeline.prefilter(&texts);
         let demand = Demand {
             limit: params.limit,
             direction: params.direction,
@@ -96,6 +100,7 @@ impl Program {
             compiled: compile_matchers(&log.matchers)?,
             matchers: log.matchers.clone(),
             needles: pipeline.needles(),
+            label_needles: label_needles(texts, &names),
             names,
             pipeline,
             wanted,
@@ -133,6 +138,8 @@ impl Program {
         if wanted.is_none() {
             pipeline = pipeline.without_parsers();
         }
+        let texts = pipeline.label_texts(&names);
+        let pipeline = pipeline.prefilter(&texts);
         let range_ns = i64::try_from(range.range.as_nanos()).unwrap_or(i64::MAX);
         let windows = Windows::new(params, range_ns, range.offset_ns);
         let (from_ns, to_ns) = windows.range();
@@ -146,6 +153,7 @@ impl Program {
             compiled: compile_matchers(&range.log.matchers)?,
             matchers: range.log.matchers.clone(),
             needles: pipeline.needles(),
+            label_needles: label_needles(texts, &names),
             names,
             pipeline,
             wanted: wanted.unwrap_or(Wanted::All),
@@ -296,6 +304,15 @@ fn some(looked_at: &[NameId], names: &NameList, stop: bool) -> Wanted {
         wanted[name as usize] = true;
     }
     Wanted::Some { names: wanted, stop }
+}
+
+fn label_needles(texts: Vec<LabelText>, names: &NameList) -> Vec<LabelNeedles> {
+    let label = |&name: &NameId| names.names()[name as usize].clone();
+    let public = |text: LabelText| LabelNeedles {
+        labels: text.names.iter().map(label).collect(),
+        any: text.group,
+    };
+    texts.into_iter().map(public).collect()
 }
 
 /// Metadata columns that are looked at. A parsed label steps aside from a metadata key of its

@@ -20,7 +20,7 @@ use std::sync::{Arc, OnceLock};
 use base::{Labels, StreamKey};
 
 use super::leaf::{LeafKind, Program};
-use super::{Direction, Needle, Needs, Params, Plan, QueryError, TimeRange};
+use super::{Direction, LabelNeedles, Needle, Needs, Params, Plan, QueryError, TimeRange};
 use crate::engine::overlap::Overlaps;
 use crate::engine::windows::evaluation_count;
 use crate::engine::{Partial, StreamSource, Worker};
@@ -212,6 +212,11 @@ impl Leaf {
     /// Every line that counts contains one needle of each group (an AND of ORs), as stored.
     pub fn needles(&self) -> &[Vec<Needle>] {
         &self.program.needles
+    }
+
+    /// Text that lines hold because of filters on labels that parsers take out of them.
+    pub fn label_needles(&self) -> &[LabelNeedles] {
+        &self.program.label_needles
     }
 
     /// A worker for one thread. Rows inside `overlaps` are kept apart as rows (R2). Log queries

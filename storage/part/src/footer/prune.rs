@@ -76,6 +76,13 @@ impl Footer {
         all_pages(self.pages(group).len()) & !escapes
     }
 
+    /// Whether a stream of `streams` has a label of this name.
+    pub fn has_label(&self, streams: &Bitmap, name: &str) -> bool {
+        let Some(name) = self.symbols.find(name) else { return false };
+        let named = |&(label, _): &(u32, u32)| label == name;
+        streams.iter().any(|stream| self.pairs_of(stream).iter().any(named))
+    }
+
     /// Whether `group` has a metadata column of this name.
     pub fn has_metadata(&self, group: usize, name: &str) -> bool {
         let named =

@@ -137,7 +137,12 @@ fn row() -> impl Strategy<Value = Row> {
         "[a-c]{1,3}",
         "KISS \u{212a}i\u{17f}\u{17f}",
     ];
-    let line = prop::collection::vec(word, 0..4).prop_map(|words| words.join(" "));
+    let words = prop::collection::vec(word, 0..4).prop_map(|words| words.join(" "));
+    // The same value, now and then written with an escape.
+    let value = r#"(error|[0-3]{13}|\\u0065rror|0123012301230|\\u0030123012301230)"#;
+    let object = (prop::sample::select(vec!["id", "env"]), value)
+        .prop_map(|(key, value)| format!("{{\"{key}\":\"{value}\",\"n\":1}}"));
+    let line = prop_oneof![2 => words, 1 => object];
     (0usize..4, 0i64..200, line, 0usize..3).prop_map(|(stream, second, line, level)| Row {
         stream,
         ts_ns: second * SECOND,
@@ -146,7 +151,7 @@ fn row() -> impl Strategy<Value = Row> {
     })
 }
 
-const QUERIES: [&str; 11] = [
+const QUERIES: [&str; 14] = [
     r#"{app=~".+"}"#,
     r#"{app="a"}"#,
     r#"{app="nobody"}"#,
@@ -154,6 +159,9 @@ const QUERIES: [&str; 11] = [
     r#"{app=~".+"} |~ "(?i)timeout|kiss" != "refused""#,
     r#"{app=~"a|b"} |= "id=0123012301230" or "connection""#,
     r#"{env!="dev", app=~".+"} | level="error""#,
+    r#"{app=~".+"} | json | id="0123012301230""#,
+    r#"{app=~".+"} | json | id=~"err.*|01.*" | n>0"#,
+    r#"{app=~".+"} | json | env="error""#,
     r#"count_over_time({app=~".+"}[1m])"#,
     r#"sum by (env) (count_over_time({app=~".+"} |= "error" [30s]))"#,
     r#"sum(bytes_over_time({env="prod"}[1m]))"#,

@@ -92,7 +92,26 @@ impl Pass<'_> {
     fn prune(&self, candidates: u64) -> Result<u64, Error> {
         let needles: Vec<Vec<Needle<'_>>> =
             self.leaf.needles().iter().map(|any| any.iter().map(needle_of).collect()).collect();
-        self.unit.scan.footer.page_mask(self.unit.group, candidates, &needles, self.reader)
+        let (footer, group) = (&self.unit.scan.footer, self.unit.group);
+        let pages = footer.page_mask(group, candidates, &needles, self.reader)?;
+        // Only lines that are not escaped show what a parser takes out of them.
+        let plain = footer.plain_pages(group) & pages;
+        let labels: Vec<Vec<Needle<'_>>> = self.label_needles();
+        if plain == 0 || labels.is_empty() {
+            return Ok(pages);
+        }
+        Ok(pages & !plain | footer.page_mask(group, plain, &labels, self.reader)?)
+    }
+
+    /// Text of labels that only lines can bring here.
+    fn label_needles(&self) -> Vec<Vec<Needle<'_>>> {
+        let (footer, group) = (&self.unit.scan.footer, self.unit.group);
+        let elsewhere = |name: &String| {
+            footer.has_label(&self.unit.streams, name) || footer.has_metadata(group, name)
+        };
+        let needles = self.leaf.label_needles().iter();
+        let of_lines = needles.filter(|needles| !needles.labels.iter().any(elsewhere));
+        of_lines.map(|needles| needles.any.iter().map(needle_of).collect()).collect()
     }
 
     fn enter_source(&self, worker: &mut Worker, scratch: &mut Scratch) -> Result<(), ScanError> {
