@@ -283,12 +283,12 @@ impl Core {
 
 /// One part of sealed units.
 fn merge_sealed(key: &DayKey, units: &[Arc<Unit>]) -> Result<Image, Error> {
-    let mut inputs: Vec<Input<'_, part::Error>> = Vec::with_capacity(units.len());
+    let mut inputs: Vec<Input<part::Error>> = Vec::with_capacity(units.len());
     for unit in units {
         let UnitRows::Sealed { scan, image } = &unit.rows else {
             return Err(Error::Resealed);
         };
-        inputs.push(Input { footer: scan.footer(), reader: image });
+        inputs.push(Input { footer: Arc::clone(scan.footer()), reader: Arc::new(image.clone()) });
     }
     let image = merge(&key.tenant, key.day, &inputs, &Options::flushed())?;
     image.ok_or(Error::EmptyHead)

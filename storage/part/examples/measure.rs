@@ -7,6 +7,7 @@
 extern crate runelog_part as part;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use base::{Bitmap, Day, Labels, Rows, RowsBuilder, TenantId, UnixNanos};
 use bytes::Bytes;
@@ -60,13 +61,12 @@ fn main() -> Result<()> {
     sizes("sealed units", &sealed, raw)?;
     decode("sealed units", &sealed, raw)?;
 
-    let footers = open(&sealed)?;
     for codec in [Codec::Lz4, Codec::Zstd] {
-        let inputs: Vec<Input<'_, Error>> = footers
-            .iter()
-            .zip(&sealed)
-            .map(|(footer, image)| Input { footer, reader: &image.bytes })
-            .collect();
+        let mut inputs: Vec<Input<Error>> = Vec::new();
+        for (footer, image) in open(&sealed)?.into_iter().zip(&sealed) {
+            let reader = Arc::new(image.bytes.clone());
+            inputs.push(Input { footer: Arc::new(footer), reader });
+        }
         let options = Options { codec, ..Options::flushed() };
         let clock = Cpu::start();
         let merged = part::merge(&tenant, day, &inputs, &options)?.ok_or("no rows")?;

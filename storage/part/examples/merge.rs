@@ -6,8 +6,10 @@
 
 extern crate runelog_part as part;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use part::{Codec, Copies, Error, Footer, Image, Input, Options};
+use part::{Codec, Copies, Error, Footer, Image, Input, Merge, Options};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -50,19 +52,19 @@ fn cpu_ns() -> u64 {
 }
 
 fn merge(parts: &[Bytes], options: &Options) -> Result<(Image, Copies)> {
-    let open = |part: &Bytes| Footer::open(part, part.len() as u64);
-    let footers: Vec<Footer> = parts.iter().map(open).collect::<std::result::Result<_, _>>()?;
-    let inputs: Vec<Input<'_, Error>> =
-        footers.iter().zip(parts).map(|(footer, reader)| Input { footer, reader }).collect();
-    let first = footers.first().ok_or("no parts")?;
+    let mut inputs: Vec<Input<Error>> = Vec::new();
+    for part in parts {
+        let footer = Arc::new(Footer::open(part, part.len() as u64)?);
+        inputs.push(Input { footer, reader: Arc::new(part.clone()) });
+    }
+    let first = &inputs.first().ok_or("no parts")?.footer;
+    let mut merge = Merge::new(first.tenant(), first.day(), &inputs, options)?;
     let mut bytes = Vec::with_capacity(parts.iter().map(Bytes::len).sum());
-    let mut keep = |chunk: Bytes| {
+    while let Some(chunk) = merge.next()? {
         bytes.extend_from_slice(&chunk);
-        Ok(())
-    };
-    let merged = part::merge_into(first.tenant(), first.day(), &inputs, options, &mut keep)?;
-    let (summary, copies) = merged.ok_or("no rows")?;
-    Ok((Image { bytes: bytes.into(), summary }, copies))
+    }
+    let &summary = merge.summary().ok_or("no rows")?;
+    Ok((Image { bytes: bytes.into(), summary }, merge.copies()))
 }
 
 fn show(what: &str, part: &Bytes) -> Result<()> {

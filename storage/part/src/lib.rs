@@ -37,7 +37,7 @@ mod write;
 pub use codec::Codec;
 pub use error::Error;
 pub use footer::{Footer, Group, Page, Piece, Run, Stream, Survey, TRAILER_BYTES, VERSION, What};
-pub use merge::{Copies, Input, merge, merge_into};
+pub use merge::{Copies, Input, Merge, merge};
 pub use options::{MAX_GROUP_PAGES, MAX_GROUP_ROWS, OWN_PAGE_BYTES, Options, PAGE_BYTES};
 pub use read::{Columns, DecodedPage, Fetched, GroupReader, RangeRead};
 pub use seal::{Image, Source, Summary, seal};

@@ -17,7 +17,8 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{
-    ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion,
+    ClientOptions, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    UpdateVersion,
 };
 
 use crate::config::{AzureConfig, BucketConfig, GcsConfig, S3Config};
@@ -153,14 +154,48 @@ impl Bucket {
     pub async fn put(&self, path: &str, chunks: Vec<Bytes>) -> Result<(), Error> {
         let location = self.location(path)?;
         let len: usize = chunks.iter().map(Bytes::len).sum();
-        let payload = match self.inner.local {
-            Some(_) => PutPayload::from_iter(chunks.iter().flat_map(pieces)),
-            None => PutPayload::from_iter(chunks),
-        };
-        let work = self.inner.store.put(&location, payload);
+        let work = self.inner.store.put(&location, self.payload(chunks));
         self.timed("upload", path, work).await?;
         metrics::counter!(FETCHED, "operation" => "upload").increment(len as u64);
         Ok(())
+    }
+
+    /// Begins an upload in pieces.
+    pub(crate) async fn begin_multipart(
+        &self,
+        path: &str,
+    ) -> Result<Box<dyn MultipartUpload>, Error> {
+        let location = self.location(path)?;
+        self.timed("upload", path, self.inner.store.put_multipart(&location)).await
+    }
+
+    /// Uploads the next piece.
+    pub(crate) async fn put_piece(
+        &self,
+        path: &str,
+        upload: &mut dyn MultipartUpload,
+        chunks: Vec<Bytes>,
+    ) -> Result<(), Error> {
+        let len: usize = chunks.iter().map(Bytes::len).sum();
+        self.timed("upload", path, upload.put_part(self.payload(chunks))).await?;
+        metrics::counter!(FETCHED, "operation" => "upload").increment(len as u64);
+        Ok(())
+    }
+
+    /// Makes the object of all pieces visible.
+    pub(crate) async fn complete_multipart(
+        &self,
+        path: &str,
+        upload: &mut dyn MultipartUpload,
+    ) -> Result<(), Error> {
+        self.timed("upload", path, upload.complete()).await.map(|_| ())
+    }
+
+    fn payload(&self, chunks: Vec<Bytes>) -> PutPayload {
+        match self.inner.local {
+            Some(_) => PutPayload::from_iter(chunks.iter().flat_map(pieces)),
+            None => PutPayload::from_iter(chunks),
+        }
     }
 
     /// Puts an object if there is none of this name. After an error it is unknown whether it was

@@ -49,4 +49,4 @@ pub use config::{AzureConfig, BucketConfig, CatalogConfig, GcsConfig, S3Config};
 pub use error::Error;
 pub use handle::{CatalogHandle, CommitObserver, Deps};
 pub use read::{PartReader, Parts};
-pub use upload::{BUNDLE_BELOW_BYTES, Upload, put_parts};
+pub use upload::{BUNDLE_BELOW_BYTES, Streamed, Upload, put_parts};

@@ -1,5 +1,7 @@
 //! Putting parts into the bucket (C5).
 
+mod stream;
+
 use base::random::Random;
 use base::{Clock, Day, TenantId, UnixNanos};
 use bytes::Bytes;
@@ -7,6 +9,8 @@ use catalog::{PartId, PartRecord, Place};
 
 use crate::bucket::Bucket;
 use crate::error::Error;
+
+pub use stream::Streamed;
 
 /// Parts of one upload that are smaller than this share bundle objects.
 pub const BUNDLE_BELOW_BYTES: u64 = 8 << 20;

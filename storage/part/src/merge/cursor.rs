@@ -1,5 +1,7 @@
 //! Walks one part that is merged: page by page where they are copied, row by row where not.
 
+use std::sync::Arc;
+
 use base::{Labels, PageView, StrView};
 
 use crate::codec::Decompressor;
@@ -11,9 +13,9 @@ use crate::write::{Copied, Mapping, Piece, Writer, page_runs};
 use crate::{Error, Footer};
 
 /// Stands at a row of a part.
-pub(super) struct Cursor<'a, E> {
-    footer: &'a Footer,
-    source: &'a dyn RangeRead<Error = E>,
+pub(super) struct Cursor<E> {
+    footer: Arc<Footer>,
+    source: Arc<dyn RangeRead<Error = E>>,
     reader: GroupReader,
     /// Line frames from `page` on, some of them.
     lines: Fetched,
@@ -52,16 +54,12 @@ struct Sketches {
     decompressor: Decompressor,
 }
 
-impl<'a, E: From<Error>> Cursor<'a, E> {
-    pub(super) fn new(
-        input: &Input<'a, E>,
-        labels: &[Labels],
-        ahead: u64,
-    ) -> Result<Cursor<'a, E>, E> {
+impl<E: From<Error>> Cursor<E> {
+    pub(super) fn new(input: &Input<E>, labels: &[Labels], ahead: u64) -> Result<Cursor<E>, E> {
         let find = |own: &Labels| labels.binary_search(own).expect("in the union") as u32;
         let mut cursor = Cursor {
-            footer: input.footer,
-            source: input.reader,
+            footer: Arc::clone(&input.footer),
+            source: Arc::clone(&input.reader),
             reader: GroupReader::default(),
             lines: Fetched::default(),
             lines_end: 0,
@@ -90,8 +88,8 @@ impl<'a, E: From<Error>> Cursor<'a, E> {
             let columns = Columns { line_bytes: true, metadata: None };
             let mut ranges = Vec::new();
             self.footer.column_ranges(self.group, &columns, &mut ranges);
-            let fetched = Fetched::read(self.source, ranges)?;
-            self.reader.group(self.footer, self.group, &columns, &fetched)?;
+            let fetched = Fetched::read(&*self.source, ranges)?;
+            self.reader.group(&self.footer, self.group, &columns, &fetched)?;
             self.mapping.reset();
             self.lines_end = 0;
         }
@@ -144,7 +142,7 @@ impl<'a, E: From<Error>> Cursor<'a, E> {
     pub(super) fn copy_page(&mut self, writer: &mut Writer) -> Result<Option<u64>, E> {
         self.read_lines()?;
         self.read_sketches()?;
-        let (footer, group) = (self.footer, self.group);
+        let (footer, group) = (&*self.footer, self.group);
         let rows = self.runs[0].end;
         self.reader.decode_codes(self.page, rows as usize)?;
         let (Some(trigrams), Some((ids, longest))) = (footer.trigrams(group), footer.ids(group))
@@ -189,7 +187,7 @@ impl<'a, E: From<Error>> Cursor<'a, E> {
         self.decode_columns()?;
         if self.decoded < Decoded::All {
             self.read_lines()?;
-            self.reader.decode_lines(self.footer, self.page, &self.lines)?;
+            self.reader.decode_lines(&self.footer, self.page, &self.lines)?;
             self.decoded = Decoded::All;
         }
         Ok(())
@@ -197,7 +195,7 @@ impl<'a, E: From<Error>> Cursor<'a, E> {
 
     fn decode_columns(&mut self) -> Result<(), E> {
         if self.decoded < Decoded::Columns {
-            self.reader.decode_columns(self.footer, self.page)?;
+            self.reader.decode_columns(&self.footer, self.page)?;
             self.decoded = Decoded::Columns;
         }
         Ok(())
@@ -219,13 +217,13 @@ impl<'a, E: From<Error>> Cursor<'a, E> {
         }
         let ranges = frames[..count].iter().map(crate::codec::Frame::range).collect();
         self.lines = Fetched::default();
-        self.lines = Fetched::read(self.source, ranges)?;
+        self.lines = Fetched::read(&*self.source, ranges)?;
         self.lines_end = self.page + count;
         Ok(())
     }
 
     fn read_sketches(&mut self) -> Result<(), E> {
-        let (footer, group) = (self.footer, self.group);
+        let (footer, group) = (&*self.footer, self.group);
         if self.sketches.group == Some(group) {
             return Ok(());
         }
@@ -235,7 +233,7 @@ impl<'a, E: From<Error>> Cursor<'a, E> {
         let pages = footer.pages(group).len();
         let bytes = u64::from(ids.blocks) * ids::row_bytes(pages) as u64;
         let (table, filters) = (trigrams.frame.range(), ids.offset..ids.offset + bytes);
-        let fetched = Fetched::read(self.source, vec![table.clone(), filters.clone()])?;
+        let fetched = Fetched::read(&*self.source, vec![table.clone(), filters.clone()])?;
         let sketches = &mut self.sketches;
         sketches.decompressor.frame(
             &trigrams.frame,
@@ -257,7 +255,7 @@ impl<'a, E: From<Error>> Cursor<'a, E> {
 
     /// Appends rows up to `to` of this page, all of one run, and moves there. The page is decoded.
     pub(super) fn append(&mut self, to: usize, writer: &mut Writer) -> Result<(), E> {
-        let decoded = self.reader.current(self.footer);
+        let decoded = self.reader.current(&self.footer);
         let stream = self.streams[self.runs[self.run].stream as usize];
         let piece = Piece { page: &decoded.view(), from: self.row, to, stream };
         writer.append(&piece, &mut self.mapping)?;
@@ -272,7 +270,7 @@ impl<'a, E: From<Error>> Cursor<'a, E> {
 
     /// The page is decoded.
     pub(super) fn insert_into(&self, instant: &mut Instant) -> bool {
-        instant.insert(&self.reader.current(self.footer).view(), self.row)
+        instant.insert(&self.reader.current(&self.footer).view(), self.row)
     }
 
     pub(super) fn skip(&mut self) -> Result<(), E> {

@@ -1,7 +1,9 @@
 //! A merge holds the rows of its inputs, sorted and once, whether it copies pages or not.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use part::{Codec, Copies, Error, Footer, Image, Input, Needle, Options, Survey};
+use part::{Codec, Copies, Error, Footer, Image, Input, Merge, Needle, Options, Survey};
 use proptest::prelude::*;
 
 use crate::model::{DAY, Row, expected, read_rows, seal_rows, tenant, tiny};
@@ -13,19 +15,18 @@ fn open(image: &Bytes) -> Footer {
 
 /// Merges, and puts the chunks together.
 fn merge(images: &[Image], options: &Options) -> Option<(Image, Copies)> {
-    let footers: Vec<Footer> = images.iter().map(|image| open(&image.bytes)).collect();
-    let inputs: Vec<Input<'_, Error>> = footers
-        .iter()
-        .zip(images)
-        .map(|(footer, image)| Input { footer, reader: &image.bytes })
-        .collect();
-    let mut bytes = Vec::new();
-    let mut keep = |chunk: Bytes| {
-        bytes.extend_from_slice(&chunk);
-        Ok(())
+    let input = |image: &Image| Input::<Error> {
+        footer: Arc::new(open(&image.bytes)),
+        reader: Arc::new(image.bytes.clone()),
     };
-    let merged = part::merge_into(&tenant(), DAY, &inputs, options, &mut keep).unwrap();
-    merged.map(|(summary, copies)| (Image { bytes: bytes.into(), summary }, copies))
+    let inputs: Vec<Input<Error>> = images.iter().map(input).collect();
+    let mut merge = Merge::new(&tenant(), DAY, &inputs, options).unwrap();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = merge.next().unwrap() {
+        bytes.extend_from_slice(&chunk);
+    }
+    let copies = merge.copies();
+    merge.summary().map(|&summary| (Image { bytes: bytes.into(), summary }, copies))
 }
 
 /// Every line is still found by itself: no sketch of a copied page hides it.

@@ -1,6 +1,7 @@
 //! Seal, merge and read agree with sorting plain rows.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::model::{DAY, Row, expected, fetch, read_rows, seal_rows, tiny};
 use base::{Bitmap, Labels};
@@ -184,8 +185,8 @@ fn lengths_and_chosen_metadata_are_read_without_line_bytes() {
 #[test]
 fn a_part_of_another_tenant_or_day_is_refused() {
     let image = seal_rows(&[vec![plain("a", 1, "x")]], &Options::sealed()).unwrap();
-    let footer = Footer::open(&image.bytes, image.bytes.len() as u64).unwrap();
-    let inputs = [Input { footer: &footer, reader: &image.bytes as &dyn RangeRead<Error = Error> }];
+    let footer = Arc::new(Footer::open(&image.bytes, image.bytes.len() as u64).unwrap());
+    let inputs = [Input::<Error> { footer, reader: Arc::new(image.bytes.clone()) }];
     let other = base::TenantId::new("team-b").unwrap();
     let error = part::merge(&other, DAY, &inputs, &Options::sealed()).unwrap_err();
     let text = "part of tenant team-a day 2025-11-21 cannot go into team-b day 2025-11-21";

@@ -50,7 +50,13 @@ fn scan_with(streams: &[Labels], rows: &[Row], order: u64) -> Option<Arc<Scan>> 
     let rows = rows_of(rows);
     let metadata = rows.metadata_views();
     let source = Source { streams, pages: vec![rows.page(&metadata)] };
-    let options = Options { codec: Codec::Lz4, page_bytes: 80, own_page_bytes: 80, group_rows: 25, group_pages: 5 };
+    let options = Options {
+        codec: Codec::Lz4,
+        page_bytes: 80,
+        own_page_bytes: 80,
+        group_rows: 25,
+        group_pages: 5,
+    };
     let tenant = TenantId::new("team-a").unwrap();
     let image = part::seal(&tenant, Day(0), &[source], &options).unwrap()?;
     let footer = Footer::open(&image.bytes, image.bytes.len() as u64).unwrap();
