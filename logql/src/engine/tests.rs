@@ -3,6 +3,8 @@
 mod cuts;
 mod pieces;
 mod plain;
+mod random;
+mod seeds;
 mod shortcuts;
 mod tables;
 
