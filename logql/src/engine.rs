@@ -43,7 +43,7 @@ mod regexp;
 mod render;
 mod runs;
 pub(crate) mod samples;
-mod search;
+pub(crate) mod search;
 pub(crate) mod sets;
 mod template;
 pub(crate) mod ties;

@@ -5,9 +5,12 @@ use std::time::Duration;
 use base::units::{format_go_duration, format_prometheus_duration};
 use base::{TenantId, UnixNanos};
 use logql::syntax::{Expr, LogExpr, MatchOp, Matcher, MetricExpr, RangeAggregation, RangeOp};
+use metrics::counter;
 
+use crate::blocked::Subject;
 use crate::http::params::RangeQuery;
 use crate::limits::Limits;
+use crate::metrics::BLOCKED;
 
 /// Why a query is not run; HTTP 400 with this text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +53,16 @@ impl Checks<'_> {
             let looked_at = piece.saturating_add(nanos(range.range)).saturating_add(1);
             self.length(looked_at)
         })
+    }
+
+    /// Whether a rule of the tenant refuses the query.
+    pub fn blocked(&self, query: Subject<'_>) -> Result<(), Refusal> {
+        let rules = self.limits.blocked_queries(self.tenant);
+        if !rules.iter().any(|rule| rule.blocks(query)) {
+            return Ok(());
+        }
+        counter!(BLOCKED, "user" => self.tenant.as_str().to_owned()).increment(1);
+        Err(Refusal("query blocked by policy".to_owned()))
     }
 
     /// An instant query.

@@ -19,6 +19,7 @@
 //! **Invariant:** an answer is that of the uncut query, or an error: a piece is never left out.
 //! **Invariant:** a client that goes away takes all its jobs with it, waiting or running.
 
+mod blocked;
 pub mod checks;
 pub mod config;
 mod deadline;
@@ -43,6 +44,7 @@ pub mod stack;
 mod testing;
 mod validate;
 
+pub use blocked::BlockedQuery;
 pub use config::Config;
 pub use error::Error;
 pub use frontend::{Deps, Frontend};

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use base::TenantId;
 
+use crate::blocked::BlockedQuery;
+
 /// Limits of tenants, read once per query. A zero duration or count means no limit.
 pub trait Limits: Send + Sync + 'static {
     /// Most entries a log query may ask for (`max_entries_limit_per_query`).
@@ -35,6 +37,8 @@ pub trait Limits: Send + Sync + 'static {
     fn required_labels(&self, tenant: &TenantId) -> Vec<String>;
     /// Fewest matchers of a selector (`minimum_labels_number`).
     fn minimum_labels_number(&self, tenant: &TenantId) -> usize;
+    /// Queries that are refused (`blocked_queries`).
+    fn blocked_queries(&self, tenant: &TenantId) -> Vec<BlockedQuery>;
 }
 
 /// Loki's defaults for everybody, each changeable. For tests and for tools without a config file.
@@ -66,6 +70,8 @@ pub struct StaticLimits {
     pub required_labels: Vec<String>,
     /// See [`Limits::minimum_labels_number`].
     pub minimum_labels_number: usize,
+    /// See [`Limits::blocked_queries`].
+    pub blocked_queries: Vec<BlockedQuery>,
 }
 
 impl Default for StaticLimits {
@@ -84,6 +90,7 @@ impl Default for StaticLimits {
             max_queriers_per_tenant: 0.0,
             required_labels: Vec::new(),
             minimum_labels_number: 0,
+            blocked_queries: Vec::new(),
         }
     }
 }
@@ -127,5 +134,8 @@ impl Limits for StaticLimits {
     }
     fn minimum_labels_number(&self, _: &TenantId) -> usize {
         self.minimum_labels_number
+    }
+    fn blocked_queries(&self, _: &TenantId) -> Vec<BlockedQuery> {
+        self.blocked_queries.clone()
     }
 }

@@ -38,6 +38,8 @@ pub const QUEUE_LENGTH: &str = "loki_query_scheduler_queue_length";
 pub const QUEUE_DURATION: &str = "loki_query_frontend_queue_duration_seconds";
 /// Jobs refused because too many of the tenant wait. Label `user`.
 pub const DISCARDED: &str = "loki_query_scheduler_discarded_requests_total";
+/// Queries refused by `blocked_queries`. Label `user`.
+pub const BLOCKED: &str = "loki_blocked_queries";
 /// Repetitions per job.
 pub const RETRIES: &str = "loki_query_frontend_retries";
 /// Pieces by time per leaf of a query.

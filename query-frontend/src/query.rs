@@ -22,6 +22,8 @@ pub struct Query {
     pub expr: Expr,
     /// When and how.
     pub asked: Asked,
+    /// What the client says of itself (`X-Query-Tags`).
+    pub tags: String,
     /// Whether entries say where their labels come from ([`logql::plan::Params::categorize`]).
     pub categorize: bool,
 }
@@ -130,6 +132,16 @@ pub enum Done {
     Selected(Selected),
     /// Of [`Job::List`].
     Listed(Listed),
+}
+
+impl Asked {
+    /// The query as the client wrote it.
+    pub fn text(&self) -> &str {
+        match self {
+            Asked::Range(asked) => &asked.query,
+            Asked::Instant(asked) => &asked.query,
+        }
+    }
 }
 
 impl Scope {

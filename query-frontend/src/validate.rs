@@ -12,6 +12,7 @@ use logql::plan::{Params, Plan};
 use logql::syntax::Expr;
 use tower::Service;
 
+use crate::blocked::Subject;
 use crate::checks::{Checks, selects_internal_streams};
 use crate::error::Error;
 use crate::http::params::RangeQuery;
@@ -32,10 +33,11 @@ impl<S> Validate<S> {
     }
 
     fn plan(&self, query: Query) -> Result<Planned, Error> {
-        let Query { tenant, expr, asked, categorize } = query;
+        let Query { tenant, expr, asked, tags, categorize } = query;
         let limits = &*self.shared.limits;
         let max_memory_bytes = self.shared.config.max_query_memory_bytes;
         let checks = Checks { limits, tenant: &tenant, now: self.shared.clock.now() };
+        checks.blocked(Subject { text: asked.text(), expr: &expr, tags: &tags })?;
         let params = match asked {
             Asked::Range(mut asked) => {
                 checks.range(&expr, &mut asked)?;

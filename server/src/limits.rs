@@ -9,9 +9,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use base::{HashMap, TenantId};
 use distributor::PushLimits;
+use query_frontend::BlockedQuery;
 
 use crate::config::Config;
-use crate::config::limits::LimitsConfig;
+use crate::config::limits::{BlockedQueryConfig, LimitsConfig};
 use crate::config::runtime::Overrides;
 
 /// Answers every service's `Limits`; overrides can be replaced while they are asked.
@@ -114,6 +115,11 @@ fn push_limits(limits: &LimitsConfig) -> PushLimits {
     }
 }
 
+fn blocked(rule: &BlockedQueryConfig) -> BlockedQuery {
+    let BlockedQueryConfig { pattern, regex, hash, types, tags } = rule.clone();
+    BlockedQuery { pattern, regex, hash, types, tags: tags.into_iter().collect() }
+}
+
 fn count(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
@@ -197,6 +203,10 @@ impl query_frontend::Limits for ConfigLimits {
 
     fn minimum_labels_number(&self, tenant: &TenantId) -> usize {
         self.get(tenant, |limits| count(limits.minimum_labels_number))
+    }
+
+    fn blocked_queries(&self, tenant: &TenantId) -> Vec<BlockedQuery> {
+        self.get(tenant, |limits| limits.blocked_queries.iter().map(blocked).collect())
     }
 }
 

@@ -40,6 +40,11 @@ pub fn matches_empty(pattern: &str) -> bool {
     hir.is_some_and(|hir| can_be_empty(&hir))
 }
 
+/// Whether an expression, not anchored, matches somewhere in `text`. The error is Go's.
+pub fn is_match(pattern: &str, text: &str) -> Result<bool, String> {
+    Ok(crate::engine::search::build(&translate(pattern)?)?.is_match(text))
+}
+
 /// Whether `hir` matches at the only place of an empty text.
 fn can_be_empty(hir: &Hir) -> bool {
     match hir.kind() {

@@ -178,3 +178,18 @@ fn selectors_are_checked_in_every_leaf() {
     let limits = StaticLimits { max_query_range: Duration::from_secs(1800), ..Default::default() };
     assert_eq!(refused(&limits), "[interval] value exceeds limit: [1h] > [30m]");
 }
+
+#[test]
+fn a_blocked_query_is_refused_before_it_is_planned() {
+    let text = "sum(rate({job=\"x\"}[1m]))";
+    let rule = crate::BlockedQuery { pattern: text.to_owned(), ..Default::default() };
+    let limits = StaticLimits { blocked_queries: vec![rule], ..StaticLimits::default() };
+    let tenant = tenant();
+    let checks = Checks { limits: &limits, tenant: &tenant, now: NOW };
+    let blocked = |text: &str| {
+        let expr = logql::syntax::parse(text).unwrap();
+        checks.blocked(Subject { text, expr: &expr, tags: "" }).map_err(|refusal| refusal.0)
+    };
+    assert_eq!(blocked(text), Err("query blocked by policy".to_owned()));
+    assert_eq!(blocked("{job=\"x\"}"), Ok(()));
+}

@@ -59,7 +59,7 @@ impl Ask {
             }),
         };
         let expr = parse(self.text).unwrap();
-        Query { tenant: tenant.clone(), expr, asked, categorize: false }
+        Query { tenant: tenant.clone(), expr, asked, tags: String::new(), categorize: false }
     }
 
     /// The answer of the uncut query.

@@ -12,7 +12,7 @@ use rpc::http::{Form, HttpError, Tenants};
 
 use super::params::RangeQuery;
 use super::respond::ok;
-use super::telemetry::Watch;
+use super::telemetry::{Watch, tags};
 use super::{encode, one_tenant, refuse};
 use crate::frontend::Frontend;
 use crate::query::{Asked, Evaluated, Query};
@@ -29,7 +29,7 @@ pub(super) async fn query(
 ) -> Result<Response, HttpError> {
     let tenant = one_tenant(tenants)?;
     let mut watch = Watch::new(&frontend, &tenant, &headers, "limited");
-    let result = evaluate(&frontend, &tenant, &form, &mut watch).await;
+    let result = evaluate(&frontend, &tenant, &form, tags(&headers), &mut watch).await;
     let evaluated = watch.finish(result)?;
     let Answer::Streams(streams) = evaluated.answer else {
         return Err(HttpError::query_with(400, ONLY_STREAMS));
@@ -42,6 +42,7 @@ async fn evaluate(
     frontend: &Frontend,
     tenant: &TenantId,
     form: &Form,
+    tags: String,
     watch: &mut Watch,
 ) -> Result<Evaluated, HttpError> {
     watch.text(form.value("query"));
@@ -57,6 +58,6 @@ async fn evaluate(
     }
     watch.range(&expr, &asked);
     let (tenant, asked) = (tenant.clone(), Asked::Range(asked));
-    let query = Query { tenant, expr, asked, categorize: false };
+    let query = Query { tenant, expr, asked, tags, categorize: false };
     frontend.evaluate(query).await.map_err(refuse)
 }

@@ -12,7 +12,7 @@ use rpc::http::{Form, HttpError, Tenants};
 use super::encode::{self, EncodingFlags};
 use super::params::InstantQuery;
 use super::respond::ok;
-use super::telemetry::Watch;
+use super::telemetry::{Watch, tags};
 use super::{one_tenant, refuse};
 use crate::frontend::Frontend;
 use crate::query::{Asked, Evaluated, Query};
@@ -25,7 +25,7 @@ pub(super) async fn query(
 ) -> Result<Response, HttpError> {
     let tenant = one_tenant(tenants)?;
     let mut watch = Watch::new(&frontend, &tenant, &headers, "metric");
-    let result = evaluate(&frontend, &tenant, &form, &mut watch).await;
+    let result = evaluate(&frontend, &tenant, &form, tags(&headers), &mut watch).await;
     let evaluated = watch.finish(result)?;
     let flags = EncodingFlags::default();
     ok(&frontend, &headers, move || encode::answer(&evaluated, &flags)).await
@@ -35,6 +35,7 @@ async fn evaluate(
     frontend: &Frontend,
     tenant: &TenantId,
     form: &Form,
+    tags: String,
     watch: &mut Watch,
 ) -> Result<Evaluated, HttpError> {
     watch.text(form.value("query"));
@@ -43,6 +44,6 @@ async fn evaluate(
     let expr = parse(&asked.query).map_err(refuse)?;
     watch.instant(&expr, &asked);
     let (tenant, asked) = (tenant.clone(), Asked::Instant(asked));
-    let query = Query { tenant, expr, asked, categorize: false };
+    let query = Query { tenant, expr, asked, tags, categorize: false };
     frontend.evaluate(query).await.map_err(refuse)
 }

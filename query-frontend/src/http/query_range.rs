@@ -12,7 +12,7 @@ use rpc::http::{Form, HttpError, Tenants};
 use super::encode::{self, EncodingFlags};
 use super::params::RangeQuery;
 use super::respond::ok;
-use super::telemetry::Watch;
+use super::telemetry::{Watch, tags};
 use super::{one_tenant, refuse};
 use crate::frontend::Frontend;
 use crate::query::{Asked, Evaluated, Query};
@@ -30,22 +30,30 @@ pub(super) async fn query(
     let header = headers.get(FLAGS_HEADER).and_then(|value| value.to_str().ok());
     let flags = EncodingFlags::parse(header.unwrap_or(""));
     let mut watch = Watch::new(&frontend, &tenant, &headers, "metric");
-    let result = evaluate(&frontend, &tenant, &form, flags.categorize(), &mut watch).await;
+    let asker = Asker { tenant: &tenant, tags: tags(&headers), categorize: flags.categorize() };
+    let result = evaluate(&frontend, asker, &form, &mut watch).await;
     let evaluated = watch.finish(result)?;
     ok(&frontend, &headers, move || encode::answer(&evaluated, &flags)).await
 }
 
+/// Who asks, and how he wants it.
+struct Asker<'a> {
+    tenant: &'a TenantId,
+    tags: String,
+    categorize: bool,
+}
+
 async fn evaluate(
     frontend: &Frontend,
-    tenant: &TenantId,
+    asker: Asker<'_>,
     form: &Form,
-    categorize: bool,
     watch: &mut Watch,
 ) -> Result<Evaluated, HttpError> {
     watch.text(form.value("query"));
     let asked = RangeQuery::parse(form, frontend.clock().now()).map_err(refuse)?;
     let expr = parse(&asked.query).map_err(refuse)?;
     watch.range(&expr, &asked);
+    let Asker { tenant, tags, categorize } = asker;
     let (tenant, asked) = (tenant.clone(), Asked::Range(asked));
-    frontend.evaluate(Query { tenant, expr, asked, categorize }).await.map_err(refuse)
+    frontend.evaluate(Query { tenant, expr, asked, tags, categorize }).await.map_err(refuse)
 }

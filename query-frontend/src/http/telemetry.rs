@@ -11,6 +11,7 @@ use rpc::http::HttpError;
 use tracing::info;
 
 use super::params::{InstantQuery, RangeQuery};
+use crate::blocked::query_type;
 use crate::frontend::Frontend;
 use crate::metrics::Outcome;
 use crate::query::{Evaluated, PieceStats};
@@ -179,17 +180,8 @@ impl Drop for Watch {
     }
 }
 
-/// `metric`, `filter` (lines are looked at) or `limited` (only streams are).
-fn query_type(expr: &Expr) -> &'static str {
-    match expr {
-        Expr::Metric(_) => "metric",
-        Expr::Log(log) if log.stages.is_empty() => "limited",
-        Expr::Log(_) => "filter",
-    }
-}
-
 /// `X-Query-Tags`; runs of characters that could forge a log line become `_`.
-fn tags(headers: &HeaderMap) -> String {
+pub(super) fn tags(headers: &HeaderMap) -> String {
     let Some(value) = headers.get(TAGS_HEADER) else { return String::new() };
     let mut out = String::new();
     let mut replaced = false;

@@ -1,5 +1,6 @@
 //! `limits_config`: what a tenant may do.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::ByteSize;
@@ -139,7 +140,7 @@ blocks! {
         global_otlp_config: Anything = "",
             later "the attributes that become labels are Loki's";
         /// Queries that are refused.
-        blocked_queries: Anything = "", later "queries are not refused by pattern";
+        blocked_queries: Vec<BlockedQueryConfig>;
         /// Which streams have which policy.
         policy_stream_mapping: Anything = "", later "there are no policies";
         /// Labels that streams of a policy must carry.
@@ -393,6 +394,20 @@ blocks! {
         priority: u32 = "0";
         /// How long their rows are kept, at least a day.
         period: Duration = "0s";
+    }
+
+    /// `limits_config.blocked_queries[]`: a query is refused with 400 if all that is set applies.
+    pub struct BlockedQueryConfig {
+        /// The query as it is written; empty is any.
+        pattern: String = "";
+        /// The pattern is a regular expression that matches somewhere in the query.
+        regex: bool = "false";
+        /// FNV-1 of 32 bits over the query; 0 is any. Where it is set, the pattern does not count.
+        hash: u32 = "0";
+        /// `metric`, `filter`, `limited`; none is all.
+        types: Vec<String> = "";
+        /// What `X-Query-Tags` of the request must say.
+        tags: BTreeMap<String, String>;
     }
 
     /// `limits_config.shard_streams`

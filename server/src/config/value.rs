@@ -236,6 +236,61 @@ macro_rules! scalar_values {
 }
 pub(crate) use scalar_values;
 
+/// Names and values, as a block or as `name=value,...`.
+impl Value for BTreeMap<String, String> {
+    fn from_default(_: &'static str) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+    fn read(&mut self, node: &Node, reading: &mut Reading) {
+        match &node.kind {
+            Kind::Null => return,
+            Kind::Scalar(text) => {
+                if let Err(error) = self.set(&[], text) {
+                    reading.fault(node.at, error);
+                }
+            }
+            Kind::Map(pairs) => {
+                self.clear();
+                for (key, value) in pairs {
+                    match &value.kind {
+                        Kind::Scalar(text) => drop(self.insert(key.name.clone(), text.clone())),
+                        _ => reading.fault(value.at, "takes a text"),
+                    }
+                }
+            }
+            Kind::List(_) => reading.fault(node.at, "takes names and values, not a list"),
+        }
+        reading.mark(node.at);
+    }
+    fn set(&mut self, path: &[&str], text: &str) -> Result<(), String> {
+        if !path.is_empty() {
+            return Err(format!("has no key {}", path.join(".")));
+        }
+        self.clear();
+        for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').ok_or("takes name=value,...")?;
+            self.insert(name.trim().to_owned(), value.trim().to_owned());
+        }
+        Ok(())
+    }
+    fn dump(&self, out: &mut String, _: usize) {
+        let pair = |(name, value): (&String, &String)| format!("{name:?}: {value:?}");
+        let pairs: Vec<String> = self.iter().map(pair).collect();
+        let written = writeln!(out, " {{{}}}", pairs.join(", "));
+        debug_assert!(written.is_ok());
+    }
+    fn is_default(&self, _: &'static str) -> bool {
+        self.is_empty()
+    }
+    fn is_off(&self) -> bool {
+        self.is_empty()
+    }
+    fn describe(mut head: Declared, out: &mut Vec<Declared>) {
+        head.kind = "names and values";
+        out.push(head);
+    }
+}
+
 impl<T: Value> Value for Vec<T> {
     fn from_default(text: &'static str) -> Vec<T> {
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());

@@ -220,6 +220,7 @@ pub const TABLE: &[Metric] = &[
     gauge(query::QUEUE_LENGTH, "Pieces of queries that wait for a querier."),
     histogram(query::QUEUE_DURATION, &SECONDS, "Time a piece waited for a querier, seconds."),
     counter(query::DISCARDED, "Pieces refused because too many of the tenant wait."),
+    counter(query::BLOCKED, "Queries refused by blocked_queries."),
     histogram(query::RETRIES, &RETRIES, "Repetitions of a piece of a query."),
     histogram(query::PARTITIONS, &PIECES, "Pieces by time of a query."),
     histogram(query::SHARD_FACTOR, &PIECES, "Pieces by stream of a piece by time."),
