@@ -5,6 +5,7 @@
 
 mod inflate;
 mod snappy;
+mod stream;
 
 use rpc::http::BodyError;
 use rpc::http::body::Hold;
@@ -20,9 +21,31 @@ pub enum Encoding {
     Gzip,
     /// Raw deflate without a zlib header (as Go's `compress/flate`).
     Deflate,
+    /// Zstandard, any number of frames.
+    Zstd,
+    /// LZ4 frames.
+    Lz4,
 }
 
 impl Encoding {
+    /// Number of encodings.
+    pub(crate) const COUNT: usize = 5;
+
+    /// As [`Encoding::of_header`], of a push in OTLP.
+    pub fn of_otlp_header(value: &str) -> Result<Encoding, Error> {
+        match value {
+            "" => Ok(Encoding::Identity),
+            "gzip" => Ok(Encoding::Gzip),
+            "zstd" => Ok(Encoding::Zstd),
+            "lz4" => Ok(Encoding::Lz4),
+            other => {
+                let supported = "only gzip, lz4 and zstd are supported";
+                let text = format!("unsupported content encoding {other}: {supported}");
+                Err(Error::new(400, text))
+            }
+        }
+    }
+
     /// Reads a `Content-Encoding` header; empty when there is none.
     pub fn of_header(value: &str) -> Result<Encoding, Error> {
         match value {
@@ -60,6 +83,16 @@ impl Buffer {
         }
         self.len = len;
         &mut self.bytes[..len]
+    }
+
+    /// What `write` writes.
+    pub(crate) fn filled<E>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let done = write(&mut self.bytes);
+        self.len = self.bytes.len();
+        done
     }
 
     /// Frees what is too large to keep.
@@ -128,6 +161,8 @@ pub(crate) fn decompress(
     match encoding {
         Encoding::Gzip => inflate::gzip(body, caps, out),
         Encoding::Deflate => inflate::deflate(body, caps, out),
+        Encoding::Zstd => stream::zstd(body, caps, out),
+        Encoding::Lz4 => stream::lz4(body, caps, out),
         Encoding::Identity => unreachable!("nothing to undo"),
     }
 }

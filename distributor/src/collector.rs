@@ -366,6 +366,7 @@ impl Sink for Collector {
         let (bytes, owner) = match raw {
             RawLabels::Text(bytes) => (bytes, self.tenant.owner),
             RawLabels::Json(bytes) => (bytes, self.tenant.owner + 1),
+            RawLabels::Named(bytes) => (bytes, self.tenant.owner + 2),
         };
         if let Some(stream) = self.cache.get(owner, bytes) {
             self.current.stream = Some(stream);
@@ -379,7 +380,8 @@ impl Sink for Collector {
             }
         };
         let Tenant { id, limits, detector, .. } = &*self.tenant;
-        match streams::admit(pairs, id, limits, detector) {
+        let is_named = matches!(raw, RawLabels::Named(_));
+        match streams::admit(pairs, is_named, id, limits, detector) {
             Ok(stream) => {
                 let stream = Arc::new(stream);
                 self.cache.insert(owner, bytes, &stream);

@@ -7,6 +7,7 @@ mod arena;
 pub mod json;
 pub mod labels;
 pub mod legacy;
+pub mod otlp;
 pub mod protobuf;
 mod time;
 
@@ -38,6 +39,9 @@ pub(crate) enum RawLabels<'a> {
     Text(&'a [u8]),
     /// A JSON object, checked to be well-formed.
     Json(&'a [u8]),
+    /// Prometheus' text, of a resource that says elsewhere which service it is: no label is sought
+    /// that might name it.
+    Named(&'a [u8]),
 }
 
 /// One entry, borrowed.

@@ -31,6 +31,19 @@ pub enum Format {
     Json,
     /// JSON of the time before version 1: `labels` as text, `ts` as RFC 3339.
     LegacyJson,
+    /// `ExportLogsServiceRequest` as protobuf.
+    Otlp,
+    /// `ExportLogsServiceRequest` as JSON.
+    OtlpJson,
+}
+
+impl Format {
+    /// Number of formats.
+    pub(crate) const COUNT: usize = 5;
+
+    pub(crate) fn is_otlp(self) -> bool {
+        matches!(self, Format::Otlp | Format::OtlpJson)
+    }
 }
 
 /// A push as it was received.
@@ -77,6 +90,7 @@ struct Prepared {
 
 /// Valid rows of a push, ready for the owner.
 pub(crate) struct Accepted {
+    pub(crate) format: Format,
     pub(crate) streams: Vec<Labels>,
     pub(crate) runs: Vec<Run>,
     pub(crate) ts_ns: Vec<i64>,
@@ -159,9 +173,9 @@ impl Distributor {
     fn prepare(&self, tenant: &Arc<Tenant>, payload: &mut Payload) -> Result<Prepared, Error> {
         tenant.metrics.push(payload.format, payload.encoding);
         let mut scratch = self.idle_scratch(tenant);
-        let result = self
-            .decode(tenant, payload, &mut scratch)
-            .and_then(|streams| self.judge(tenant, streams, &mut scratch.collector));
+        let result = self.decode(tenant, payload, &mut scratch).and_then(|streams| {
+            self.judge(tenant, payload.format, streams, &mut scratch.collector)
+        });
         scratch.collector.reset();
         self.keep(scratch);
         result
@@ -202,7 +216,7 @@ impl Distributor {
         let Scratch { pieces, decoded, message, collector } = scratch;
         let mut cut = None;
         let body = if encoding == Encoding::Identity {
-            // JSON is read in place: only its rows are a copy.
+            // JSON and OTLP are read in place: only their rows are a copy.
             if format != Format::Protobuf {
                 hold.grow(body.len()).map_err(body::too_large)?;
             }
@@ -212,21 +226,32 @@ impl Distributor {
             cut = body::decompress(encoding, body, &mut caps, decoded)?.cut;
             decoded.as_slice()
         };
-        let body = match (format, cut.take_if(|_| format == Format::Protobuf)) {
-            (Format::Protobuf, Some(cut)) => return Err(Error::new(400, cut)),
+        let is_whole = format == Format::Protobuf || format.is_otlp();
+        let body = match (format, cut.take_if(|_| is_whole)) {
+            (_, Some(cut)) => return Err(Error::new(400, cut)),
             (Format::Protobuf, None) => {
                 body::decompress_snappy(body, &mut Caps::new(max_bytes, hold), message)?;
+                message.as_slice()
+            }
+            (Format::OtlpJson, None) => {
+                // Ids shrink, lengths take five bytes: protobuf is at most a few times as long.
+                hold.grow(body.len().saturating_mul(2)).map_err(body::too_large)?;
+                message.filled(|out| decode::otlp::to_protobuf(body, out)).map_err(|e| *e)?;
                 message.as_slice()
             }
             _ => body,
         };
         let rows = tenant.expected_rows(body.len());
-        collector.begin(tenant.clone(), self.clock.now(), rows, body.len());
+        let now = self.clock.now();
+        collector.begin(tenant.clone(), now, rows, body.len());
         let cut = cut.as_deref();
         match format {
             Format::Protobuf => decode::protobuf::decode(body, pieces, collector),
             Format::Json => decode::json::decode(body, cut, pieces, collector),
             Format::LegacyJson => decode::legacy::decode(body, cut, pieces, collector),
+            Format::Otlp | Format::OtlpJson => {
+                decode::otlp::decode(body, &tenant.limits.otlp, now, pieces, collector)
+            }
         }
         .inspect(|_| tenant.remember_rows(body.len(), collector.ts_ns.len()))
     }
@@ -235,14 +260,19 @@ impl Distributor {
     fn judge(
         &self,
         tenant: &Tenant,
+        format: Format,
         streams: usize,
         collector: &mut Collector,
     ) -> Result<Prepared, Error> {
-        if let Some(error) = collector.fatal(streams) {
+        if let Some(mut error) = collector.fatal(streams) {
+            // A name that cannot be stored is the sender's fault only in OTLP.
+            if format.is_otlp() && error.status == 500 {
+                error.status = 400;
+            }
             return Err(error);
         }
-        tenant.metrics.received(&collector.received, collector.truncated);
-        tenant.metrics.discarded(&collector.discards);
+        tenant.metrics.received(format, &collector.received, collector.truncated);
+        tenant.metrics.discarded(format, &collector.discards);
         let outcome = match collector.problems.text() {
             Some(text) => Err(Error::new(400, text)),
             None if collector.blocked => blocked(tenant),
@@ -257,7 +287,7 @@ impl Distributor {
         if !tenant.bucket.allow(self.clock.monotonic_ns(), bytes, rate, burst) {
             let mut discards = Discards::default();
             discards.add(Reason::RateLimited, lines as u64, bytes);
-            tenant.metrics.discarded(&discards);
+            tenant.metrics.discarded(format, &discards);
             let (tenant, rate) = (&tenant.id, rate as i64);
             let text = format!(
                 "ingestion rate limit exceeded for user {tenant} (limit: {rate} bytes/sec) while \
@@ -266,15 +296,16 @@ impl Distributor {
             );
             return Err(Error::new(429, text));
         }
-        Ok(Prepared { accepted: Some(take(collector)), outcome })
+        Ok(Prepared { accepted: Some(take(format, collector)), outcome })
     }
 }
 
 /// The rows of `collector`, which is left empty and warm.
-fn take(collector: &mut Collector) -> Accepted {
+fn take(format: Format, collector: &mut Collector) -> Accepted {
     let parts = &mut collector.parts[..collector.parts_used];
     let order = if parts.len() > 1 { collector.order.clone() } else { Vec::new() };
     Accepted {
+        format,
         parts: parts.iter_mut().map(|part| (part.day, part.builder.take())).collect(),
         streams: std::mem::take(&mut collector.streams),
         runs: std::mem::take(&mut collector.runs),

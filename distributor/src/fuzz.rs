@@ -57,18 +57,36 @@ pub fn fuzz_labels(data: &[u8]) {
         let tenant = base::TenantId::new("fuzz").expect("a valid id");
         let limits = PushLimits::default();
         let detector = Detector::new(&limits.log_level_fields, 2);
-        let _ = streams::admit(pairs, &tenant, &limits, &detector);
+        let _ = streams::admit(pairs, false, &tenant, &limits, &detector);
     }
 }
 
-/// gzip, deflate and snappy: the first byte chooses.
+/// The OTLP body in protobuf.
+pub fn fuzz_otlp(data: &[u8]) {
+    let (rules, now) = (decode::otlp::Rules::default(), base::UnixNanos(1));
+    let (mut pieces, mut sink) = (Pieces::default(), Reader::default());
+    let _ = decode::otlp::decode(data, &rules, now, &mut pieces, &mut sink);
+}
+
+/// The OTLP body in JSON: what becomes protobuf reads as that.
+pub fn fuzz_otlp_json(data: &[u8]) {
+    let mut message = Vec::new();
+    if decode::otlp::to_protobuf(data, &mut message).is_ok() {
+        assert!(message.len() <= data.len() * 4 + 64);
+        fuzz_otlp(&message);
+    }
+}
+
+/// gzip, deflate, Zstandard, LZ4 and snappy: the first byte chooses.
 pub fn fuzz_compression(data: &[u8]) {
     let Some((&kind, data)) = data.split_first() else { return };
     let (mut hold, mut out) = (Hold::unlimited(), Buffer::default());
     let mut caps = Caps::new(1 << 20, &mut hold);
-    let _ = match kind % 3 {
+    let _ = match kind % 5 {
         0 => body::decompress(Encoding::Gzip, data, &mut caps, &mut out).map(drop),
         1 => body::decompress(Encoding::Deflate, data, &mut caps, &mut out).map(drop),
+        2 => body::decompress(Encoding::Zstd, data, &mut caps, &mut out).map(drop),
+        3 => body::decompress(Encoding::Lz4, data, &mut caps, &mut out).map(drop),
         _ => body::decompress_snappy(data, &mut caps, &mut out),
     };
     assert!(out.as_slice().len() <= (1 << 20) + 1);

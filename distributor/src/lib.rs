@@ -56,6 +56,7 @@ mod validate;
 
 pub use body::Encoding;
 pub use config::Config;
+pub use decode::otlp;
 pub use distributor::{Distributor, Format, Payload};
 pub use error::Error;
 pub use http::router;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use base::{TenantId, UnixNanos};
 
+use crate::decode::otlp::Rules;
+
 /// Where limits come from. Implemented by the server from its configuration; may change while
 /// the process runs.
 pub trait Limits: Send + Sync + 'static {
@@ -57,6 +59,8 @@ pub struct PushLimits {
     pub block_ingestion_until: Option<UnixNanos>,
     /// `block_ingestion_status_code`; 200 = drop silently.
     pub block_ingestion_status_code: u16,
+    /// `otlp_config`: what becomes of attributes.
+    pub otlp: Rules,
     /// `enforced_labels`: every stream must carry them.
     pub enforced_labels: Vec<String>,
 }
@@ -121,6 +125,7 @@ impl Default for PushLimits {
             max_structured_metadata_entries_count: 128,
             block_ingestion_until: None,
             block_ingestion_status_code: 260,
+            otlp: Rules::default(),
             enforced_labels: Vec::new(),
         }
     }

@@ -44,31 +44,31 @@ pub const BYTES_PER_LINE: &str = "loki_bytes_per_line";
 /// Handles of one tenant, looked up once.
 pub(crate) struct TenantMetrics {
     tenant: String,
-    bytes_received: Counter,
-    lines_received: Counter,
-    metadata_bytes_received: Counter,
+    /// By family of formats; made when first counted.
+    received: [OnceLock<Received>; 2],
     bytes_per_line: Histogram,
     /// By format and encoding; made when first counted.
-    pushes: [[OnceLock<Counter>; 3]; 3],
+    pushes: [[OnceLock<Counter>; Encoding::COUNT]; Format::COUNT],
 }
 
-const FORMAT: &str = "loki";
+struct Received {
+    bytes: Counter,
+    lines: Counter,
+    metadata_bytes: Counter,
+}
+
+/// What Loki calls the family of a format.
+fn family(format: Format) -> &'static str {
+    if format.is_otlp() { "otlp" } else { "loki" }
+}
 
 impl TenantMetrics {
     pub(crate) fn new(tenant: &TenantId) -> TenantMetrics {
-        let tenant = tenant.as_str().to_owned();
-        let bytes = |name: &'static str| {
-            counter!(name, "tenant" => tenant.clone(), "retention_hours" => "",
-                "is_internal_stream" => "false", "policy" => "", "format" => FORMAT)
-        };
         TenantMetrics {
-            bytes_received: bytes(BYTES_RECEIVED),
-            lines_received: counter!(LINES_RECEIVED, "tenant" => tenant.clone(),
-                "is_internal_stream" => "false", "policy" => "", "format" => FORMAT),
-            metadata_bytes_received: bytes(METADATA_BYTES_RECEIVED),
+            tenant: tenant.as_str().to_owned(),
+            received: Default::default(),
             bytes_per_line: histogram!(BYTES_PER_LINE),
             pushes: Default::default(),
-            tenant,
         }
     }
 
@@ -79,24 +79,50 @@ impl TenantMetrics {
                 Format::Protobuf => ("application/x-protobuf", "2"),
                 Format::Json => ("application/json", "2"),
                 Format::LegacyJson => ("application/json", "1"),
+                Format::Otlp => ("application/x-protobuf", ""),
+                Format::OtlpJson => ("application/json", ""),
             };
             let content_encoding = match encoding {
                 Encoding::Identity => "",
                 Encoding::Gzip => "gzip",
                 Encoding::Deflate => "deflate",
+                Encoding::Zstd => "zstd",
+                Encoding::Lz4 => "lz4",
             };
             counter!(PUSHES, "tenant" => self.tenant.clone(), "content_type" => content_type,
                 "content_encoding" => content_encoding, "content_version" => version,
-                "format" => FORMAT)
+                "format" => family(format))
         });
         counter.increment(1);
     }
 
+    fn received_of(&self, format: Format) -> &Received {
+        self.received[usize::from(format.is_otlp())].get_or_init(|| {
+            let (tenant, format) = (&self.tenant, family(format));
+            let bytes = |name: &'static str| {
+                counter!(name, "tenant" => tenant.clone(), "retention_hours" => "",
+                    "is_internal_stream" => "false", "policy" => "", "format" => format)
+            };
+            Received {
+                bytes: bytes(BYTES_RECEIVED),
+                lines: counter!(LINES_RECEIVED, "tenant" => tenant.clone(),
+                    "is_internal_stream" => "false", "policy" => "", "format" => format),
+                metadata_bytes: bytes(METADATA_BYTES_RECEIVED),
+            }
+        })
+    }
+
     /// What a push held.
-    pub(crate) fn received(&self, volume: &Volume, (cut_lines, cut_bytes): (u64, u64)) {
-        self.lines_received.increment(volume.lines);
-        self.bytes_received.increment(volume.line_bytes + volume.metadata_bytes);
-        self.metadata_bytes_received.increment(volume.metadata_bytes);
+    pub(crate) fn received(
+        &self,
+        format: Format,
+        volume: &Volume,
+        (cut_lines, cut_bytes): (u64, u64),
+    ) {
+        let received = self.received_of(format);
+        received.lines.increment(volume.lines);
+        received.bytes.increment(volume.line_bytes + volume.metadata_bytes);
+        received.metadata_bytes.increment(volume.metadata_bytes);
         if volume.lines > 0 {
             self.bytes_per_line.record(volume.line_bytes as f64 / volume.lines as f64);
         }
@@ -105,11 +131,11 @@ impl TenantMetrics {
         }
     }
 
-    pub(crate) fn discarded(&self, discards: &Discards) {
+    pub(crate) fn discarded(&self, format: Format, discards: &Discards) {
         for (reason, lines, bytes) in discards.iter() {
             for (name, by) in [(DISCARDED_SAMPLES, lines), (DISCARDED_BYTES, bytes)] {
                 counter!(name, "reason" => reason.as_str(), "tenant" => self.tenant.clone(),
-                    "retention_hours" => "", "policy" => "", "format" => FORMAT)
+                    "retention_hours" => "", "policy" => "", "format" => family(format))
                 .increment(by);
             }
         }

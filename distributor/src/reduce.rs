@@ -20,7 +20,7 @@ pub(crate) fn reduce(
     let offered = Offered { tenant: tenant.id.as_str(), accepted, places: &places };
     let mut discards = Discards::default();
     let mut told = offered.error(admission, &mut discards);
-    tenant.metrics.discarded(&discards);
+    tenant.metrics.discarded(accepted.format, &discards);
 
     let mut dropped = vec![false; places.len()];
     let mut last_told = None;

@@ -134,6 +134,7 @@ mod tests {
             builder.push(0, 1_714_557_600_000_000_000 + row * 500_000_000, b"abc");
         }
         let accepted = Accepted {
+            format: crate::Format::Protobuf,
             streams: vec![Labels::from_pairs([("a", "b")])],
             runs: Vec::new(),
             ts_ns: Vec::new(),

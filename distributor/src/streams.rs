@@ -44,7 +44,7 @@ const UNKNOWN_SERVICE: &str = "unknown_service";
 #[allow(clippy::type_complexity)]
 pub(crate) fn read(raw: RawLabels<'_>) -> Result<Result<Vec<(String, String)>, Error>, Fault> {
     let text = match raw {
-        RawLabels::Text(text) => return Ok(decode::labels::parse(text)),
+        RawLabels::Text(text) | RawLabels::Named(text) => return Ok(decode::labels::parse(text)),
         RawLabels::Json(object) => {
             let pairs = decode::json::labels(object)?;
             let plain = |name: &str| {
@@ -76,15 +76,19 @@ fn text_of(pairs: &[(String, String)]) -> String {
     out
 }
 
-/// Canonical labels of `pairs` if the tenant's limits allow them.
+/// Canonical labels of `pairs` if the tenant's limits allow them. `is_named`: it is known elsewhere
+/// which service this is.
 pub(crate) fn admit(
     mut pairs: Vec<(String, String)>,
+    is_named: bool,
     tenant: &TenantId,
     limits: &PushLimits,
     detector: &Detector,
 ) -> Result<Stream, Refusal> {
     pairs.retain(|(_, value)| !value.is_empty());
-    discover_service_name(&mut pairs, limits);
+    if !is_named {
+        discover_service_name(&mut pairs, limits);
+    }
     pairs.sort_by(|a, b| a.0.cmp(&b.0));
     validate(&pairs, limits)?;
     let missing: Vec<&str> = limits

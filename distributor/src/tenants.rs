@@ -24,7 +24,7 @@ pub(crate) struct Tenant {
 }
 
 /// Ways in which labels are written.
-pub(crate) const OWNERS_PER_TENANT: u64 = 2;
+pub(crate) const OWNERS_PER_TENANT: u64 = 3;
 
 /// Bytes of a row before any was seen: a usual log line in its envelope.
 const FIRST_ROW_BYTES: usize = 200;

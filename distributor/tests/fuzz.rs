@@ -69,3 +69,13 @@ fn compression_survives_anything() {
 fn lines_survive_anything() {
     replay("line", fuzz::fuzz_line);
 }
+
+#[test]
+fn otlp_survives_anything() {
+    replay("otlp", fuzz::fuzz_otlp);
+}
+
+#[test]
+fn otlp_json_survives_anything() {
+    replay("otlp_json", fuzz::fuzz_otlp_json);
+}

@@ -3,6 +3,8 @@
 //! What a tenant's limits are is worked out when the configuration or a file of overrides is read,
 //! not when somebody asks: asking is one atomic load and one look-up.
 
+pub mod otlp;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +22,8 @@ pub struct ConfigLimits {
     base: LimitsConfig,
     /// What the out-of-order window is where no limit says so.
     default_window: Duration,
+    /// Attributes of OTLP that are labels of every tenant.
+    otlp_labels: Vec<String>,
     now: ArcSwap<Snapshot>,
 }
 
@@ -38,9 +42,13 @@ pub struct TenantLimits {
 }
 
 impl TenantLimits {
-    fn new(config: LimitsConfig, default_window: Duration) -> Arc<TenantLimits> {
+    fn new(
+        config: LimitsConfig,
+        default_window: Duration,
+        otlp_labels: &[String],
+    ) -> Arc<TenantLimits> {
         Arc::new(TenantLimits {
-            push: Arc::new(push_limits(&config)),
+            push: Arc::new(push_limits(&config, otlp_labels)),
             out_of_order_window: config.out_of_order_window.unwrap_or(default_window),
             config,
         })
@@ -55,9 +63,11 @@ impl ConfigLimits {
     pub fn new(config: &Config) -> ConfigLimits {
         let base = config.limits().clone();
         let default_window = config.raw.ingester.max_chunk_age / 2;
-        let default = TenantLimits::new(base.clone(), default_window);
+        let labels = &config.raw.distributor.otlp_config;
+        let otlp_labels = labels.default_resource_attributes_as_index_labels.clone();
+        let default = TenantLimits::new(base.clone(), default_window, &otlp_labels);
         let now = ArcSwap::from_pointee(Snapshot { default, tenants: HashMap::default() });
-        ConfigLimits { base, default_window, now }
+        ConfigLimits { base, default_window, otlp_labels, now }
     }
 
     /// The limits of tenants without overrides.
@@ -70,7 +80,10 @@ impl ConfigLimits {
         let default = self.now.load().default.clone();
         let tenants = overrides.limits.into_iter();
         let tenants = tenants
-            .map(|(tenant, limits)| (tenant, TenantLimits::new(limits, self.default_window)))
+            .map(|(tenant, limits)| {
+                let (window, labels) = (self.default_window, &self.otlp_labels);
+                (tenant, TenantLimits::new(limits, window, labels))
+            })
             .collect();
         self.now.store(Arc::new(Snapshot { default, tenants }));
     }
@@ -87,7 +100,7 @@ impl ConfigLimits {
     }
 }
 
-fn push_limits(limits: &LimitsConfig) -> PushLimits {
+fn push_limits(limits: &LimitsConfig, otlp_labels: &[String]) -> PushLimits {
     PushLimits {
         ingestion_rate_bytes: limits.ingestion_rate_mb * MB,
         // The cast saturates: an infinite burst is the largest number.
@@ -111,6 +124,7 @@ fn push_limits(limits: &LimitsConfig) -> PushLimits {
         max_structured_metadata_entries_count: limits.max_structured_metadata_entries_count,
         block_ingestion_until: limits.block_ingestion_until.0,
         block_ingestion_status_code: limits.block_ingestion_status_code,
+        otlp: otlp::rules(&limits.otlp_config, otlp_labels).unwrap_or_default(),
         enforced_labels: limits.enforced_labels.clone(),
     }
 }

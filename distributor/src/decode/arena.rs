@@ -14,6 +14,12 @@ impl Arena {
         self.len = 0;
     }
 
+    /// Forgets everything after the first `len` bytes.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        assert!(len <= self.len);
+        self.len = len;
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len

@@ -180,13 +180,13 @@ const UNEXPECTED_EOF: &str = "unexpected EOF";
 const MAX_VARINT_BYTES: usize = 10;
 
 #[derive(Clone, Copy)]
-struct Field {
-    number: i32,
+pub(super) struct Field {
+    pub(super) number: i32,
     wire: u8,
 }
 
 /// The fields of one message, `body[at..end]`.
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     body: &'a [u8],
     at: usize,
     end: usize,
@@ -194,12 +194,12 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn new(body: &'a [u8], at: usize, end: usize, message: &'static str) -> Fields<'a> {
+    pub(super) fn new(body: &'a [u8], at: usize, end: usize, message: &'static str) -> Fields<'a> {
         Fields { body: &body[..end], at, end, message }
     }
 
     #[inline(always)]
-    fn next(&mut self) -> Result<Option<Field>, Fault> {
+    pub(super) fn next(&mut self) -> Result<Option<Field>, Fault> {
         if self.at >= self.end {
             return Ok(None);
         }
@@ -253,7 +253,11 @@ impl<'a> Fields<'a> {
 
     /// Where the bytes of a length-delimited field lie.
     #[inline(always)]
-    fn bytes(&mut self, field: Field, name: &'static str) -> Result<(usize, usize), Fault> {
+    pub(super) fn bytes(
+        &mut self,
+        field: Field,
+        name: &'static str,
+    ) -> Result<(usize, usize), Fault> {
         if field.wire != 2 {
             return Err(wrong_wire(field, name));
         }
@@ -270,15 +274,37 @@ impl<'a> Fields<'a> {
         Ok((from, self.at))
     }
 
-    fn varint_of(&mut self, field: Field, name: &'static str) -> Result<u64, Fault> {
+    pub(super) fn varint_of(&mut self, field: Field, name: &'static str) -> Result<u64, Fault> {
         if field.wire != 0 {
             return Err(wrong_wire(field, name));
         }
         self.varint()
     }
 
+    /// A field of eight bytes.
+    pub(super) fn fixed64_of(&mut self, field: Field, name: &'static str) -> Result<u64, Fault> {
+        if field.wire != 1 {
+            return Err(wrong_wire(field, name));
+        }
+        let bytes = self.body[self.at..].first_chunk::<8>();
+        let value = u64::from_le_bytes(*bytes.ok_or_else(|| malformed(UNEXPECTED_EOF))?);
+        self.at += 8;
+        Ok(value)
+    }
+
+    /// A field of four bytes.
+    pub(super) fn fixed32_of(&mut self, field: Field, name: &'static str) -> Result<u32, Fault> {
+        if field.wire != 5 {
+            return Err(wrong_wire(field, name));
+        }
+        let bytes = self.body[self.at..].first_chunk::<4>();
+        let value = u32::from_le_bytes(*bytes.ok_or_else(|| malformed(UNEXPECTED_EOF))?);
+        self.at += 4;
+        Ok(value)
+    }
+
     /// Steps over a field of any type; groups nest without recursion.
-    fn skip(&mut self, field: Field) -> Result<(), Fault> {
+    pub(super) fn skip(&mut self, field: Field) -> Result<(), Fault> {
         let mut depth = 0usize;
         let mut wire = field.wire;
         loop {

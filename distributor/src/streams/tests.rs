@@ -3,7 +3,7 @@ use super::*;
 fn admitted(raw: RawLabels<'_>, limits: &PushLimits) -> Result<Stream, Refusal> {
     let tenant = TenantId::new("t").unwrap();
     let detector = Detector::new(&limits.log_level_fields, 2);
-    admit(read(raw).unwrap().unwrap(), &tenant, limits, &detector)
+    admit(read(raw).unwrap().unwrap(), false, &tenant, limits, &detector)
 }
 
 fn labels(json: &str) -> String {

@@ -137,6 +137,8 @@ fn retention(raw: &RawConfig) -> Result<()> {
 
 /// The limits of a tenant, wherever they are from.
 pub fn limits(limits: &LimitsConfig) -> Result<()> {
+    crate::limits::otlp::rules(&limits.otlp_config, &[])
+        .map_err(|error| anyhow::anyhow!("limits_config.otlp_config.{error}"))?;
     for rule in &limits.retention_stream {
         let named = || format!("retention_stream: selector {:?}", rule.selector);
         if rule.period < DAY {

@@ -135,10 +135,10 @@ blocks! {
         /// How hot streams are cut.
         shard_streams: ShardStreamsConfig, flag "shard-streams";
         /// What becomes of attributes of OTLP.
-        otlp_config: Anything = "", later "the attributes that become labels are Loki's";
+        otlp_config: OtlpRulesConfig;
         /// The same for every tenant.
         global_otlp_config: Anything = "",
-            later "the attributes that become labels are Loki's";
+            ignored "distributor.otlp_config is the same for every tenant";
         /// Queries that are refused.
         blocked_queries: Vec<BlockedQueryConfig>;
         /// Which streams have which policy.
@@ -408,6 +408,37 @@ blocks! {
         types: Vec<String> = "";
         /// What `X-Query-Tags` of the request must say.
         tags: BTreeMap<String, String>;
+    }
+
+    /// `limits_config.otlp_config`
+    pub struct OtlpRulesConfig {
+        /// Attributes of resources.
+        resource_attributes: OtlpResourceConfig;
+        /// Rules for attributes of scopes; what none is about becomes metadata.
+        scope_attributes: Vec<OtlpRuleConfig>;
+        /// Rules for attributes of records; what none is about becomes metadata.
+        log_attributes: Vec<OtlpRuleConfig>;
+        /// Whether the severity of a record, as its sender writes it, is a label too.
+        severity_text_as_label: bool = "false";
+    }
+
+    /// `limits_config.otlp_config.resource_attributes`
+    pub struct OtlpResourceConfig {
+        /// Whether only `attributes_config` counts, and not also the attributes of
+        /// `distributor.otlp_config`, which are asked first.
+        ignore_defaults: bool = "false";
+        /// Rules; what none is about becomes metadata.
+        attributes_config: Vec<OtlpRuleConfig>;
+    }
+
+    /// A rule for attributes of OTLP: the first that holds counts.
+    pub struct OtlpRuleConfig {
+        /// `index_label` (not of scopes), `structured_metadata` or `drop`.
+        action: String = "";
+        /// Names of attributes, as senders write them.
+        attributes: Vec<String> = "";
+        /// A regular expression that a name matches from beginning to end; instead of `attributes`.
+        regex: String = "";
     }
 
     /// `limits_config.shard_streams`
