@@ -22,7 +22,7 @@ pub fn sim(arguments: &[String]) -> Result<()> {
     let seeds = seeds.context("say --seed N or --seeds A..B")?;
     let test = "cluster::seeds::every_seed_keeps_every_promise";
     let line = format!(
-        "cargo test --quiet --release --package runelog-tests --test sim -- --exact {test} \
+        "cargo test --quiet --release --workspace --test sim -- --exact {test} \
          --nocapture"
     );
     let mut command = words(&line);

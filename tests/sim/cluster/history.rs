@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use base::BatchId;
 use catalog::{Commit, paths};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -60,6 +61,11 @@ impl History {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a commit that counts claims the batch.
+    pub fn is_claimed(&self, id: &BatchId) -> bool {
+        self.state().claimed.contains(id)
     }
 
     pub fn counts(&self) -> Counts {

@@ -32,7 +32,8 @@ struct Copies {
 struct Copy {
     /// Nodes whose present disk holds it.
     holders: BTreeSet<String>,
-    /// It was on a disk before a flush that took everything, or a node said it is in the bucket.
+    /// A commit claims its batch, it was on a disk before a flush that took everything, or a node said
+    /// it is in the bucket.
     is_flushed: bool,
     /// Number of the loss that took the last copy.
     lost: u64,
@@ -41,6 +42,7 @@ struct Copy {
 struct Known {
     content: u128,
     attempts: BTreeMap<u32, Vec<StoreId>>,
+    rows: Vec<Row>,
 }
 
 /// A short name for the event log.
@@ -69,8 +71,11 @@ impl Ledger {
         let content = format!("{:?}{:?}{}{}", batch.streams, batch.rows, batch.tenant, batch.day);
         let content = base::hash::hash128(content.as_bytes());
         let mut known = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
-        let known =
-            known.entry(batch.id).or_insert_with(|| Known { content, attempts: BTreeMap::new() });
+        let known = known.entry(batch.id).or_insert_with(|| Known {
+            content,
+            attempts: BTreeMap::new(),
+            rows: rows_of(batch),
+        });
         if known.content != content {
             return Err("B2: its rows have changed".to_owned());
         }
@@ -148,9 +153,14 @@ impl Ledger {
         }
     }
 
-    /// A node has lost its disk: the rows of which it had the last copy. At replication factor 1 they
-    /// are not promised any more.
-    pub fn lost(&self, node: &str) -> BTreeSet<Row> {
+    /// A node has lost its disk: the rows of which it had the last copy and that no commit claims. At
+    /// replication factor 1 they are not promised any more.
+    pub fn lost(&self, node: &str, is_claimed: impl Fn(&BatchId) -> bool) -> BTreeSet<Row> {
+        let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let claimed = batches.iter().filter(|(id, _)| is_claimed(id));
+        let claimed: Vec<Row> = claimed.flat_map(|(_, known)| known.rows.clone()).collect();
+        drop(batches);
+        self.flushed(&claimed);
         let mut copies = self.copies();
         copies.losses += 1;
         let loss = copies.losses;

@@ -103,7 +103,8 @@ async fn make(cluster: &Arc<Cluster>, record: &Arc<Record>, chance: &Chance, tro
             event!(world, name, "its disk is lost");
             world.fault(Duration::ZERO);
             node.kill(Keep::Synced);
-            record.lost_disk(&cluster.ledger.lost(name));
+            let is_claimed = |id: &_| cluster.history.is_claimed(id);
+            record.lost_disk(&cluster.ledger.lost(name, is_claimed));
             node.lose_disk();
         }
         Trouble::Skew => {
