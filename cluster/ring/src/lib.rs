@@ -22,6 +22,7 @@
 mod apply;
 pub mod codec;
 mod command;
+mod duties;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
@@ -40,6 +41,7 @@ mod voters;
 
 pub use apply::apply;
 pub use command::{Command, Expect, Registration};
+pub use duties::{Duty, duties};
 pub use error::Error;
 pub use instance::{Departure, Instance, Phase, Roles};
 pub use outcome::{Outcome, Refusal};

@@ -1,0 +1,147 @@
+//! Who is where: addresses of members, and who leads.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base::StoreId;
+use ring::State;
+use tokio::sync::Notify;
+use ulid::Ulid;
+
+use crate::api::{Contact, Dialer, MetaApi, Update};
+use crate::publish::Publisher;
+
+/// What this process knows of others.
+pub(crate) struct Peers {
+    pub cluster: Ulid,
+    pub own: Contact,
+    pub publisher: Publisher,
+    dialer: Arc<dyn Dialer>,
+    join: Vec<String>,
+    book: Mutex<Book>,
+    /// Something new is known of the leader.
+    pub changed: Notify,
+}
+
+#[derive(Default)]
+struct Book {
+    /// Where a store was last heard or said to be.
+    addresses: BTreeMap<StoreId, String>,
+    /// Where the ring's state said it was.
+    stated: BTreeMap<StoreId, String>,
+    leader: Option<StoreId>,
+    /// Whom to ask next while nobody leads.
+    turn: usize,
+}
+
+impl Peers {
+    pub(crate) fn new(
+        cluster: Ulid,
+        own: Contact,
+        join: Vec<String>,
+        dialer: Arc<dyn Dialer>,
+    ) -> Peers {
+        let publisher = Publisher::new(cluster);
+        let (book, changed) = (Mutex::default(), Notify::new());
+        Peers { cluster, own, publisher, dialer, join, book, changed }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The way to an address.
+    pub(crate) fn dial(&self, address: &str) -> Arc<dyn MetaApi> {
+        self.dialer.dial(address)
+    }
+
+    /// Somebody said where it is.
+    pub(crate) fn learn(&self, contact: &Contact) {
+        if contact.store != self.own.store && !contact.address.is_empty() {
+            self.book().addresses.insert(contact.store, contact.address.clone());
+        }
+    }
+
+    /// Takes what the newest state says of addresses. One that has not changed there may be older
+    /// than what its owner said itself.
+    pub(crate) fn follow(&self, state: &State) {
+        let mut book = self.book();
+        for instance in state.ingesters() {
+            let address = &instance.grpc_address;
+            if book.stated.get(&instance.store) != Some(address) {
+                book.stated.insert(instance.store, address.clone());
+                book.addresses.insert(instance.store, address.clone());
+            }
+        }
+        let known = |store: &StoreId, _: &mut String| state.instance(*store).is_some();
+        book.stated.retain(known);
+    }
+
+    /// Where a store is.
+    pub(crate) fn address(&self, store: StoreId) -> Option<String> {
+        self.book().addresses.get(&store).cloned()
+    }
+
+    /// Who leads, as far as anybody said.
+    pub(crate) fn leader(&self) -> Option<Contact> {
+        let book = self.book();
+        let store = book.leader?;
+        if store == self.own.store {
+            return Some(self.own.clone());
+        }
+        let address = book.addresses.get(&store)?.clone();
+        Some(Contact { store, address })
+    }
+
+    /// Who leads now.
+    pub(crate) fn set_leader(&self, leader: Option<StoreId>) {
+        let mut book = self.book();
+        if book.leader != leader {
+            book.leader = leader;
+            drop(book);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// The leader did not answer.
+    pub(crate) fn forget_leader(&self, leader: StoreId) {
+        let is_same = self.book().leader == Some(leader);
+        if is_same {
+            self.set_leader(None);
+        }
+    }
+
+    /// Takes an answer. An undecodable state is an error of whoever sent it.
+    pub(crate) fn take(&self, update: &Update) -> Result<(), ring::Error> {
+        self.learn(&update.from);
+        if let Some(leader) = &update.leader {
+            self.learn(leader);
+        }
+        if let Some(bytes) = &update.state {
+            let state = State::decode(bytes)?;
+            if state.cluster == self.cluster {
+                self.follow(&state);
+                self.publisher.offer(&Arc::new(state));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody that may know something, in turn: members of the ring, then `ring.join`.
+    pub(crate) async fn others(&self) -> Vec<String> {
+        let mut addresses: Vec<String> = Vec::new();
+        for entry in &self.join {
+            addresses.extend(self.dialer.resolve(entry).await);
+        }
+        let mut book = self.book();
+        addresses.extend(book.addresses.values().cloned());
+        addresses.retain(|address| *address != self.own.address);
+        addresses.sort_unstable();
+        addresses.dedup();
+        if !addresses.is_empty() {
+            book.turn = (book.turn + 1) % addresses.len();
+            addresses.rotate_left(book.turn);
+        }
+        addresses
+    }
+}
