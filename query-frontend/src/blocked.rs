@@ -57,6 +57,12 @@ pub fn query_type(expr: &Expr) -> &'static str {
     }
 }
 
+/// Whether Grafana's Logs Drilldown asks: it takes part of an answer, and may look into streams that
+/// Loki keeps for itself.
+pub fn is_drilldown(tags: &str) -> bool {
+    has_tag(tags, "source", "grafana-lokiexplore-app")
+}
+
 fn has_tag(tags: &str, name: &str, value: &str) -> bool {
     tags.split(',').filter_map(|tag| tag.split_once('=')).any(|(known, given)| {
         known.trim().eq_ignore_ascii_case(name) && given.trim().eq_ignore_ascii_case(value)

@@ -109,6 +109,8 @@ impl From<Error> for EdgeError {
 }
 
 #[cfg(test)]
+mod costs;
+#[cfg(test)]
 mod recorded;
 #[cfg(test)]
 mod tests;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use base::UnixNanos;
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt};
+use logql::engine::Answer;
 use logql::plan::{Params, Plan};
 use logql::syntax::Expr;
 use tower::Service;
 
-use crate::blocked::Subject;
+use crate::blocked::{Subject, is_drilldown};
 use crate::checks::{Checks, selects_internal_streams};
 use crate::error::Error;
 use crate::http::params::RangeQuery;
@@ -32,12 +33,16 @@ impl<S> Validate<S> {
         Validate { inner, shared }
     }
 
-    fn plan(&self, query: Query) -> Result<Planned, Error> {
+    /// The plan, and how many series of the answer are given if it may be cut off.
+    fn plan(&self, query: Query) -> Result<(Planned, Option<usize>), Error> {
         let Query { tenant, expr, asked, tags, categorize } = query;
         let limits = &*self.shared.limits;
         let max_memory_bytes = self.shared.config.max_query_memory_bytes;
         let checks = Checks { limits, tenant: &tenant, now: self.shared.clock.now() };
         checks.blocked(Subject { text: asked.text(), expr: &expr, tags: &tags })?;
+        let max_series = limits.max_query_series(&tenant);
+        let most = is_drilldown(&tags).then_some(max_series).filter(|most| *most > 0);
+        let max_series = if most.is_some() { 0 } else { max_series };
         let params = match asked {
             Asked::Range(mut asked) => {
                 checks.range(&expr, &mut asked)?;
@@ -49,7 +54,7 @@ impl<S> Validate<S> {
                     interval_ns: asked.interval_ns,
                     limit: asked.limit,
                     direction: asked.direction,
-                    max_series: limits.max_query_series(&tenant),
+                    max_series,
                     max_memory_bytes,
                     categorize,
                     now: checks.now,
@@ -64,7 +69,7 @@ impl<S> Validate<S> {
                     interval_ns: 0,
                     limit: asked.limit,
                     direction: asked.direction,
-                    max_series: limits.max_query_series(&tenant),
+                    max_series,
                     max_memory_bytes,
                     categorize,
                     now: checks.now,
@@ -81,7 +86,7 @@ impl<S> Validate<S> {
             most => most,
         };
         let plan = Arc::new(Plan::new(&expr, &params)?);
-        Ok(Planned { tenant, plan, parallelism, shardable })
+        Ok((Planned { tenant, plan, parallelism, shardable }, most))
     }
 }
 
@@ -98,13 +103,40 @@ where
     }
 
     fn call(&mut self, query: Query) -> Self::Future {
-        let internal = selects_internal_streams(&query.expr);
+        let internal = selects_internal_streams(&query.expr) && !is_drilldown(&query.tags);
         match self.plan(query) {
-            Ok(planned) if internal => ready(planned.nothing()).boxed(),
-            Ok(planned) => self.inner.call(planned).boxed(),
+            Ok((planned, _)) if internal => ready(planned.nothing()).boxed(),
+            Ok((planned, None)) => self.inner.call(planned).boxed(),
+            Ok((planned, Some(most))) => {
+                self.inner.call(planned).map_ok(move |whole| cut_off(whole, most)).boxed()
+            }
             Err(error) => ready(Err(error)).boxed(),
         }
     }
+}
+
+/// At most `most` series of a metric answer, and a warning if there are more.
+fn cut_off(mut evaluated: Evaluated, most: usize) -> Evaluated {
+    let series = match &mut evaluated.answer {
+        Answer::Vector(vector) => {
+            let series = vector.len();
+            vector.truncate(most);
+            series
+        }
+        Answer::Matrix(matrix) => {
+            let series = matrix.len();
+            matrix.truncate(most);
+            series
+        }
+        Answer::Streams(_) | Answer::Scalar(_) => 0,
+    };
+    if series > most {
+        evaluated.warnings.push(format!(
+            "maximum number of series ({most}) reached for a single query; returning partial results"
+        ));
+        evaluated.warnings.sort_unstable();
+    }
+    evaluated
 }
 
 /// An instant that arithmetic on times can work with: ranges, offsets and steps of years can be

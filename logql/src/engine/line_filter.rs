@@ -64,6 +64,11 @@ impl LineFilter {
         let mut required: Vec<Vec<Group>> = Vec::new();
         for operand in &filter.operands {
             match operand {
+                LineOperand::Ip(_)
+                    if !matches!(filter.op, LineOp::Contains | LineOp::NotContains) =>
+                {
+                    return Err("ip: invalid operation".to_owned());
+                }
                 LineOperand::Ip(pattern) => {
                     others.push(Operand::Ip(IpFilter::new(pattern)?));
                     required.push(Vec::new());

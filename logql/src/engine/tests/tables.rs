@@ -229,6 +229,10 @@ fn a_stage_that_cannot_be_built_is_reported_when_a_stream_is_selected() {
             "parse error : stage '| src=ip(\"bogus\")' : ip: invalid pattern: \"bogus\"",
         ),
         (
+            "|~ ip(\"10.0.0.1\")",
+            "parse error : stage '|~ ip(\"10.0.0.1\")' : ip: invalid operation",
+        ),
+        (
             "|> \"<_><_>\"",
             "parse error : stage '|> \"<_><_>\"' : found consecutive capture '<_><_>': invalid \
              expression",
