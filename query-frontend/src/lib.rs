@@ -38,6 +38,7 @@ pub mod query;
 pub mod queue;
 mod retry;
 mod shard;
+mod size;
 mod split;
 pub mod stack;
 #[cfg(test)]

@@ -37,6 +37,8 @@ pub trait Limits: Send + Sync + 'static {
     fn required_labels(&self, tenant: &TenantId) -> Vec<String>;
     /// Fewest matchers of a selector (`minimum_labels_number`).
     fn minimum_labels_number(&self, tenant: &TenantId) -> usize;
+    /// Most bytes of lines that a query may read (`max_query_bytes_read`).
+    fn max_query_bytes_read(&self, tenant: &TenantId) -> u64;
     /// Queries that are refused (`blocked_queries`).
     fn blocked_queries(&self, tenant: &TenantId) -> Vec<BlockedQuery>;
 }
@@ -70,6 +72,8 @@ pub struct StaticLimits {
     pub required_labels: Vec<String>,
     /// See [`Limits::minimum_labels_number`].
     pub minimum_labels_number: usize,
+    /// See [`Limits::max_query_bytes_read`].
+    pub max_query_bytes_read: u64,
     /// See [`Limits::blocked_queries`].
     pub blocked_queries: Vec<BlockedQuery>,
 }
@@ -90,6 +94,7 @@ impl Default for StaticLimits {
             max_queriers_per_tenant: 0.0,
             required_labels: Vec::new(),
             minimum_labels_number: 0,
+            max_query_bytes_read: 0,
             blocked_queries: Vec::new(),
         }
     }
@@ -134,6 +139,9 @@ impl Limits for StaticLimits {
     }
     fn minimum_labels_number(&self, _: &TenantId) -> usize {
         self.minimum_labels_number
+    }
+    fn max_query_bytes_read(&self, _: &TenantId) -> u64 {
+        self.max_query_bytes_read
     }
     fn blocked_queries(&self, _: &TenantId) -> Vec<BlockedQuery> {
         self.blocked_queries.clone()

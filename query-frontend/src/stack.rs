@@ -20,6 +20,7 @@ use crate::query::{Evaluated, Query};
 use crate::queue::Queue;
 use crate::retry::Retry;
 use crate::shard::Shard;
+use crate::size::Size;
 use crate::split::Split;
 use crate::validate::Validate;
 
@@ -49,6 +50,8 @@ pub fn queries(shared: &Arc<Shared>) -> Queries {
         .layer(layer(shared, Deadline::new))
         // Refusals cost nothing: before anything is queued or read.
         .layer(layer(shared, Validate::new))
+        // Asks what is below for a sum of bytes, so that what costs too much is not begun.
+        .layer(layer(shared, Size::new))
         // One plan becomes its leaves: below here rows are partitioned, and partials merge.
         .layer(layer(shared, Evaluate::new))
         // By time before by stream: only the order of time lets a log query stop early.

@@ -219,6 +219,10 @@ impl query_frontend::Limits for ConfigLimits {
         self.get(tenant, |limits| count(limits.minimum_labels_number))
     }
 
+    fn max_query_bytes_read(&self, tenant: &TenantId) -> u64 {
+        self.get(tenant, |limits| limits.max_query_bytes_read.0)
+    }
+
     fn blocked_queries(&self, tenant: &TenantId) -> Vec<BlockedQuery> {
         self.get(tenant, |limits| limits.blocked_queries.iter().map(blocked).collect())
     }

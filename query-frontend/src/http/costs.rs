@@ -130,3 +130,28 @@ async fn series_are_limited_and_drilldown_gets_some_of_them_with_a_warning() {
     let (status, _) = world.get(&instant(&format!("sum({counts})"))).await;
     assert_eq!(status, 200);
 }
+
+#[tokio::test]
+async fn a_query_that_would_read_too_much_is_refused_by_the_lines_it_selects_from() {
+    let limits =
+        |max_query_bytes_read| StaticLimits { max_query_bytes_read, ..StaticLimits::default() };
+    let rows: Vec<_> =
+        (0..8).map(|minute| row("x", NOW.0 - minute * 60 * S, &"y".repeat(256))).collect();
+    for (query, bytes) in [
+        (LINES, "1.8 KiB"), // the range ends before the last instant
+        ("{app=\"x\"} |= \"nothing like it\"", "1.8 KiB"),
+        ("sum(rate({app=\"x\"}[1h]))", "2.0 KiB"),
+    ] {
+        let text = format!(
+            "the query would read too many bytes (query: {bytes}, limit: 1.5 KiB); consider adding \
+             more specific stream selectors or reduce the time range of the query"
+        );
+        let world = World::new(limits(1536));
+        world.querier.hold(&rows);
+        let (status, body) = world.get(&range(query, "&step=1800")).await;
+        assert_eq!((status, body), (400, text), "{query}");
+        let world = World::new(limits(8192));
+        world.querier.hold(&rows);
+        assert_eq!(world.get(&range(query, "&step=1800")).await.0, 200, "{query}");
+    }
+}

@@ -93,13 +93,13 @@ blocks! {
         /// Matchers of a query.
         max_streams_matchers_per_query: u64 = "1000",
             flag "querier.max-streams-matcher-per-query";
-        /// Bytes a query may read; 0 is no limit.
+        /// Bytes of lines, of all streams that a query selects, that it may read; 0 is no limit. Over
+        /// it: 400, before a line is read. Counting them costs each query a little.
         max_query_bytes_read: ByteSize = "0",
-            later "the cost of a query is not known before it runs",
             flag "frontend.max-query-bytes-read";
         /// Bytes one querier may read for a query; 0 is no limit.
         max_querier_bytes_read: ByteSize = "150GB",
-            later "the cost of a query is not known before it runs",
+            ignored "a query is cut into days and shards, whatever its size",
             flag "frontend.max-querier-bytes-read";
         /// Length of the pieces Loki cuts a range query into; each piece with its range is held
         /// against `max_query_length` once more.
