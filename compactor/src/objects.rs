@@ -71,7 +71,7 @@ impl Compactor {
         }
         gauge!(WAITING).set(pass.waiting as f64);
         for object in &removed {
-            self.delete(object, "part").await?;
+            self.delete(object.id, &object.path, "part").await?;
             pass.removed_objects += 1;
         }
         for orphans in orphans.chunks(ORPHANS_PER_COMMIT) {
@@ -119,28 +119,36 @@ impl Compactor {
             }
         }
         for orphan in orphans {
-            self.delete(orphan, "orphan").await?;
+            self.delete(orphan.id, &orphan.path, "orphan").await?;
         }
         Ok(orphans.len() as u64)
     }
 
-    async fn delete(&self, object: &Unnamed, kind: &'static str) -> Result<(), Error> {
-        match self.deps.catalog.bucket().delete(&object.path).await {
+    /// Deletes an object that nothing names and a commit removed.
+    pub(crate) async fn delete(
+        &self,
+        id: Ulid,
+        path: &str,
+        kind: &'static str,
+    ) -> Result<(), Error> {
+        match self.deps.catalog.bucket().delete(path).await {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
-        self.lock_unnamed().remove(&object.id);
+        self.lock_unnamed().remove(&id);
+        self.garbage.forget(id);
         counter!(DELETED, "kind" => kind).increment(1);
         Ok(())
     }
 }
 
-fn named_by(snapshot: store::Snapshot) -> HashSet<Ulid> {
+/// The objects that a view names.
+pub(crate) fn named_by(snapshot: store::Snapshot) -> HashSet<Ulid> {
     snapshot.all_parts().map(|part| part.object_id()).collect()
 }
 
 /// Whether `at` lies `by_ns` or more before `now`.
-fn is_older(at: UnixNanos, now: UnixNanos, by_ns: i64) -> bool {
+pub(crate) fn is_older(at: UnixNanos, now: UnixNanos, by_ns: i64) -> bool {
     now.0.saturating_sub(at.0) >= by_ns
 }

@@ -2,5 +2,6 @@
 
 mod harness;
 mod log;
+mod merging;
 mod objects;
 mod orders;

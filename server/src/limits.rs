@@ -145,6 +145,18 @@ impl distributor::Limits for ConfigLimits {
     }
 }
 
+impl compactor::Limits for ConfigLimits {
+    fn keep_for(&self, tenant: &TenantId) -> Duration {
+        self.get(tenant, |limits| match limits.retention_period {
+            Duration::ZERO => Duration::ZERO,
+            // A part goes as a whole: not before the last of its streams may.
+            period => {
+                limits.retention_stream.iter().map(|rule| rule.period).fold(period, Duration::max)
+            }
+        })
+    }
+}
+
 impl ingester::Limits for ConfigLimits {
     fn out_of_order_window(&self, tenant: &TenantId) -> Duration {
         self.tenant(tenant).out_of_order_window

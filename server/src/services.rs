@@ -86,13 +86,14 @@ pub async fn distributor(
     Ok((Arc::new(distributor), nothing_to_stop()))
 }
 
-/// Cleans up. Its end waits for the request that is under way.
+/// Merges, expires, cleans up. Its end waits for the step that is under way.
 pub async fn compactor(shared: &Shared, store: &Option<Store>) -> Result<((), Stop)> {
     let store = store.as_ref().context("a compactor needs the store")?;
     let deps = compactor::Deps {
         catalog: store.catalog.clone(),
         clock: shared.clock.clone(),
         random: shared.random.clone(),
+        limits: shared.limits.clone(),
     };
     let compactor = Compactor::new(derive::compactor(&shared.config), deps);
     let shutdown = Shutdown::new();

@@ -13,19 +13,38 @@ use store::testing::{FaultyStore, Knobs};
 use store::{Bucket, CatalogConfig, CatalogHandle, ClaimState, Outcome, Upload, put_parts};
 use ulid::Ulid;
 
-use crate::{Compactor, Config, Deps};
+use crate::plan::Rules;
+use crate::{Compactor, Config, Deps, Limits};
 
 pub const HOUR_NS: i64 = 3_600_000_000_000;
 
 /// Nothing is kept out of courtesy: only the rules are left.
-pub const RUTHLESS: Config = Config {
-    interval: Duration::from_secs(600),
-    delete_delay: Duration::ZERO,
-    log_retention: Duration::ZERO,
-    orphan_age: Duration::ZERO,
-};
+pub fn ruthless() -> Config {
+    Config {
+        delete_delay: Duration::ZERO,
+        log_retention: Duration::ZERO,
+        orphan_age: Duration::ZERO,
+        ..by_hand()
+    }
+}
+
+/// Its parts are none that could be merged.
+pub fn by_hand() -> Config {
+    let rules = Rules { max_inputs: 0, ..Rules::default() };
+    Config { rules, ..Config::default() }
+}
+
+/// Nothing is kept for ever, if its tenant says so.
+pub struct KeepFor(pub Duration);
+
+impl Limits for KeepFor {
+    fn keep_for(&self, _: &TenantId) -> Duration {
+        self.0
+    }
+}
 
 pub struct Rig {
+    pub store: Arc<FaultyStore>,
     pub bucket: Bucket,
     pub clock: ManualClock,
 }
@@ -41,8 +60,8 @@ pub fn tenant(n: u64) -> TenantId {
 impl Rig {
     pub fn new() -> Rig {
         let (store, clock) = (FaultyStore::new(), ManualClock::new(UnixNanos(1 << 60)));
-        let bucket = Bucket::new("faulty".into(), store, Arc::new(clock.clone()));
-        Rig { bucket, clock }
+        let bucket = Bucket::new("faulty".into(), store.clone(), Arc::new(clock.clone()));
+        Rig { store, bucket, clock }
     }
 
     pub fn advance_hours(&self, hours: i64) {
@@ -65,9 +84,21 @@ impl Rig {
     }
 
     pub async fn compactor(&self, who: u64, config: Config) -> Compactor {
+        self.compactor_that_keeps(who, config, Duration::ZERO).await
+    }
+
+    pub async fn compactor_that_keeps(
+        &self,
+        who: u64,
+        config: Config,
+        keep: Duration,
+    ) -> Compactor {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let random = Arc::new(SeededRandom::new(who));
-        Compactor::new(config, Deps { catalog: self.open(who).await, clock, random })
+        Compactor::new(
+            config,
+            Deps { catalog: self.open(who).await, clock, random, limits: Arc::new(KeepFor(keep)) },
+        )
     }
 
     /// An upload that holds these batches.

@@ -2,8 +2,8 @@
 
 use catalog::{Catalog, paths};
 
-use super::harness::{RUTHLESS, Rig, parts, run_for};
-use crate::{Config, Pass};
+use super::harness::{Rig, by_hand, parts, run_for, ruthless};
+use crate::Pass;
 
 /// `count` flushes with a checkpoint each, `hours` apart.
 async fn grow(rig: &Rig, handle: &store::CatalogHandle, numbers: std::ops::Range<u64>, hours: i64) {
@@ -18,7 +18,7 @@ async fn grow(rig: &Rig, handle: &store::CatalogHandle, numbers: std::ops::Range
 async fn a_day_after_a_checkpoint_the_floor_rises_to_it_and_what_it_covers_goes() {
     let rig = Rig::new();
     let writer = rig.open(1).await;
-    let cleaner = rig.compactor(5, Config::default()).await;
+    let cleaner = rig.compactor(5, by_hand()).await;
     grow(&rig, &writer, 1..11, 0).await;
     rig.advance_hours(23);
     assert_eq!(cleaner.pass().await.unwrap(), Pass::default(), "too early");
@@ -52,7 +52,7 @@ async fn the_newest_old_checkpoint_that_is_whole_is_chosen() {
     for object in [paths::manifest(8), paths::id_table(7), paths::manifest(4)] {
         rig.bucket.put(&object, vec!["damaged".into()]).await.unwrap();
     }
-    let cleaner = rig.compactor(5, Config::default()).await;
+    let cleaner = rig.compactor(5, by_hand()).await;
     rig.advance_hours(24);
     assert_eq!(cleaner.pass().await.unwrap().floor, 6);
     assert_eq!(rig.violation(&(1..9).collect::<Vec<_>>()).await, None);
@@ -63,7 +63,7 @@ async fn without_a_flush_the_cleaner_writes_the_checkpoint_itself() {
     let rig = Rig::new();
     let writer = rig.open(1).await;
     rig.flush(&writer, 1, &[&[1]]).await;
-    let cleaner = rig.compactor(5, Config::default()).await;
+    let cleaner = rig.compactor(5, by_hand()).await;
     assert_eq!(cleaner.pass().await.unwrap().floor, 0);
     assert_eq!(writer.checkpoints().await.unwrap(), [1]);
     rig.advance_hours(24);
@@ -83,12 +83,12 @@ async fn a_cleaner_that_dies_anywhere_harms_nobody_and_the_next_finishes() {
         rig.merge(&writer, 77, &of_tenant).await;
         writer.checkpoint().await.unwrap();
         let reader = rig.open(7).await;
-        let dying = rig.compactor(5, RUTHLESS).await;
+        let dying = rig.compactor(5, ruthless()).await;
         let ended = run_for(dying.pass(), steps);
         let wanted: Vec<u64> = (1..6).collect();
         assert_eq!(rig.violation(&wanted).await, None, "died after {steps} requests");
         assert_eq!(parts(&rig.open(8).await), parts(&writer));
-        let next = rig.compactor(6, RUTHLESS).await;
+        let next = rig.compactor(6, ruthless()).await;
         let floor = next.pass().await.unwrap().floor;
         assert!(floor >= 6);
         let names = [rig.names(paths::LOG).await, rig.names(paths::MANIFESTS).await].concat();

@@ -6,14 +6,14 @@ use base::random::SeededRandom;
 use catalog::{Step, paths, step};
 use store::{Outcome, put_parts};
 
-use super::harness::{Rig, batch, parts};
-use crate::{Config, Pass};
+use super::harness::{Rig, batch, by_hand, parts};
+use crate::Pass;
 
 #[tokio::test]
 async fn a_removed_part_goes_two_hours_after_its_commit_and_a_bundle_with_its_last_part() {
     let rig = Rig::new();
     let writer = rig.open(1).await;
-    let cleaner = rig.compactor(5, Config::default()).await;
+    let cleaner = rig.compactor(5, by_hand()).await;
     rig.flush(&writer, 1, &[&[1], &[3]]).await;
     rig.flush(&writer, 2, &[&[5]]).await;
     let before = parts(&writer);
@@ -54,7 +54,7 @@ async fn a_reader_of_an_older_view_finds_nothing_and_everything_after_it_has_rea
     let view = reader.follow().await.unwrap();
     rig.merge(&writer, 3, &parts(&writer)).await;
     rig.advance_hours(2);
-    let cleaner = rig.compactor(5, Config::default()).await;
+    let cleaner = rig.compactor(5, by_hand()).await;
     assert_eq!(cleaner.pass().await.unwrap().removed_objects, 2);
     for part in view.all_parts() {
         let error = rig.read(part).await.unwrap_err();
@@ -82,7 +82,7 @@ async fn uploads_that_nobody_named_go_a_day_later_by_a_commit_and_their_writer_u
     draft.added.extend(put_parts(&rig.bucket, &random, &rig.clock, bundle).await.unwrap());
     draft.claims = [1, 2, 3].map(batch).iter().collect();
 
-    let cleaner = rig.compactor(5, Config::default()).await;
+    let cleaner = rig.compactor(5, by_hand()).await;
     assert_eq!(cleaner.pass().await.unwrap().waiting, 2);
     rig.advance_hours(23);
     assert_eq!(cleaner.pass().await.unwrap().waiting, 2);
@@ -112,7 +112,7 @@ async fn a_new_process_waits_two_hours_for_readers_of_what_it_did_not_see_remove
     rig.merge(&writer, 3, &parts(&writer)).await;
     writer.checkpoint().await.unwrap();
     // It starts from the checkpoint: nothing tells it when the old part went.
-    let cleaner = rig.compactor(5, Config::default()).await;
+    let cleaner = rig.compactor(5, by_hand()).await;
     assert_eq!(cleaner.pass().await.unwrap().waiting, 1);
     rig.advance_hours(2);
     let pass = cleaner.pass().await.unwrap();
@@ -127,7 +127,7 @@ async fn while_the_catalog_lacks_something_no_object_of_a_part_goes() {
     rig.flush(&writer, 1, &[&[1]]).await;
     rig.flush(&writer, 2, &[&[3]]).await;
     rig.bucket.put(&paths::commit(1), vec!["damaged".into()]).await.unwrap();
-    let cleaner = rig.compactor(5, Config::default()).await;
+    let cleaner = rig.compactor(5, by_hand()).await;
     for _ in 0..3 {
         rig.advance_hours(30);
         assert_eq!(cleaner.pass().await.unwrap(), Pass::default());

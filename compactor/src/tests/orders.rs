@@ -8,7 +8,7 @@ use futures::FutureExt;
 use store::testing::{Actor, Knobs, Schedules};
 use store::{ClaimState, CommitObserver};
 
-use super::harness::{RUTHLESS, Rig, batch};
+use super::harness::{Rig, batch, ruthless};
 
 /// Nothing here waits for anything but its own turn.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -42,7 +42,7 @@ async fn write(rig: &Rig, who: u64, knobs: Knobs, parts: &[&[u64]]) {
 }
 
 async fn clean(rig: &Rig, who: u64, passes: usize) {
-    let cleaner = rig.compactor(who, RUTHLESS).await;
+    let cleaner = rig.compactor(who, ruthless()).await;
     for _ in 0..passes {
         // A pass that another one overtakes may find objects gone.
         let _next_time = cleaner.pass().await.is_err();
@@ -137,18 +137,18 @@ async fn it_makes_passes_until_it_is_told_to_end() {
     let rig = Rig::new();
     let writer = rig.open(1).await;
     rig.flush(&writer, 1, &[&[1]]).await;
-    let cleaner = Arc::new(rig.compactor(5, RUTHLESS).await);
+    let cleaner = Arc::new(rig.compactor(5, ruthless()).await);
     let shutdown = base::shutdown::Shutdown::new();
     let running = {
         let (cleaner, shutdown) = (cleaner.clone(), shutdown.clone());
         base::task::spawn("compactor", async move { cleaner.run(shutdown).await })
     };
     while writer.floor().await.unwrap() < 1 {
-        tokio::time::advance(RUTHLESS.interval).await;
+        tokio::time::advance(ruthless().interval).await;
     }
     rig.flush(&writer, 2, &[&[2]]).await;
     while writer.floor().await.unwrap() < 2 {
-        tokio::time::advance(RUTHLESS.interval).await;
+        tokio::time::advance(ruthless().interval).await;
     }
     shutdown.cancel();
     running.await.unwrap();

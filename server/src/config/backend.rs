@@ -8,15 +8,16 @@ use super::blocks::blocks;
 blocks! {
     /// `compactor`
     pub struct CompactorConfig {
-        /// How often it is looked for what can be cleaned up.
+        /// How often the whole bucket is looked over for what can be merged and cleaned up. What is
+        /// flushed meanwhile is merged as it comes.
         compaction_interval: Duration = "10m";
         /// Objects that nothing names any more are removed after so long, so that queries which
         /// began before can end; empty is `retention_delete_delay`.
         delete_delay: Option<Duration> = "";
         /// See `delete_delay`.
         retention_delete_delay: Duration = "2h";
-        /// Whether old rows are removed.
-        retention_enabled: bool = "false", later "retention is not enforced";
+        /// Whether parts are removed whose newest row is older than `limits_config.retention_period`.
+        retention_enabled: bool = "false";
         /// Where Loki keeps requests for deletes; required when retention is enabled.
         delete_request_store: String = "";
         /// What its keys begin with.
@@ -32,8 +33,9 @@ blocks! {
             ignored "deletes are in the catalog";
         /// Loki's scratch directory.
         working_directory: String = "", ignored "compaction needs no scratch directory";
-        /// How often old rows are looked for.
-        apply_retention_interval: Duration = "0s", later "retention is not enforced";
+        /// How often expired parts are looked for; 0 is `compaction_interval`, and less than that is
+        /// as often as that.
+        apply_retention_interval: Duration = "0s";
         /// Deletes of objects at the same time.
         retention_delete_worker_count: u32 = "150",
             ignored "objects are removed many at a time";
@@ -49,7 +51,7 @@ blocks! {
         /// Longest time range of a delete with filters.
         delete_max_interval: Duration = "24h", later "deletes are not built";
         /// Merges at the same time.
-        max_compaction_parallelism: u32 = "1", later "parts are not merged";
+        max_compaction_parallelism: u32 = "1";
         /// Uploads at the same time.
         upload_parallelism: u32 = "10", ignored "a part is one object";
         /// Loki's members.

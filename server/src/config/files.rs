@@ -64,13 +64,8 @@ fn a_single_node_on_the_local_disk() {
         "analytics.reporting_enabled",
     ];
     assert_eq!(told(&config, false), warned);
-    let missing = [
-        "common.storage.filesystem.rules_directory",
-        "limits_config.retention_period",
-        "compactor.retention_enabled",
-        "pattern_ingester.enabled",
-        "ruler",
-    ];
+    let missing =
+        ["common.storage.filesystem.rules_directory", "pattern_ingester.enabled", "ruler"];
     assert_eq!(told(&config, true), missing);
 }
 
@@ -124,8 +119,6 @@ fn azure_takes_its_secrets_from_the_environment() {
     let missing = [
         "query_range.cache_results",
         "query_range.align_queries_with_step",
-        "limits_config.retention_period",
-        "compactor.retention_enabled",
         "ruler",
         "common.replication_factor",
     ];

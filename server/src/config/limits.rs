@@ -125,10 +125,11 @@ blocks! {
         /// Series of a volume.
         volume_max_series: u64 = "1000", later "volumes are not answered";
         /// How long rows are kept; 0 is for ever.
-        retention_period: Duration = "0s", later "retention is not enforced",
+        retention_period: Duration = "0s",
             flag "store.retention";
         /// Rules of single streams: the one of the highest priority counts.
-        retention_stream: Vec<StreamRetentionConfig>, later "retention is not enforced";
+        retention_stream: Vec<StreamRetentionConfig>,
+            later "retention of single streams is not enforced: whole parts stay for the longest";
         /// `disabled`, `filter-only` or `filter-and-delete`.
         deletion_mode: String = "filter-and-delete", later "deletes are not built",
             flag "compactor.deletion-mode";

@@ -226,6 +226,11 @@ pub fn compactor(config: &Config) -> compactor::Config {
     compactor::Config {
         interval: raw.compaction_interval,
         delete_delay: raw.delete_delay.unwrap_or(raw.retention_delete_delay),
+        merges: (raw.max_compaction_parallelism as usize).max(1),
+        retention_every: raw.retention_enabled.then_some(match raw.apply_retention_interval {
+            Duration::ZERO => raw.compaction_interval,
+            interval => interval,
+        }),
         ..compactor::Config::default()
     }
 }

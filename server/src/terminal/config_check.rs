@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     const FILE: &str = "server:\n  http_listen_port: 3200\nmemberlist:\n  join_members: [a, b]\n\
-                        limits_config:\n  retention_period: 30d\nschema_config:\n  configs:\n\
+                        limits_config:\n  deletion_mode: disabled\nschema_config:\n  configs:\n\
                         \x20 - {from: 2024-01-01, object_store: filesystem, store: tsdb}\n\
                         \x20 - {from: 2025-01-01, object_store: filesystem}\n\
                         storage_config: {aws: {secret_access_key: hidden}}\n";
@@ -212,7 +212,7 @@ mod tests {
         assert!(text.ends_with(
             "f.yaml: valid; of its keys 4 work, 2 have no meaning here, 1 are not built yet\n"
         ));
-        assert!(text.contains("line 6") && text.contains("retention is not enforced"), "{text}");
+        assert!(text.contains("line 6") && text.contains("deletes are not built"), "{text}");
         assert!(!report.print("f.yaml", true).contains("Works"));
     }
 

@@ -98,7 +98,8 @@ impl PartReader {
         &self.path
     }
 
-    fn read_footer(&self, record: &PartRecord) -> Result<Footer, Error> {
+    /// Reads and checks the footer. Blocking.
+    pub fn read_footer(&self, record: &PartRecord) -> Result<Footer, Error> {
         let len = record.len_bytes;
         let tail = len - u64::from(record.footer_bytes)..len;
         let read = self.read_ranges(std::slice::from_ref(&tail))?;

@@ -75,6 +75,19 @@ struct State {
     get_count: u64,
     served: u64,
     late: Vec<LatePut>,
+    /// Requests of any kind.
+    requests: u64,
+    dies_at: Option<u64>,
+    /// Whether the last request is done before nothing is answered any more.
+    last_is_done: bool,
+}
+
+/// What becomes of a request of somebody who may be dead.
+enum Life {
+    Alive,
+    /// It is done, and nobody hears of it.
+    Last,
+    Dead,
 }
 
 struct LatePut {
@@ -93,6 +106,28 @@ impl FaultyStore {
     /// From now on, counting from 0: faults of PUTs and of GETs by their numbers.
     pub fn script(&self, puts: BTreeMap<u64, Fault>, gets: BTreeMap<u64, Fault>) {
         *self.state() = State { puts, gets, ..State::default() };
+    }
+
+    /// From now on, counting requests of any kind from 0: number `at` and all after it fail, as for a
+    /// process that dies there; with `last_is_done` the first of them is done first.
+    pub fn die_at(&self, at: u64, last_is_done: bool) {
+        *self.state() = State { dies_at: Some(at), last_is_done, ..State::default() };
+    }
+
+    /// Requests of any kind since a script was set.
+    pub fn requests(&self) -> u64 {
+        self.state().requests
+    }
+
+    fn life(&self) -> Life {
+        let mut state = self.state();
+        let number = state.requests;
+        state.requests += 1;
+        match state.dies_at {
+            Some(at) if number == at && state.last_is_done => Life::Last,
+            Some(at) if number >= at => Life::Dead,
+            _ => Life::Alive,
+        }
     }
 
     /// PUTs and GETs since the script was set.
@@ -144,6 +179,14 @@ impl ObjectStore for FaultyStore {
         opts: PutOptions,
     ) -> Result<PutResult> {
         self.turn().await;
+        match self.life() {
+            Life::Alive => {}
+            Life::Last => {
+                let _ = self.inner.put_opts(location, payload, opts).await;
+                return Err(lost());
+            }
+            Life::Dead => return Err(lost()),
+        }
         let fault = {
             let mut state = self.state();
             let number = state.put_count;
@@ -181,6 +224,9 @@ impl ObjectStore for FaultyStore {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.turn().await;
+        if !matches!(self.life(), Life::Alive) {
+            return Err(lost());
+        }
         let fault = {
             let mut state = self.state();
             let number = state.get_count;
@@ -195,7 +241,10 @@ impl ObjectStore for FaultyStore {
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         self.turn().await;
-        self.inner.get_ranges(location, ranges).await
+        match self.life() {
+            Life::Alive => self.inner.get_ranges(location, ranges).await,
+            Life::Last | Life::Dead => Err(lost()),
+        }
     }
 
     fn delete_stream(
@@ -203,10 +252,18 @@ impl ObjectStore for FaultyStore {
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
         let first = futures::stream::once(yield_once()).filter_map(async |()| None);
-        first.chain(self.inner.delete_stream(locations)).boxed()
+        let deleted = first.chain(self.inner.delete_stream(locations));
+        match self.life() {
+            Life::Alive => deleted.boxed(),
+            Life::Last => deleted.map(|_| Err(lost())).boxed(),
+            Life::Dead => futures::stream::once(async { Err(lost()) }).boxed(),
+        }
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        if !matches!(self.life(), Life::Alive) {
+            return futures::stream::once(async { Err(lost()) }).boxed();
+        }
         self.inner.list(prefix)
     }
 

@@ -383,9 +383,30 @@ impl Cluster {
     async fn run_cleaner(&self, node: &Arc<Node>, start: Start) -> Result<(), String> {
         let committer = StoreId(start.random.ulid(&*start.clock));
         let catalog = self.catalog(node, &start, committer).await?;
-        let deps = compactor::Deps { catalog, clock: start.clock, random: start.random };
-        let cleaner = compactor::Compactor::new(compactor::Config::default(), deps);
+        let limits = Arc::new(KeepAll);
+        let deps = compactor::Deps { catalog, clock: start.clock, random: start.random, limits };
+        let config = compactor::Config { rules: eager(), ..compactor::Config::default() };
+        let cleaner = compactor::Compactor::new(config, deps);
         start.process.spawn(async move { cleaner.run(Shutdown::new()).await });
         Ok(())
+    }
+}
+
+/// No row expires while a simulation runs.
+struct KeepAll;
+
+impl compactor::Limits for KeepAll {
+    fn keep_for(&self, _: &TenantId) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// The few small parts of a simulation are merged all the time, every window as if it had ended.
+fn eager() -> compactor::plan::Rules {
+    compactor::plan::Rules {
+        fan_in: 3,
+        slack: Duration::ZERO,
+        settle: Duration::from_secs(1),
+        ..compactor::plan::Rules::default()
     }
 }
