@@ -84,6 +84,14 @@ pub enum Error {
     /// lost. The store must be replaced by a new one.
     #[error("store {0} is a member of the ring, but its Raft directory is empty")]
     Amnesia(StoreId),
+    /// What another member answered, if nobody acts upon what exactly it is.
+    #[error("{text}")]
+    Remote {
+        /// Of the error.
+        kind: ErrorKind,
+        /// Its text.
+        text: String,
+    },
     /// Raft has stopped, by order or after a failed write.
     #[error("the ring's log has stopped: {0}")]
     Stopped(String),
@@ -99,6 +107,7 @@ impl Error {
                 ErrorKind::Unavailable
             }
             Error::Unanswered(_) => ErrorKind::Timeout,
+            Error::Remote { kind, .. } => *kind,
             Error::Busy { .. } => ErrorKind::Limited,
             Error::Message(_) | Error::Corrupt { .. } => ErrorKind::Corrupt,
             Error::Io { .. } => ErrorKind::Unavailable,

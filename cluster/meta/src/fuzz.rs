@@ -4,6 +4,7 @@ use crate::codec::{Answer, Message};
 use crate::frame;
 use crate::log::Image;
 use crate::machine::Kept;
+use crate::wire::{self, Request};
 
 /// A message of Raft: what is accepted is written again as it was.
 pub fn fuzz_message(data: &[u8]) {
@@ -16,6 +17,21 @@ pub fn fuzz_message(data: &[u8]) {
 pub fn fuzz_answer(data: &[u8]) {
     if let Ok(answer) = Answer::decode(data) {
         assert_eq!(answer.encode(), data, "there is one encoding");
+    }
+}
+
+/// A call of a member, and the answer to one.
+pub fn fuzz_call(data: &[u8]) {
+    if let Ok(request) = Request::decode(data) {
+        assert_eq!(request.encode(), data, "there is one encoding");
+    }
+    if let Ok(answer) = wire::Answer::decode(data) {
+        assert_eq!(wire::Answer::encode(&answer), data, "there is one encoding");
+        if let Ok(wire::Answer::Watch(update)) = answer
+            && let Some(state) = update.state
+        {
+            ring::fuzz::fuzz_state(&state);
+        }
     }
 }
 

@@ -43,6 +43,7 @@ mod steer;
 mod tests;
 mod types;
 mod watcher;
+pub mod wire;
 
 pub use api::{Contact, Dialer, Envelope, MAX_WAIT, MetaApi, Proposal, Update, WatchRequest};
 pub use config::{Config, MemberConfig};

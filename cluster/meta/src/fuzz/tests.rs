@@ -13,7 +13,9 @@ use ring::{Command, Expect};
 use ulid::Ulid;
 
 use super::*;
+use crate::api::{Contact, Envelope, Proposal, Update, WatchRequest};
 use crate::codec::{Answer, Message};
+use crate::error::Error;
 use crate::log::Owner;
 use crate::types::{Entry, LogId, Membership, NodeId, SnapshotMeta, StoredMembership, Vote};
 
@@ -114,6 +116,58 @@ fn messages_and_answers_are_read_and_written_as_in_version_1() {
 }
 
 #[test]
+fn calls_are_read_and_written_as_in_version_1() {
+    let from = Contact { store: StoreId(Ulid(1)), address: "10.0.0.1:9095".to_owned() };
+    let cluster = Ulid(7);
+    let requests = [
+        Request::Raft(Envelope {
+            cluster,
+            from: from.clone(),
+            to: StoreId(Ulid(2)),
+            payload: messages()[1].encode().into(),
+        }),
+        Request::Propose(Proposal { cluster, command: Command::Gone { store: StoreId(Ulid(2)) } }),
+        Request::Watch(WatchRequest {
+            cluster,
+            from: from.clone(),
+            known: 300,
+            wait: std::time::Duration::from_secs(1),
+        }),
+    ];
+    for (index, request) in requests.into_iter().enumerate() {
+        let bytes = golden("golden", &format!("request-{index}-v1.bin"), &request.encode());
+        assert_eq!(Request::decode(&bytes).unwrap().encode(), bytes);
+    }
+    let update = Update {
+        leader: Some(Contact { store: StoreId(Ulid(2)), ..from.clone() }),
+        from,
+        voters: vec![StoreId(Ulid(1)), StoreId(Ulid(2))],
+        state: Some(kept().state.to_vec().into()),
+    };
+    let replies = [
+        Ok(wire::Answer::Raft(answers()[0].encode().into())),
+        Ok(wire::Answer::Propose(ring::Outcome::Done { version: 300 })),
+        Ok(wire::Answer::Watch(update)),
+        Err(Error::ForeignCluster { own: Ulid(7), theirs: Ulid(8) }),
+        Err(Error::OtherStore { own: StoreId(Ulid(1)), wanted: StoreId(Ulid(2)) }),
+        Err(Error::NoLeader),
+        Err(Error::NotLeader { leader: StoreId(Ulid(2)), address: "10.0.0.2:9095".to_owned() }),
+        Err(Error::Unanswered("late".to_owned())),
+        Err(Error::Busy { limit: 256 }),
+    ];
+    for (index, reply) in replies.into_iter().enumerate() {
+        let written = wire::Answer::encode(&reply);
+        let bytes = golden("golden", &format!("reply-{index}-v1.bin"), &written);
+        let back = wire::Answer::decode(&bytes).unwrap();
+        assert_eq!(wire::Answer::encode(&back), bytes);
+        let of = |reply: Result<wire::Answer, Error>| {
+            reply.map_err(|error| (error.kind(), error.to_string()))
+        };
+        assert_eq!(of(back), of(reply));
+    }
+}
+
+#[test]
 fn a_log_and_a_snapshot_are_read_and_written_as_in_version_1() {
     let owner = Owner::new(Ulid(7), StoreId(Ulid(1)));
     let mut image = Image::recovered(owner, Vote::new(4, NodeId::from(4)), id(3, 299));
@@ -171,6 +225,11 @@ fn mutate(input: &mut Vec<u8>, random: &SeededRandom) {
 #[test]
 fn no_message_breaks_the_reader() {
     replay("fuzz_message", fuzz_message);
+}
+
+#[test]
+fn no_call_breaks_the_reader() {
+    replay("fuzz_call", fuzz_call);
 }
 
 #[test]

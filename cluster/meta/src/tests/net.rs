@@ -13,9 +13,10 @@ use base::random::{Random, SeededRandom};
 use base::task::sim::Process;
 use base::time::{SimClock, UnixNanos};
 use bytes::Bytes;
-use ring::{Command, Duty, Outcome, Registration, Roles, State, duties};
+use ring::{Command, Duty, Registration, Roles, State, duties};
 use ulid::Ulid;
 
+use crate::codec::Message;
 use crate::*;
 
 pub(super) fn store(n: u64) -> StoreId {
@@ -84,17 +85,15 @@ struct Call {
 impl Dialer for NetDialer {
     fn dial(&self, address: &str) -> Arc<dyn MetaApi> {
         let (net, from) = (Arc::clone(&self.net), self.from.clone());
-        Arc::new(Call { net, from, to: address.to_owned() })
+        let call = Call { net, from, to: address.to_owned() };
+        Arc::new(wire::Remote::new(Arc::new(call)))
     }
 }
 
 impl Call {
-    /// Runs `call` where the callee runs.
-    async fn call<T, F>(&self, call: impl FnOnce(Meta) -> F + Send) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, Error>> + Send + 'static,
-    {
+    /// Answers where the callee runs.
+    async fn call(&self, request: Bytes) -> Result<Bytes, Error> {
+        let call = |meta: Meta| async move { wire::serve(&meta, &request).await };
         let unreachable = |problem: &str| Error::Unreachable {
             address: self.to.clone(),
             problem: problem.to_owned(),
@@ -117,25 +116,25 @@ impl Call {
         if is_lost || self.net.is_cut(&self.from, &self.to) {
             return Err(Error::Unanswered(self.to.clone()));
         }
-        answer
+        Ok(answer)
     }
 }
 
 #[async_trait]
-impl MetaApi for Call {
-    async fn raft(&self, envelope: Envelope) -> Result<Bytes, Error> {
-        if envelope.payload.get(1) == Some(&3) {
-            self.net.state().snapshots += 1;
+impl wire::Carrier for Call {
+    async fn carry(&self, request: Bytes) -> Result<Bytes, Error> {
+        self.net.state().snapshots += u64::from(is_snapshot(&request));
+        self.call(request).await
+    }
+}
+
+/// Whether a request is a piece of a snapshot.
+fn is_snapshot(request: &[u8]) -> bool {
+    match wire::Request::decode(request) {
+        Ok(wire::Request::Raft(envelope)) => {
+            matches!(Message::decode(&envelope.payload), Ok(Message::Snapshot(_)))
         }
-        self.call(|meta| async move { MetaApi::raft(&meta, envelope).await }).await
-    }
-
-    async fn propose(&self, proposal: Proposal) -> Result<Outcome, Error> {
-        self.call(|meta| async move { MetaApi::propose(&meta, proposal).await }).await
-    }
-
-    async fn watch(&self, request: WatchRequest) -> Result<Update, Error> {
-        self.call(|meta| async move { MetaApi::watch(&meta, request).await }).await
+        _ => false,
     }
 }
 
