@@ -14,6 +14,7 @@ mod decolorize;
 mod drop_keep;
 mod effective;
 pub(crate) mod entries;
+pub mod fields;
 mod format;
 pub(crate) mod fuzz;
 pub(crate) mod group;
@@ -59,7 +60,7 @@ use base::Labels;
 
 pub use partial::Partial;
 pub use value::format_value;
-pub use worker::Worker;
+pub use worker::{RunEntry, Worker};
 
 pub(crate) use matrix::{Matrix, evaluate};
 pub(crate) use render::render;

@@ -7,6 +7,7 @@
 pub(crate) mod leaf;
 mod piece;
 mod tree;
+mod volumes;
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::syntax::{Expr, MetricExpr, VectorOp};
 use leaf::Program;
 
 pub use piece::{Leaf, Origin, Shard};
+pub use volumes::{Volume, VolumesOf, VolumesPlan};
 
 /// Which end of time a log query starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,8 +111,10 @@ pub struct TimeRange {
 /// Columns a leaf reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needs {
-    /// Line bytes are searched, parsed or returned; otherwise lengths do.
+    /// Line bytes are searched, parsed or returned.
     pub line_bytes: bool,
+    /// Lengths of lines matter, as they do where line bytes do. Otherwise pages need not have lines.
+    pub lengths: bool,
     /// Which metadata columns; `None` = all.
     pub metadata: Option<Vec<String>>,
 }
@@ -177,13 +181,26 @@ impl Order {
 impl Plan {
     /// Plans `expr`. What parses but is not executed yet fails here, whatever data matches.
     pub fn new(expr: &Expr, params: &Params) -> Result<Plan, QueryError> {
-        let (programs, root) = match expr {
+        Plan::build(expr, params, false)
+    }
+
+    /// Plans a metric query whose series are told apart by labels of streams alone, as if no row
+    /// had structured metadata.
+    fn of_streams(expr: &Expr, params: &Params) -> Result<Plan, QueryError> {
+        Plan::build(expr, params, true)
+    }
+
+    fn build(expr: &Expr, params: &Params, of_streams: bool) -> Result<Plan, QueryError> {
+        let (mut programs, root) = match expr {
             Expr::Log(log) => (vec![Program::log(log, params)?], None),
             Expr::Metric(metric) => {
                 let (programs, root) = tree::build(metric, params)?;
                 (programs, Some(root))
             }
         };
+        if of_streams {
+            programs = programs.into_iter().map(Program::of_streams).collect();
+        }
         let leaves = Leaf::of_plan(programs, expr, params);
         Ok(Plan { params: params.clone(), leaves, root, sort: Order::of(expr) })
     }

@@ -93,6 +93,15 @@ pub fn parse_exact(text: &str) -> Result<Expr, ParseError> {
     Ok(expr)
 }
 
+/// As [`parse_exact`], of a metric query whose selectors may match every stream (volume endpoints).
+pub fn parse_exact_of_any(text: &str) -> Result<Expr, ParseError> {
+    let (expr, error) = read_tree(text, EXACT_BYTES_MAX)?;
+    match error {
+        Some(text) if text != check::EMPTY_COMPATIBLE => Err(ParseError::unplaced(&text)),
+        _ => Ok(expr),
+    }
+}
+
 /// Parses a log query: a metric query fails with Loki's `only log selector is supported`.
 pub fn parse_log(text: &str) -> Result<LogExpr, ParseError> {
     match parse(text)? {
@@ -150,6 +159,12 @@ impl Driver for Reader<'_> {
 
 /// Everything but the check that a log query selects something.
 fn read(text: &str, most: usize) -> Result<Expr, ParseError> {
+    let (expr, error) = read_tree(text, most)?;
+    error.map_or(Ok(expr), |text| Err(ParseError::unplaced(&text)))
+}
+
+/// A tree that is built, and the first thing wrong with it.
+fn read_tree(text: &str, most: usize) -> Result<(Expr, Option<String>), ParseError> {
     if text.len() >= most {
         let length = text.len();
         return Err(ParseError::unplaced(&format!("input size too long ({length} > {most})")));
@@ -161,12 +176,11 @@ fn read(text: &str, most: usize) -> Result<Expr, ParseError> {
         Refusal::Action(Stop::Scan(error)) => ParseError::at(error.at, &error.text),
         Refusal::Action(Stop::Check(text)) => ParseError::unplaced(&text),
     })?;
-    let (expr, error) = match value {
+    Ok(match value {
         Value::Log(log) => (Expr::Log(log.tree), log.error),
         Value::Metric(metric) => (Expr::Metric(metric.tree), metric.error),
         other => unreachable!("a query is an expression, not {other:?}"),
-    };
-    error.map_or(Ok(expr), |text| Err(ParseError::unplaced(&text)))
+    })
 }
 
 #[cfg(test)]

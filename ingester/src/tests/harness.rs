@@ -170,7 +170,7 @@ pub fn rows_of(batch: &Batch) -> Vec<Row> {
 
 fn image_rows(image: &bytes::Bytes, out: &mut Vec<Row>) {
     let footer = Footer::open(image, image.len() as u64).unwrap();
-    let columns = Columns { line_bytes: true, metadata: None };
+    let columns = Columns { line_bytes: true, lengths: true, metadata: None };
     let mut reader = GroupReader::default();
     for group in 0..footer.groups().len() {
         let mut ranges = Vec::new();

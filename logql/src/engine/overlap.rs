@@ -91,6 +91,13 @@ impl Overlaps {
         })
     }
 
+    /// Whether some instant of `min_ns..=max_ns` is inside an overlap of the stream.
+    pub fn touches(&self, stream: StreamKey, min_ns: i64, max_ns: i64) -> bool {
+        let intervals = self.of(stream);
+        let next = intervals.partition_point(|&(_, to)| to < min_ns);
+        intervals.get(next).is_some_and(|&(from, _)| from <= max_ns)
+    }
+
     /// Whether the instant is inside an overlap of the stream.
     pub fn contains(&self, stream: StreamKey, ts_ns: i64) -> bool {
         inside(self.of(stream), ts_ns)
@@ -251,6 +258,10 @@ mod tests {
                             > 1
                     })
                     .collect();
+                for (from, width) in (-2..40).zip([0, 1, 5].into_iter().cycle()) {
+                    let any = want.iter().any(|at| (from..=from + width).contains(at));
+                    prop_assert_eq!(overlaps.touches(StreamKey(stream), from, from + width), any);
+                }
                 prop_assert_eq!(covered(&overlaps, stream), want);
             }
             prop_assert!(overlaps.contains_all(&whole));

@@ -183,6 +183,11 @@ impl Pipeline {
         self
     }
 
+    /// Whether every row is selected as it is.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
     /// Whether some operator reads line bytes.
     pub(crate) fn needs_line(&self) -> bool {
         self.ops.iter().any(Op::needs_line)

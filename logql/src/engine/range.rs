@@ -217,11 +217,12 @@ impl Series {
         with_cells!(self, cells => cells.cell(pane, panes).add(sample));
     }
 
-    /// Adds `rows` rows that only count.
+    /// Adds `rows` rows that only count, or whose lines have `bytes` bytes.
     #[inline]
-    pub(crate) fn add_rows(&mut self, pane: usize, panes: usize, rows: u64) {
+    pub(crate) fn add_rows(&mut self, pane: usize, panes: usize, rows: u64, bytes: u64) {
         match self {
             Series::Count(cells) => cells.cell(pane, panes).0 += rows,
+            Series::Bytes(cells) => cells.cell(pane, panes).merge(&Bytes { lines: rows, bytes }),
             _ => unreachable!("other samples are added row by row"),
         }
     }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use base::{HashMap, Labels, StreamKey};
 
+use super::range::bytes::Bytes;
 use super::range::{Function, Sample, Series};
 use super::windows::Windows;
-use crate::plan::QueryError;
+use crate::plan::{QueryError, Volume};
 
 /// What a metric leaf computes; shared by all its partials.
 #[derive(Debug)]
@@ -90,11 +91,11 @@ impl Samples {
         self.series[series as usize].1.add(pane, panes, sample);
     }
 
-    /// Adds rows that only count.
+    /// Adds rows that only count, and the bytes of their lines if those matter.
     #[inline]
-    pub(crate) fn add_rows(&mut self, series: u32, pane: usize, rows: u64) {
+    pub(crate) fn add_rows(&mut self, series: u32, pane: usize, rows: u64, bytes: u64) {
         let panes = self.measure.windows.panes();
-        self.series[series as usize].1.add_rows(pane, panes, rows);
+        self.series[series as usize].1.add_rows(pane, panes, rows, bytes);
     }
 
     /// Keeps a row of an overlap apart. An equal row that is there already is the same row.
@@ -179,11 +180,34 @@ impl Samples {
         }
     }
 
-    /// The value of each series at each evaluation.
-    pub(crate) fn finish(mut self) -> Vec<(Labels, Vec<Option<f64>>)> {
+    /// Rows that are not equal to another count like any.
+    fn add_all_apart(&mut self) {
         for (key, row) in std::mem::take(&mut self.apart) {
             self.add(row.series, row.pane as usize, row.sample(key));
         }
+    }
+
+    /// The lines and bytes of each series at each evaluation, of a leaf that counts bytes.
+    pub(crate) fn volumes(mut self) -> Vec<(Labels, Vec<Volume>)> {
+        self.add_all_apart();
+        let windows = &self.measure.windows;
+        let volume = |cell: &Bytes| Volume { lines: cell.lines, bytes: cell.bytes };
+        let mut out = Vec::with_capacity(self.series.len());
+        for (labels, series) in self.series {
+            let Series::Bytes(cells) = series else {
+                panic!("volumes are kept as lines and bytes")
+            };
+            let volumes = cells.running(windows, volume);
+            if volumes.iter().any(|volume| volume.lines > 0) {
+                out.push((labels, volumes));
+            }
+        }
+        out
+    }
+
+    /// The value of each series at each evaluation.
+    pub(crate) fn finish(mut self) -> Vec<(Labels, Vec<Option<f64>>)> {
+        self.add_all_apart();
         if self.measure.function.is_absent() {
             self.series(Labels::empty()); // there may have been no sample
         }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use base::{Labels, RowsBuilder, UnixNanos};
 
 use super::overlap::{Overlaps, StreamRange};
-use super::{Answer, Partial, Stats, StreamSource, Worker};
+use super::{Answer, Partial, RunEntry, Stats, StreamSource, Worker};
 use crate::plan::{Direction, Leaf, Params, Plan, QueryError};
 use crate::syntax;
 
@@ -78,6 +78,55 @@ pub(super) fn feed(
         }
         worker.page_at(first, &page)?;
         first += rows.len() as u64;
+    }
+    Ok(())
+}
+
+/// Feeds rows that are sorted by stream and time as a reader of parts would: row groups of a few
+/// pages, of which runs are counted from their directory where that is possible.
+pub(super) fn feed_part(
+    leaf: &Leaf,
+    worker: &mut Worker,
+    rows: &[TestRow],
+    per_page: usize,
+    overlaps: &Overlaps,
+) -> Result<(), QueryError> {
+    let mut first = 0;
+    for group in rows.chunks(per_page * 3) {
+        let looked_at = |row: &TestRow| match leaf.needs().metadata {
+            None => !row.metadata.is_empty(),
+            Some(names) => row.metadata.iter().any(|(name, _)| names.contains(name)),
+        };
+        let by_stream_alone = !group.iter().any(looked_at);
+        let mut is_whole = false;
+        for run in group.chunk_by(|a, b| a.stream == b.stream) {
+            let entry = RunEntry {
+                stream: run[0].stream as u32,
+                rows: run.len() as u64,
+                line_bytes: run.iter().map(|row| row.line.len() as u64).sum(),
+                min_ns: run[0].ts_ns,
+                max_ns: run[run.len() - 1].ts_ns,
+            };
+            let is_counted = leaf.counts_rows() && by_stream_alone && worker.count_run(entry);
+            is_whole |= !is_counted && !overlaps.is_empty();
+        }
+        let needs = if is_whole { leaf.needs_with(overlaps) } else { leaf.needs() };
+        for rows in pages(group, per_page) {
+            let mut views = rows.metadata_views();
+            if let Some(columns) = &needs.metadata {
+                views.retain(|view| columns.iter().any(|name| name == view.name));
+            }
+            let mut page = rows.page(&views);
+            if !needs.line_bytes {
+                page.lines.bytes = &[];
+            }
+            if !needs.lengths {
+                page.lines.ends = &[];
+            }
+            worker.sorted_page_at(first, &page)?;
+            first += rows.len() as u64;
+        }
+        worker.end_runs()?;
     }
     Ok(())
 }

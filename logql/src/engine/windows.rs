@@ -89,6 +89,31 @@ pub(crate) fn evaluation_count(params: &Params) -> u64 {
     if step > 0 && end > start { end.abs_diff(start) / step as u64 + 1 } else { 1 }
 }
 
+/// Where rows of a stretch of time fall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// No window contains any of it.
+    Nowhere,
+    /// All of it is in this pane.
+    Pane(usize),
+    /// It crosses the end of a pane.
+    Several,
+}
+
+impl Windows {
+    /// Where `min_ns..=max_ns` falls.
+    pub(crate) fn place(&self, min_ns: i64, max_ns: i64) -> Place {
+        let next = self.bounds.partition_point(|&bound| bound < min_ns);
+        if next == self.bounds.len() {
+            return Place::Nowhere;
+        }
+        if max_ns > self.bounds[next] {
+            return Place::Several;
+        }
+        if next > 0 && self.covered[next - 1] { Place::Pane(next - 1) } else { Place::Nowhere }
+    }
+}
+
 /// Finds panes of instants. Neighbouring rows are most often in the same or the next pane.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cursor {
@@ -179,6 +204,14 @@ mod tests {
                     prop_assert_eq!(pane.is_some_and(|p| from <= p && p < to), inside);
                 }
                 prop_assert_eq!(pane.is_some(), any);
+                let place = pane.map_or(Place::Nowhere, |pane| Place::Pane(pane as usize));
+                prop_assert_eq!(windows.place(ts, ts), place);
+                let far = ts + length;
+                let places: Vec<Place> = (ts..=far).map(|ts| windows.place(ts, ts)).collect();
+                match windows.place(ts, far) {
+                    Place::Several => {}
+                    one => prop_assert!(places.iter().all(|place| *place == one)),
+                }
                 prop_assert!(pane.is_none_or(|_| windows.range().0 <= ts && ts < windows.range().1));
             }
         }

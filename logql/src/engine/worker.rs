@@ -1,5 +1,8 @@
 //! One thread's evaluation of one leaf: pages in, a partial out.
 
+mod directory;
+mod tally;
+
 use std::sync::Arc;
 
 use base::{Bitmap, HashMap, Labels, PageView};
@@ -13,10 +16,13 @@ use super::partial::{Held, Partial};
 use super::pipeline::{Pipeline, Rooms, Runs, Stream};
 use super::range::{Measured, Sample};
 use super::samples::{Apart, RowKey, Samples};
-use super::windows::{Cursor, Windows};
+use super::windows::Cursor;
 use super::{Flow, Stats, StreamSource};
 use crate::plan::leaf::{LeafKind, MetricLeaf};
 use crate::plan::{Direction, Leaf, QueryError};
+
+pub use directory::RunEntry;
+use tally::{ByCode, Spans, measure};
 
 /// One thread's evaluation of one leaf, with private scratch space.
 pub struct Worker {
@@ -32,7 +38,14 @@ pub struct Worker {
     order: u64,
     next_row: u64,
     selected: Bitmap,
+    /// Rows of the page ascend in time within a run.
+    sorted: bool,
     encoded: Vec<u8>,
+    /// Streams of the table, and their numbers, whose rows [`Worker::count_run`] took in.
+    counted: Vec<(u32, u32)>,
+    /// Per stream: its series where the stream alone decides, or [`NONE`] = not known.
+    stream_series: Vec<u32>,
+    by_code: ByCode,
     gathered: Gathered,
     stats: Stats,
 }
@@ -65,7 +78,11 @@ impl Worker {
             order: 0,
             next_row: 0,
             selected: Bitmap::default(),
+            sorted: false,
             encoded: Vec::new(),
+            counted: Vec::new(),
+            stream_series: Vec::new(),
+            by_code: ByCode::default(),
             gathered,
             stats: Stats::default(),
         }
@@ -75,6 +92,7 @@ impl Worker {
     /// built and some stream is selected.
     pub fn source(&mut self, source: &StreamSource) -> Result<(), QueryError> {
         self.table.clear();
+        self.counted.clear();
         self.order = source.order;
         self.next_row = 0;
         for labels in &source.streams {
@@ -109,6 +127,25 @@ impl Worker {
 
     /// Evaluates one page whose first row has this number in the source: for pages out of order.
     pub fn page_at(&mut self, first_row: u64, page: &PageView<'_>) -> Result<Flow, QueryError> {
+        self.sorted = false;
+        self.evaluate(first_row, page)
+    }
+
+    /// As [`Worker::page_at`], for a page each of whose runs ascends in time.
+    pub fn sorted_page_at(
+        &mut self,
+        first_row: u64,
+        page: &PageView<'_>,
+    ) -> Result<Flow, QueryError> {
+        self.sorted = true;
+        self.evaluate(first_row, page)
+    }
+
+    fn evaluate(&mut self, first_row: u64, stored: &PageView<'_>) -> Result<Flow, QueryError> {
+        let page = &match self.leaf.program.of_streams {
+            true => PageView { metadata: &[], ..*stored },
+            false => *stored,
+        };
         self.next_row = first_row + page.len() as u64;
         if page.is_empty() {
             return Ok(self.flow());
@@ -135,10 +172,10 @@ impl Worker {
         match &self.leaf.program.kind {
             LeafKind::Log(_) => self.gather_entries(first_row, page)?,
             LeafKind::Metric(_) => match self.rooms.lines.take() {
-                None => self.gather_samples(first_row, page, page)?,
+                None => self.gather_samples(first_row, stored, page)?,
                 Some(lines) => {
                     let changed = PageView { lines: lines.view(), ..*page };
-                    self.gather_samples(first_row, page, &changed)?;
+                    self.gather_samples(first_row, stored, &changed)?;
                 }
             },
         }
@@ -154,27 +191,32 @@ impl Worker {
 
     /// Selects the rows of selected streams within the time that matters.
     fn select(&mut self, page: &PageView<'_>) {
+        let (from, to) = self.matters();
         let selected = &mut self.selected;
         selected.reset_none(page.len());
         let runs = Runs { runs: page.runs, table: &self.table, streams: &self.streams };
+        if self.sorted {
+            for (first, end, _) in runs.iter() {
+                let ts_ns = &page.ts_ns[first..end];
+                if from <= ts_ns[0] && ts_ns[ts_ns.len() - 1] < to {
+                    selected.set_range(first, end);
+                    continue;
+                }
+                let skipped = ts_ns.partition_point(|&ts| ts < from);
+                let kept = ts_ns.partition_point(|&ts| ts < to);
+                if skipped < kept {
+                    selected.set_range(first + skipped, first + kept);
+                }
+            }
+            return;
+        }
         let mut any = false;
-        for (from, to, _) in runs.iter() {
-            selected.set_range(from, to);
+        for (first, end, _) in runs.iter() {
+            selected.set_range(first, end);
             any = true;
         }
         if !any {
             return;
-        }
-        let range = self.leaf.range();
-        let (mut from, mut to) = (range.from_ns, range.to_ns);
-        if let Gathered::Entries { entries, .. } = &self.gathered
-            && let (Some(threshold), LeafKind::Log(log)) =
-                (entries.threshold(), &self.leaf.program.kind)
-        {
-            match log.demand.direction {
-                Direction::Backward => from = from.max(threshold.saturating_add(1)),
-                Direction::Forward => to = to.min(threshold),
-            }
         }
         let oldest = page.ts_ns.iter().copied().min().unwrap_or(0);
         let newest = page.ts_ns.iter().copied().max().unwrap_or(0);
@@ -186,6 +228,22 @@ impl Worker {
                 selected.clear(row);
             }
         }
+    }
+
+    /// The first instant that matters, and one past the last.
+    fn matters(&self) -> (i64, i64) {
+        let range = self.leaf.range();
+        let (mut from, mut to) = (range.from_ns, range.to_ns);
+        if let Gathered::Entries { entries, .. } = &self.gathered
+            && let (Some(threshold), LeafKind::Log(log)) =
+                (entries.threshold(), &self.leaf.program.kind)
+        {
+            match log.demand.direction {
+                Direction::Backward => from = from.max(threshold.saturating_add(1)),
+                Direction::Forward => to = to.min(threshold),
+            }
+        }
+        (from, to)
     }
 
     fn gather_entries(&mut self, first_row: u64, page: &PageView<'_>) -> Result<(), QueryError> {
@@ -236,6 +294,7 @@ impl Worker {
         let runs = Runs { runs: page.runs, table: &self.table, streams: &self.streams };
         let rooms = &mut self.rooms;
         let made = self.pipeline.made();
+        let measured = metric.measure.function.measured;
         for (from, to, number) in runs.iter() {
             let Some(first) = self.selected.next(from).filter(|&row| row < to) else {
                 continue;
@@ -244,19 +303,35 @@ impl Worker {
             let (columns, names) = (&rooms.columns, &rooms.names);
             let stream = &self.streams[number as usize];
             let deciding = grouper.begin_run(&metric.grouping, page, columns, made);
-            let intervals = self.overlaps.of(stream.key);
+            let intervals = match self.overlaps.of(stream.key) {
+                [] => &[],
+                some if touch(some, &page.ts_ns[first..to]) => some,
+                _ => &[],
+            };
             let reference = RowRef { page, stream, columns, names, row: first };
-            let only_counts = deciding == Deciding::Stream
+            let only_counts = deciding != Deciding::Row
                 && intervals.is_empty()
                 && columns.errors.none()
-                && metric.measure.function.measured == Measured::Line;
+                && measured != Measured::Value;
             if only_counts {
                 let windows = &metric.measure.windows;
-                let mut counter = PaneCounter { windows, cursor, selected: &self.selected };
+                let mut spans = Spans { windows, cursor, sorted: self.sorted };
                 let mut at = first;
-                while let Some((pane, rows)) = counter.next(page.ts_ns, &mut at, to) {
-                    let series = grouper.of_row(&metric.grouping, deciding, reference, samples);
-                    samples.add_rows(series, pane, rows);
+                while let Some(span) = spans.next(page.ts_ns, &self.selected, at, to) {
+                    at = span.to;
+                    let mut add = |row: usize, rows: u64, bytes: u64| {
+                        let row = RowRef { row, ..reference };
+                        let series = grouper.of_row(&metric.grouping, deciding, row, samples);
+                        samples.add_rows(series, span.pane, rows, bytes);
+                    };
+                    let Deciding::Column(column) = deciding else {
+                        let (rows, bytes) = measure(page, &self.selected, span, measured);
+                        add(span.from, rows, bytes);
+                        continue;
+                    };
+                    let column = &page.metadata[column];
+                    self.by_code.add(page, column, &self.selected, span, measured);
+                    self.by_code.drain(add);
                 }
                 continue;
             }
@@ -272,7 +347,7 @@ impl Worker {
                     refuse_error(metric, reference)?;
                 }
                 let series = grouper.of_row(&metric.grouping, deciding, reference, samples);
-                let bits = match metric.measure.function.measured {
+                let bits = match measured {
                     Measured::Line => 1,
                     Measured::Length => page.lines.length(row) as u64,
                     Measured::Value => rooms.values[row].to_bits(),
@@ -314,31 +389,11 @@ impl Worker {
     }
 }
 
-/// Counts neighbouring rows of one pane together.
-struct PaneCounter<'c> {
-    windows: &'c Windows,
-    cursor: &'c mut Cursor,
-    selected: &'c Bitmap,
-}
-
-impl PaneCounter<'_> {
-    /// The next pane that selected rows from `at` on fall into, and how many do one after the
-    /// other. `at` moves behind them.
-    fn next(&mut self, ts_ns: &[i64], at: &mut usize, to: usize) -> Option<(usize, u64)> {
-        loop {
-            let row = self.selected.next(*at).filter(|&row| row < to)?;
-            *at = row + 1;
-            let Some(pane) = self.cursor.pane(self.windows, ts_ns[row]) else {
-                continue;
-            };
-            let (after, last) = self.windows.bounds_of(pane);
-            // As far as time stays in the pane, selected or not: a scan without branches on bits.
-            let stays = |&&ts: &&i64| after < ts && ts <= last;
-            let end = *at + ts_ns[*at..to].iter().take_while(stays).count();
-            *at = end;
-            return Some((pane, self.selected.count_range(row, end) as u64));
-        }
-    }
+/// Whether some row lies within one of the intervals.
+fn touch(intervals: &[(i64, i64)], ts_ns: &[i64]) -> bool {
+    let oldest = ts_ns.iter().copied().min().unwrap_or(i64::MAX);
+    let newest = ts_ns.iter().copied().max().unwrap_or(i64::MIN);
+    intervals.iter().any(|&(from, to)| from <= newest && oldest <= to)
 }
 
 /// An error on a row that counts fails the query (contract 6.11).
@@ -369,6 +424,9 @@ fn count_rows(page: &PageView<'_>, runs: &Runs<'_>, selected: &Bitmap, stats: &m
     for (from, to, _) in runs.iter() {
         let rows = selected.count_range(from, to);
         stats.rows += rows as u64;
+        if page.lines.is_empty() {
+            continue; // nobody needs lengths
+        }
         if rows == to - from && rows > 0 {
             stats.line_bytes += (page.lines.span(to - 1).1 - page.lines.span(from).0) as u64;
             continue;
@@ -379,12 +437,15 @@ fn count_rows(page: &PageView<'_>, runs: &Runs<'_>, selected: &Bitmap, stats: &m
             stats.line_bytes += page.lines.length(row) as u64;
         }
     }
+    let whole = selected.is_all();
     for column in page.metadata {
-        for row in selected.iter() {
-            if let code @ 1.. = column.codes[row] {
-                let length = column.name.len() + column.values.length(code as usize - 1);
-                stats.metadata_bytes += length as u64;
-            }
-        }
+        let bytes = |code: u32| match code {
+            0 => 0,
+            code => (column.name.len() + column.values.length(code as usize - 1)) as u64,
+        };
+        stats.metadata_bytes += match whole {
+            true => column.codes.iter().map(|&code| bytes(code)).sum::<u64>(),
+            false => selected.iter().map(|row| bytes(column.codes[row])).sum(),
+        };
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Program {
     /// Rows that can matter.
     pub(super) range: TimeRange,
     pub(super) needs: Needs,
+    /// Series are told apart by labels of streams alone; rows are taken to have no metadata.
+    pub(crate) of_streams: bool,
     pub(super) needles: Vec<Vec<Needle>>,
     pub(super) label_needles: Vec<LabelNeedles>,
 }
@@ -107,7 +109,8 @@ impl Program {
             build_error,
             kind,
             range: TimeRange { from_ns: params.start.0, to_ns: log_end(params) },
-            needs: Needs { line_bytes: true, metadata: None },
+            needs: Needs { line_bytes: true, lengths: true, metadata: None },
+            of_streams: false,
         })
     }
 
@@ -143,8 +146,10 @@ impl Program {
         let range_ns = i64::try_from(range.range.as_nanos()).unwrap_or(i64::MAX);
         let windows = Windows::new(params, range_ns, range.offset_ns);
         let (from_ns, to_ns) = windows.range();
+        let line_bytes = pipeline.needs_line();
         let needs = Needs {
-            line_bytes: pipeline.needs_line(),
+            line_bytes,
+            lengths: line_bytes || function.measured == Measured::Length,
             metadata: metadata_needs(&pipeline, &grouping, &names),
         };
         let Params { max_memory_bytes, max_series, .. } = *params;
@@ -166,7 +171,25 @@ impl Program {
             }),
             range: TimeRange { from_ns, to_ns },
             needs,
+            of_streams: false,
         })
+    }
+
+    /// Makes the series of a metric leaf those of streams.
+    pub(super) fn of_streams(mut self) -> Program {
+        self.of_streams = true;
+        self.needs.metadata = Some(Vec::new());
+        self
+    }
+
+    /// Whether every row of a selected stream is a sample of one or of its line's length.
+    pub(super) fn counts_rows(&self) -> bool {
+        match &self.kind {
+            LeafKind::Log(_) => false,
+            LeafKind::Metric(metric) => {
+                self.pipeline.is_empty() && metric.measure.function.measured != Measured::Value
+            }
+        }
     }
 
     /// Whether the matchers select a stream.

@@ -64,6 +64,8 @@ pub struct Origin {
     pub range: TimeRange,
     /// Of which streams.
     pub shard: Shard,
+    /// Series are told apart by labels of streams alone ([`super::VolumesPlan`]).
+    pub of_streams: bool,
 }
 
 impl Origin {
@@ -77,9 +79,12 @@ impl Origin {
         if evaluation_count(&self.params) > EVALUATIONS_MAX {
             return Err(malformed("too many evaluations"));
         }
-        let expr = syntax::parse_exact(&self.query)
-            .map_err(|error| QueryError::Invalid(error.to_string()))?;
-        let plan = Plan::new(&expr, &self.params)?;
+        let parse = if self.of_streams { syntax::parse_exact_of_any } else { syntax::parse_exact };
+        let expr = parse(&self.query).map_err(|error| QueryError::Invalid(error.to_string()))?;
+        let plan = match self.of_streams {
+            true => Plan::of_streams(&expr, &self.params)?,
+            false => Plan::new(&expr, &self.params)?,
+        };
         let leaf = plan.leaves().get(self.leaf as usize);
         let leaf = leaf.ok_or_else(|| malformed(&format!("the query has no {}th", self.leaf)))?;
         Ok(leaf.piece(self.range, self.shard))
@@ -135,6 +140,7 @@ impl Leaf {
             leaf: self.number,
             range: self.range,
             shard: self.shard,
+            of_streams: self.program.of_streams,
         }
     }
 
@@ -206,7 +212,16 @@ impl Leaf {
 
     /// Columns that are read by a worker with these overlaps: a row hash covers the whole row.
     pub fn needs_with(&self, overlaps: &Overlaps) -> Needs {
-        if overlaps.is_empty() { self.needs() } else { Needs { line_bytes: true, metadata: None } }
+        if overlaps.is_empty() {
+            return self.needs();
+        }
+        Needs { line_bytes: true, lengths: true, metadata: None }
+    }
+
+    /// Whether every row of a selected stream in the range is a sample of one, or of the length of
+    /// its line: then [`Worker::count_run`] takes in runs of rows that were not read.
+    pub fn counts_rows(&self) -> bool {
+        self.program.counts_rows()
     }
 
     /// Every line that counts contains one needle of each group (an AND of ORs), as stored.

@@ -10,7 +10,7 @@ use crate::engine::range::Function;
 use crate::engine::sets::Set;
 use crate::engine::vector::Aggregation;
 use crate::syntax::{
-    BinaryExpr, BinaryOp, MetricExpr, RangeAggregation, VectorAggregation, VectorOp,
+    self, BinaryExpr, BinaryOp, MetricExpr, RangeAggregation, VectorAggregation, VectorOp,
 };
 
 /// Cuts `expr` at its range functions.
@@ -45,6 +45,32 @@ fn pushed_down(aggregation: &VectorAggregation) -> Option<&RangeAggregation> {
         }
         _ => None,
     }
+}
+
+/// What a `count` counts, where only the presence of series matters: an aggregation has a series
+/// wherever the function below has a sample in it, and so has the sum, which needs fewer series.
+fn only_counted(
+    count: &VectorAggregation,
+) -> Option<(Option<&syntax::Grouping>, &RangeAggregation)> {
+    let MetricExpr::Vector(counted) = &*count.inner else { return None };
+    let one_for_some = matches!(
+        counted.op,
+        VectorOp::Sum
+            | VectorOp::Avg
+            | VectorOp::Min
+            | VectorOp::Max
+            | VectorOp::Count
+            | VectorOp::Stddev
+            | VectorOp::Stdvar
+    );
+    let MetricExpr::Range(range) = &*counted.inner else { return None };
+    let function = Function::of(range);
+    let adds = function.is_additive() && range.grouping.is_none();
+    let grouping = counted.grouping.as_ref();
+    // A series of the error label may hold rows that otherwise fail the query.
+    let plain = grouping.is_none_or(|by| !by.labels.iter().any(|name| name.starts_with("__")));
+    let fits = count.op == VectorOp::Count && one_for_some && adds && plain;
+    fits.then_some((grouping, range))
 }
 
 fn node(expr: &MetricExpr, params: &Params, leaves: &mut Vec<Program>) -> Result<Node, QueryError> {
@@ -84,7 +110,13 @@ fn aggregate(
             leaves.push(Program::metric(range, Some(aggregation.grouping.as_ref()), params)?);
             Node::Leaf(leaves.len() - 1)
         }
-        None => node(&aggregation.inner, params, leaves)?,
+        None => match only_counted(aggregation) {
+            Some((grouping, range)) => {
+                leaves.push(Program::metric(range, Some(grouping), params)?);
+                Node::Leaf(leaves.len() - 1)
+            }
+            None => node(&aggregation.inner, params, leaves)?,
+        },
     };
     refuse_number(&inner)?;
     let aggregation = Aggregation {

@@ -3,7 +3,7 @@
 use super::ast::*;
 use super::goregex;
 
-const EMPTY_COMPATIBLE: &str = "queries require at least one regexp or equality matcher that does \
+pub(super) const EMPTY_COMPATIBLE: &str = "queries require at least one regexp or equality matcher that does \
     not have an empty-compatible value. For instance, app=~\".*\" does not meet this requirement, \
     but app=~\".+\" will";
 

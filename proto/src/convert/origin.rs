@@ -21,6 +21,7 @@ impl Wire for Origin {
             to_ns: self.range.to_ns,
             shard_index: self.shard.index,
             shard_of: self.shard.of,
+            of_streams: self.of_streams,
         }
     }
 
@@ -35,6 +36,7 @@ impl Wire for Origin {
             leaf: message.leaf,
             range: TimeRange { from_ns: message.from_ns, to_ns: message.to_ns },
             shard,
+            of_streams: message.of_streams,
         })
     }
 }

@@ -413,6 +413,9 @@ pub struct Origin {
     pub shard_index: u32,
     #[prost(uint32, tag = "7")]
     pub shard_of: u32,
+    /// Series are told apart by labels of streams alone.
+    #[prost(bool, tag = "8")]
+    pub of_streams: bool,
 }
 /// Instants of streams that are to be answered as single rows.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

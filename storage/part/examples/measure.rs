@@ -186,7 +186,7 @@ fn decode_group(
     reader: &mut GroupReader,
     lines: bool,
 ) -> std::result::Result<usize, Error> {
-    let columns = Columns { line_bytes: lines, metadata: None };
+    let columns = Columns { line_bytes: lines, lengths: true, metadata: None };
     let mut ranges = Vec::new();
     footer.column_ranges(group, &columns, &mut ranges);
     if lines {

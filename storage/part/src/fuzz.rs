@@ -55,7 +55,7 @@ fn read_group(
     group: usize,
     reader: &mut GroupReader,
 ) -> Result<(), crate::Error> {
-    let columns = Columns { line_bytes: true, metadata: None };
+    let columns = Columns { line_bytes: true, lengths: true, metadata: None };
     let mut ranges = Vec::new();
     footer.column_ranges(group, &columns, &mut ranges);
     footer.line_ranges(group, u64::MAX, &mut ranges);

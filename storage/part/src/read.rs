@@ -35,11 +35,13 @@ impl RangeRead for Bytes {
     }
 }
 
-/// Columns to decode; timestamps, streams and line lengths always are.
+/// Columns to decode; timestamps and streams always are.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Columns<'a> {
     /// Line bytes; without them only lengths are known.
     pub line_bytes: bool,
+    /// Lengths of lines, which come with line bytes anyway. Without either, pages have no lines.
+    pub lengths: bool,
     /// Structured-metadata keys; `None` = all.
     pub metadata: Option<&'a [String]>,
 }
@@ -120,11 +122,22 @@ impl Footer {
     }
 
     fn wants(&self, columns: &Columns<'_>, column: &Column) -> bool {
-        if column.kind != kind::METADATA {
-            return true;
+        match column.kind {
+            kind::LENGTHS => columns.line_bytes || columns.lengths,
+            kind::METADATA => {
+                let name = self.symbol(column.name);
+                columns.metadata.is_none_or(|names| names.iter().any(|wanted| wanted == name))
+            }
+            _ => true,
         }
-        let name = self.symbol(column.name);
-        columns.metadata.is_none_or(|names| names.iter().any(|wanted| wanted == name))
+    }
+
+    /// The structured-metadata keys of row group `group`, sorted.
+    pub fn metadata_names(&self, group: usize) -> impl Iterator<Item = &str> {
+        let columns = self.columns(group).iter();
+        columns
+            .filter(|column| column.kind == kind::METADATA)
+            .map(|column| self.symbol(column.name))
     }
 }
 
@@ -135,6 +148,7 @@ pub struct GroupReader {
     group: usize,
     times: RawColumn,
     lengths: RawColumn,
+    has_lengths: bool,
     /// The first `metadata_count` are of this group.
     metadata: Vec<MetaColumn>,
     metadata_count: usize,
@@ -190,6 +204,7 @@ impl GroupReader {
     ) -> Result<(), Error> {
         self.group = group;
         self.metadata_count = 0;
+        self.has_lengths = columns.line_bytes || columns.lengths;
         let pages = footer.pages(group).len();
         for column in footer.columns(group) {
             if !footer.wants(columns, column) {
@@ -259,8 +274,11 @@ impl GroupReader {
 
         let chunk = self.times.chunks.get(&self.times.raw, page, "timestamps");
         columns::get_times(chunk, rows, &self.runs, &mut self.jumps, &mut self.ts_ns)?;
-        let chunk = self.lengths.chunks.get(&self.lengths.raw, page, "line lengths");
-        columns::get_ends(chunk, rows, entry.line_bytes, &mut self.ends)?;
+        self.ends.clear();
+        if self.has_lengths {
+            let chunk = self.lengths.chunks.get(&self.lengths.raw, page, "line lengths");
+            columns::get_ends(chunk, rows, entry.line_bytes, &mut self.ends)?;
+        }
         self.lines.clear();
         self.decode_codes(page, rows)
     }

@@ -142,11 +142,7 @@ pub(crate) trait Invertible: Cell + Copy {
 
 impl<C: Invertible> Panes<C> {
     /// What `value` makes of each window's cells, merged: by running sums.
-    pub(crate) fn running(
-        &self,
-        windows: &Windows,
-        value: impl Fn(&C) -> Option<f64>,
-    ) -> Vec<Option<f64>> {
+    pub(crate) fn running<T>(&self, windows: &Windows, value: impl Fn(&C) -> T) -> Vec<T> {
         let mut sums = Vec::with_capacity(windows.panes() + 1);
         let mut sum = C::default();
         sums.push(sum);

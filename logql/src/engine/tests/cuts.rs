@@ -38,6 +38,14 @@ const METRIC_QUERIES: &[&str] = &[
     r#"avg without (trace) (rate({app=~".+"}[30ms])) * 2"#,
     r#"count(count_over_time({app=~".+"}[3ms])) > 1"#,
     r#"min(bytes_over_time({app=~".+"}[8ms]))"#,
+    r#"count(count by (app, level) (count_over_time({app=~".+"}[5ms])))"#,
+    r#"count by (app) (max without (trace) (bytes_rate({app=~".+"} |= "x" [5ms])))"#,
+    r#"sum by (level) (count_over_time({app=~".+"}[25ms]))"#,
+    r#"sum by (app) (bytes_over_time({app=~".+"}[25ms] offset 3ms))"#,
+    r#"sum by (trace) (bytes_over_time({app=~".+"}[6ms]))"#,
+    r#"sum(count_over_time({app=~".+"}[60ms]))"#,
+    r#"sum by (level_extracted) (rate({app=~".+"}[12ms]))"#,
+    r#"absent_over_time({app=~"b|c"}[4ms])"#,
     r#"count_over_time({app=~".+"} | json [50ms])"#,
     r#"sum by (level) (count_over_time({app=~".+"} | json | level=~"info|warn" [50ms]))"#,
     r#"sum_over_time({app=~".+"} | logfmt | unwrap n | __error__="" [9ms])"#,
@@ -173,7 +181,10 @@ pub(super) fn evaluate_cut(
             for (order, rows) in sources.iter().enumerate() {
                 let worker = &mut workers[cut.workers[order]];
                 worker.source(&StreamSource { streams: streams.clone(), order: order as u64 })?;
-                feed(&piece, worker, &pages(rows, cut.per_page), &overlaps)?;
+                match cut.sorted[order] && !piece.is_log() {
+                    true => feed_part(&piece, worker, rows, cut.per_page, &overlaps)?,
+                    false => feed(&piece, worker, &pages(rows, cut.per_page), &overlaps)?,
+                }
             }
             let travelled = workers.into_iter().map(|worker| travel(&piece, worker.finish()));
             finished.extend(travelled);

@@ -298,21 +298,29 @@ fn a_leaf_reads_only_the_columns_it_needs() {
     let errors = ["__error__", "__error_details__"];
     assert_eq!(
         needs(r#"sum by (app) (count_over_time({a="b"}[1m]))"#),
-        Needs { line_bytes: false, metadata: some(&[&errors[..], &["app"]].concat()) }
+        Needs {
+            line_bytes: false,
+            lengths: false,
+            metadata: some(&[&errors[..], &["app"]].concat())
+        }
     );
     assert_eq!(
         needs(r#"sum(bytes_over_time({a="b"} | json [1m]))"#),
-        Needs { line_bytes: false, metadata: some(&errors) }
+        Needs { line_bytes: false, lengths: true, metadata: some(&errors) }
     );
     assert_eq!(
         needs(r#"sum(count_over_time({a="b"} |= "x" | x_extracted="1" [1m]))"#),
-        Needs { line_bytes: true, metadata: some(&[&errors[..], &["x", "x_extracted"]].concat()) }
+        Needs {
+            line_bytes: true,
+            lengths: true,
+            metadata: some(&[&errors[..], &["x", "x_extracted"]].concat())
+        }
     );
     assert_eq!(
         needs(r#"count_over_time({a="b"}[1m])"#),
-        Needs { line_bytes: false, metadata: None }
+        Needs { line_bytes: false, lengths: false, metadata: None }
     );
-    assert_eq!(needs(r#"{a="b"}"#), Needs { line_bytes: true, metadata: None });
+    assert_eq!(needs(r#"{a="b"}"#), Needs { line_bytes: true, lengths: true, metadata: None });
 }
 
 #[test]

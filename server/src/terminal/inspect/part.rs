@@ -311,7 +311,7 @@ fn page_rows(
     out: &mut Vec<Vec<Cell>>,
 ) -> Result<(), Error> {
     let footer = &survey.footer;
-    let columns = Columns { line_bytes: true, metadata: None };
+    let columns = Columns { line_bytes: true, lengths: true, metadata: None };
     let mut ranges = Vec::new();
     footer.column_ranges(group, &columns, &mut ranges);
     footer.line_ranges(group, 1 << page, &mut ranges);

@@ -85,7 +85,7 @@ impl<E: From<Error>> Cursor<E> {
             return Ok(());
         }
         if self.page == 0 {
-            let columns = Columns { line_bytes: true, metadata: None };
+            let columns = Columns { line_bytes: true, lengths: true, metadata: None };
             let mut ranges = Vec::new();
             self.footer.column_ranges(self.group, &columns, &mut ranges);
             let fetched = Fetched::read(&*self.source, ranges)?;

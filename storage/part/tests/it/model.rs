@@ -87,7 +87,7 @@ pub fn read_rows(part: &Bytes) -> Result<Vec<Row>, Error> {
     let footer = Footer::open(part, part.len() as u64)?;
     let mut reader = GroupReader::default();
     let mut rows = Vec::new();
-    let columns = Columns { line_bytes: true, metadata: None };
+    let columns = Columns { line_bytes: true, lengths: true, metadata: None };
     for group in 0..footer.groups().len() {
         let fetched = fetch(&footer, part, group, &columns)?;
         reader.group(&footer, group, &columns, &fetched)?;

@@ -165,7 +165,7 @@ fn lengths_and_chosen_metadata_are_read_without_line_bytes() {
     let image = seal_rows(&[rows], &Options::sealed()).unwrap();
     let footer = Footer::open(&image.bytes, image.bytes.len() as u64).unwrap();
     let names = ["user".to_owned(), "none".to_owned()];
-    let columns = Columns { line_bytes: false, metadata: Some(&names) };
+    let columns = Columns { line_bytes: false, lengths: true, metadata: Some(&names) };
     let mut ranges = Vec::new();
     footer.column_ranges(0, &columns, &mut ranges);
     assert_eq!(ranges.len(), 3, "timestamps, lengths, user");
@@ -180,6 +180,16 @@ fn lengths_and_chosen_metadata_are_read_without_line_bytes() {
     assert_eq!(view.metadata.len(), 1);
     assert_eq!(view.metadata[0].get(2), Some(&b"u1"[..]));
     assert_eq!(view.metadata[0].get(0), None);
+
+    let columns = Columns { lengths: false, ..columns };
+    ranges.clear();
+    footer.column_ranges(0, &columns, &mut ranges);
+    assert_eq!(ranges.len(), 2, "timestamps, user");
+    let fetched = fetch(&footer, &image.bytes, 0, &columns).unwrap();
+    reader.group(&footer, 0, &columns, &fetched).unwrap();
+    let decoded = reader.page(&footer, 0, None).unwrap();
+    assert_eq!((decoded.view().ts_ns, decoded.view().lines.len()), (&[1, 2, 3][..], 0));
+    assert_eq!(footer.metadata_names(0).collect::<Vec<_>>(), ["trace", "user"]);
 }
 
 #[test]

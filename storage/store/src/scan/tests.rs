@@ -157,7 +157,7 @@ fn row() -> impl Strategy<Value = Row> {
     })
 }
 
-const QUERIES: [&str; 14] = [
+const QUERIES: [&str; 20] = [
     r#"{app=~".+"}"#,
     r#"{app="a"}"#,
     r#"{app="nobody"}"#,
@@ -172,6 +172,12 @@ const QUERIES: [&str; 14] = [
     r#"sum by (env) (count_over_time({app=~".+"} |= "error" [30s]))"#,
     r#"sum(bytes_over_time({env="prod"}[1m]))"#,
     r#"sum by (level) (count_over_time({app=~".+"} | level=~".+" [2m]))"#,
+    r#"sum by (app) (count_over_time({app=~".+"}[20s]))"#,
+    r#"sum by (level, env) (bytes_over_time({app=~".+"}[40s]))"#,
+    r#"sum by (env) (bytes_rate({app!="b", app=~".+"}[10m] offset 7s))"#,
+    r#"count(count by (app) (rate({app=~".+"}[5m])))"#,
+    r#"sum without (level) (count_over_time({app=~".+"}[90s]))"#,
+    r#"absent_over_time({app="c"}[20s])"#,
 ];
 
 proptest! {
@@ -305,6 +311,34 @@ fn a_rare_word_reads_few_pages_and_no_line_is_read_for_a_count() {
     let (_, searched) = scanned(query, &counting, &scans, &Arc::default());
     assert_eq!(counted.pages_scanned, searched.pages_scanned);
     assert!(counted.read_bytes < searched.read_bytes / 2, "{counted:?} {searched:?}");
+}
+
+#[test]
+fn what_the_directory_tells_is_not_read() {
+    let scans = [scan_of(&many_rows(), 1).unwrap()];
+    // All rows are within 160 seconds from second 20 on; groups of 25 rows are a few seconds.
+    let counted = |query: &str, step_ns: i64| {
+        let whole = params(Direction::Backward, 100, step_ns);
+        let params =
+            Params { start: UnixNanos(200 * SECOND), end: UnixNanos(200 * SECOND), ..whole };
+        let (answer, stats) = scanned(query, &params, &scans, &Arc::default());
+        assert_eq!(answer, direct(query, &params, &many_rows()), "{query}");
+        stats
+    };
+    let whole = counted(r#"sum(count_over_time({app=~".+"}[10m]))"#, 0);
+    assert_eq!((whole.rows, whole.pages_scanned, whole.read_bytes), (4000, 0, 0));
+    let whole = counted(r#"sum by (app) (bytes_over_time({app=~".+"}[10m]))"#, 0);
+    assert_eq!((whole.pages_scanned, whole.read_bytes), (0, 0));
+    assert_eq!(whole.line_bytes, many_rows().iter().map(|row| row.line.len() as u64).sum::<u64>());
+    let one = counted(r#"sum(count_over_time({app="c"}[10m]))"#, 0);
+    assert_eq!((one.rows, one.read_bytes), (1000, 0));
+    // The window cuts one row group of each stream.
+    let cut = counted(r#"sum(count_over_time({app=~".+"}[90s]))"#, 0);
+    assert!((1..40).contains(&cut.pages_scanned) && cut.rows < 4000, "{cut:?}");
+    let bytes = counted(r#"sum(bytes_over_time({app=~".+"}[90s]))"#, 0);
+    assert!(bytes.read_bytes > cut.read_bytes, "lengths are another column");
+    let by_level = counted(r#"sum by (level) (count_over_time({app=~".+"}[10m]))"#, 0);
+    assert!(by_level.pages_scanned > 200, "metadata decides row by row");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! One row group: from its directory entry to pages at the worker.
 
+mod count;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -62,6 +64,9 @@ impl Pass<'_> {
         if self.is_beyond(worker, self.unit.min_ns, self.unit.max_ns) {
             return Ok(Flow::Continue);
         }
+        if self.leaf.counts_rows() {
+            return self.count(worker, scratch, stats);
+        }
         let footer = &*scan.footer;
         let streams = &self.unit.streams;
         let candidates = footer.candidates(group, streams, range.from_ns..range.to_ns);
@@ -76,8 +81,7 @@ impl Pass<'_> {
             true => self.leaf.needs_with(&scratch.overlaps),
             false => self.leaf.needs(),
         };
-        self.order_pages(pages, &mut scratch.order);
-        self.feed(&needs, worker, scratch, stats)
+        self.feed(pages, &needs, worker, scratch, stats)
     }
 
     /// Whether rows within `min_ns..=max_ns` cannot be in the answer any more.
@@ -139,14 +143,17 @@ impl Pass<'_> {
 
     fn feed(
         &self,
+        pages: u64,
         needs: &Needs,
         worker: &mut Worker,
         scratch: &mut Scratch,
         stats: &mut ScanStats,
     ) -> Result<Flow, ScanError> {
         let (footer, group) = (&*self.unit.scan.footer, self.unit.group);
+        self.order_pages(pages, &mut scratch.order);
+        let Needs { line_bytes, lengths, .. } = *needs;
         let metadata = needs.metadata.as_deref();
-        let columns = Columns { line_bytes: needs.line_bytes, metadata };
+        let columns = Columns { line_bytes, lengths, metadata };
         let mut batch = match self.unit.direction {
             Some(_) => FIRST_READ_PAGES,
             None => scratch.order.len(),
@@ -202,7 +209,7 @@ impl Pass<'_> {
         stats.line_bytes += u64::from(entries[page].line_bytes);
         let before = if page == 0 { 0 } else { entries[page - 1].end };
         let first_row = self.unit.first_row + u64::from(before);
-        Ok(worker.page_at(first_row, &view)?)
+        Ok(worker.sorted_page_at(first_row, &view)?)
     }
 }
 

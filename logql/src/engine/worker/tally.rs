@@ -1,0 +1,167 @@
+//! Counting neighbouring rows of one pane together.
+
+use base::{Bitmap, DictView, PageView};
+
+use super::super::range::Measured;
+use super::super::windows::{Cursor, Windows};
+
+/// Walks over the rows of a run, pane by pane.
+pub(super) struct Spans<'c> {
+    pub windows: &'c Windows,
+    pub cursor: &'c mut Cursor,
+    /// Rows ascend in time.
+    pub sorted: bool,
+}
+
+/// Rows `from..to` fall into `pane`; among them may be some that are not selected.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub pane: usize,
+    pub from: usize,
+    pub to: usize,
+}
+
+impl Spans<'_> {
+    /// The next span of rows that begins with a selected row at or after `at`.
+    pub(super) fn next(
+        &mut self,
+        ts_ns: &[i64],
+        selected: &Bitmap,
+        mut at: usize,
+        to: usize,
+    ) -> Option<Span> {
+        loop {
+            let row = selected.next(at).filter(|&row| row < to)?;
+            let Some(pane) = self.cursor.pane(self.windows, ts_ns[row]) else {
+                at = row + 1;
+                continue;
+            };
+            let (after, last) = self.windows.bounds_of(pane);
+            let rest = &ts_ns[row..to];
+            let length = match self.sorted {
+                true => ascending(rest, last),
+                // As far as time stays in the pane, selected or not.
+                false => rest.iter().take_while(|&&ts| after < ts && ts <= last).count(),
+            };
+            return Some(Span { pane, from: row, to: row + length });
+        }
+    }
+}
+
+/// How many of `ts_ns`, which ascend, are at most `last`; the first is. Steps double, because panes
+/// may hold a few rows or all of them.
+fn ascending(ts_ns: &[i64], last: i64) -> usize {
+    let (mut low, mut step) = (0, 8);
+    while low + step < ts_ns.len() && ts_ns[low + step] <= last {
+        low += step;
+        step *= 2;
+    }
+    let high = ts_ns.len().min(low + step);
+    low + ts_ns[low..high].partition_point(|&ts| ts <= last)
+}
+
+/// Rows and bytes of the selected rows of a span.
+pub(super) fn measure(
+    page: &PageView<'_>,
+    selected: &Bitmap,
+    span: Span,
+    measured: Measured,
+) -> (u64, u64) {
+    let Span { from, to, .. } = span;
+    let rows = selected.count_range(from, to);
+    if measured == Measured::Line {
+        return (rows as u64, 0);
+    }
+    if rows == to - from {
+        let bytes = page.lines.span(to - 1).1 - page.lines.span(from).0;
+        return (rows as u64, bytes as u64);
+    }
+    let mut bytes = 0;
+    let mut at = from;
+    while let Some(row) = selected.next(at).filter(|&row| row < to) {
+        at = row + 1;
+        bytes += page.lines.length(row) as u64;
+    }
+    (rows as u64, bytes)
+}
+
+/// Rows and bytes by the code of one metadata column.
+#[derive(Debug, Default)]
+pub(super) struct ByCode {
+    /// (rows, bytes, first row) of each code.
+    counts: Vec<(u32, u64, u32)>,
+    /// Codes with rows.
+    touched: Vec<u32>,
+}
+
+impl ByCode {
+    /// Counts the selected rows of a span.
+    pub(super) fn add(
+        &mut self,
+        page: &PageView<'_>,
+        column: &DictView<'_>,
+        selected: &Bitmap,
+        span: Span,
+        measured: Measured,
+    ) {
+        let codes = column.values.len() + 1;
+        if self.counts.len() < codes {
+            self.counts.resize(codes, (0, 0, 0));
+        }
+        let Span { from, to, .. } = span;
+        let whole = selected.count_range(from, to) == to - from;
+        if whole && measured == Measured::Line {
+            for (row, &code) in (from as u32..).zip(&column.codes[from..to]) {
+                self.one(code, row, 0);
+            }
+            return;
+        }
+        let mut at = from;
+        while let Some(row) = selected.next(at).filter(|&row| row < to) {
+            at = row + 1;
+            let bytes = match measured {
+                Measured::Line => 0,
+                _ => page.lines.length(row) as u64,
+            };
+            self.one(column.codes[row], row as u32, bytes);
+        }
+    }
+
+    #[inline]
+    fn one(&mut self, code: u32, row: u32, bytes: u64) {
+        let count = &mut self.counts[code as usize];
+        if count.0 == 0 {
+            count.2 = row;
+            self.touched.push(code);
+        }
+        count.0 += 1;
+        count.1 += bytes;
+    }
+
+    /// Gives (a row with the code, rows, bytes) for each code, and forgets them.
+    pub(super) fn drain(&mut self, mut take: impl FnMut(usize, u64, u64)) {
+        for code in self.touched.drain(..) {
+            let (rows, bytes, row) = std::mem::take(&mut self.counts[code as usize]);
+            take(row as usize, u64::from(rows), bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn doubling_steps_find_what_a_plain_search_finds(
+            mut ts in prop::collection::vec(0i64..40, 1..200),
+            last in 0i64..40,
+        ) {
+            ts.sort_unstable();
+            let last = last.max(ts[0]);
+            prop_assert_eq!(ascending(&ts, last), ts.iter().filter(|&&at| at <= last).count());
+        }
+    }
+}
