@@ -20,7 +20,8 @@ use crate::limits::Limits;
 use crate::metrics::IN_PROGRESS;
 use crate::query::{Done, Evaluated, Job, Query};
 use crate::queue::{Queue, Reply, Taken};
-use crate::stack::{self, Lists, Queries, Shared};
+use crate::stack::{self, Lists, Queries, Shared, Volumes};
+use crate::volume::{VolumeQuery, Volumed};
 
 /// What a frontend obeys and reads.
 #[derive(Clone)]
@@ -38,6 +39,7 @@ pub struct Frontend {
     shared: Arc<Shared>,
     queries: Queries,
     lists: Lists,
+    volumes: Volumes,
 }
 
 impl Frontend {
@@ -48,7 +50,8 @@ impl Frontend {
         let shared = Arc::new(Shared { config, limits, clock, random, queue });
         let queries = stack::queries(&shared);
         let lists = stack::lists(&shared);
-        Frontend { shared, queries, lists }
+        let volumes = stack::volumes(&shared);
+        Frontend { shared, queries, lists, volumes }
     }
 
     /// Evaluates one query within the tenant's `query_timeout`. Dropping the future takes its jobs
@@ -62,6 +65,12 @@ impl Frontend {
     pub async fn list(&self, job: ListJob) -> Result<Listed, Error> {
         let _running = Running::new();
         self.lists.clone().oneshot(job).await
+    }
+
+    /// Lines and bytes of streams, as [`Frontend::evaluate`].
+    pub async fn volumes(&self, query: VolumeQuery) -> Result<Volumed, Error> {
+        let _running = Running::new();
+        self.volumes.clone().oneshot(query).await
     }
 
     /// Its settings.

@@ -17,18 +17,23 @@ use crate::error::Error;
 use crate::frontend::Frontend;
 use params::ParamError;
 
+mod detected_fields;
+mod detected_labels;
 pub mod encode;
 mod format_query;
+pub mod index_stats;
 pub mod json;
 mod labels;
 mod legacy;
 pub mod numbers;
 pub mod params;
+mod patterns;
 mod query;
 mod query_range;
 mod respond;
 mod series;
 mod telemetry;
+mod volume;
 
 /// The query routes, GET and POST.
 pub fn router(frontend: Arc<Frontend>) -> Router {
@@ -36,6 +41,9 @@ pub fn router(frontend: Arc<Frontend>) -> Router {
     let values = || get(labels::values).post(labels::values);
     let format = get(format_query::format_query).post(format_query::format_query);
     let series = || get(series::series).post(series::series);
+    let detected = || get(detected_labels::labels).post(detected_labels::labels);
+    let fields = || get(detected_fields::fields).post(detected_fields::fields);
+    let field_values = || get(detected_fields::values).post(detected_fields::values);
     Router::new()
         .route("/loki/api/v1/query", get(query::query).post(query::query))
         .route("/loki/api/v1/query_range", get(query_range::query).post(query_range::query))
@@ -43,6 +51,13 @@ pub fn router(frontend: Arc<Frontend>) -> Router {
         .route("/loki/api/v1/label", labels())
         .route("/loki/api/v1/label/{name}/values", values())
         .route("/loki/api/v1/series", series())
+        .route("/loki/api/v1/index/stats", get(index_stats::stats).post(index_stats::stats))
+        .route("/loki/api/v1/index/volume", get(volume::instant).post(volume::instant))
+        .route("/loki/api/v1/index/volume_range", get(volume::range).post(volume::range))
+        .route("/loki/api/v1/detected_labels", detected())
+        .route("/loki/api/v1/detected_fields", fields())
+        .route("/loki/api/v1/detected_field/{name}/values", field_values())
+        .route("/loki/api/v1/patterns", get(patterns::patterns).post(patterns::patterns))
         .route("/loki/api/v1/format_query", format)
         .route("/api/prom/query", get(legacy::query).post(legacy::query))
         .route("/api/prom/label", labels())

@@ -44,6 +44,7 @@ pub mod stack;
 #[cfg(test)]
 mod testing;
 mod validate;
+pub mod volume;
 
 pub use blocked::BlockedQuery;
 pub use config::Config;

@@ -41,6 +41,10 @@ pub trait Limits: Send + Sync + 'static {
     fn max_query_bytes_read(&self, tenant: &TenantId) -> u64;
     /// Queries that are refused (`blocked_queries`).
     fn blocked_queries(&self, tenant: &TenantId) -> Vec<BlockedQuery>;
+    /// Whether volumes are answered (`volume_enabled`).
+    fn volume_enabled(&self, tenant: &TenantId) -> bool;
+    /// Most series of a volume (`volume_max_series`).
+    fn volume_max_series(&self, tenant: &TenantId) -> usize;
 }
 
 /// Loki's defaults for everybody, each changeable. For tests and for tools without a config file.
@@ -76,6 +80,10 @@ pub struct StaticLimits {
     pub max_query_bytes_read: u64,
     /// See [`Limits::blocked_queries`].
     pub blocked_queries: Vec<BlockedQuery>,
+    /// See [`Limits::volume_enabled`].
+    pub volume_enabled: bool,
+    /// See [`Limits::volume_max_series`].
+    pub volume_max_series: usize,
 }
 
 impl Default for StaticLimits {
@@ -96,6 +104,8 @@ impl Default for StaticLimits {
             minimum_labels_number: 0,
             max_query_bytes_read: 0,
             blocked_queries: Vec::new(),
+            volume_enabled: true,
+            volume_max_series: 1000,
         }
     }
 }
@@ -145,5 +155,11 @@ impl Limits for StaticLimits {
     }
     fn blocked_queries(&self, _: &TenantId) -> Vec<BlockedQuery> {
         self.blocked_queries.clone()
+    }
+    fn volume_enabled(&self, _: &TenantId) -> bool {
+        self.volume_enabled
+    }
+    fn volume_max_series(&self, _: &TenantId) -> usize {
+        self.volume_max_series
     }
 }

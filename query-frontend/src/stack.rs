@@ -23,11 +23,15 @@ use crate::shard::Shard;
 use crate::size::Size;
 use crate::split::Split;
 use crate::validate::Validate;
+use crate::volume::{self, VolumeQuery, Volumed};
 
 /// What answers queries.
 pub type Queries = BoxCloneSyncService<Query, Evaluated, Error>;
 /// What lists streams, names and values.
 pub type Lists = BoxCloneSyncService<ListJob, Listed, Error>;
+
+/// What answers how much streams have.
+pub type Volumes = BoxCloneSyncService<VolumeQuery, Volumed, Error>;
 
 /// What the layers of one frontend share.
 pub struct Shared {
@@ -73,6 +77,21 @@ pub fn lists(shared: &Arc<Shared>) -> Lists {
         // Makes the one job.
         .layer(layer(shared, List::new))
         // As above.
+        .layer(layer(shared, Retry::new))
+        .service(Enqueue::new(shared.clone()));
+    BoxCloneSyncService::new(service)
+}
+
+/// Volumes: cut and run as the leaf of a query is.
+pub fn volumes(shared: &Arc<Shared>) -> Volumes {
+    let service = ServiceBuilder::new()
+        // As above.
+        .layer(layer(shared, Deadline::new))
+        // Plans the one leaf.
+        .layer(layer(shared, volume::Volumes::new))
+        // As above.
+        .layer(layer(shared, Split::new))
+        .layer(layer(shared, Shard::new))
         .layer(layer(shared, Retry::new))
         .service(Enqueue::new(shared.clone()));
     BoxCloneSyncService::new(service)

@@ -238,6 +238,14 @@ impl query_frontend::Limits for ConfigLimits {
     fn blocked_queries(&self, tenant: &TenantId) -> Vec<BlockedQuery> {
         self.get(tenant, |limits| limits.blocked_queries.iter().map(blocked).collect())
     }
+
+    fn volume_enabled(&self, tenant: &TenantId) -> bool {
+        self.get(tenant, |limits| limits.volume_enabled)
+    }
+
+    fn volume_max_series(&self, tenant: &TenantId) -> usize {
+        self.get(tenant, |limits| count(limits.volume_max_series))
+    }
 }
 
 #[cfg(test)]

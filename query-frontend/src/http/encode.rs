@@ -1,8 +1,10 @@
 //! Answers as Loki's JSON, written straight into one byte buffer.
 
 use base::Labels;
+use logql::engine::fields::Field;
 use logql::engine::{Answer, Origins, Sample, Stream};
 
+use super::index_stats::IndexStats;
 use super::json;
 use crate::query::{Evaluated, PieceStats};
 use rpc::stats::QueryStats;
@@ -130,6 +132,76 @@ pub fn label_list<T: AsRef<str>>(values: &[T]) -> Vec<u8> {
         out.extend_from_slice(b",\"data\":");
         json::strings(&mut out, values);
     }
+    out.extend_from_slice(b"}\n");
+    out
+}
+
+/// The body of `/index/stats`.
+pub fn index_stats(stats: &IndexStats) -> Vec<u8> {
+    let IndexStats { streams, chunks, bytes, entries } = stats;
+    let body = format!(
+        "{{\"streams\":{streams},\"chunks\":{chunks},\"bytes\":{bytes},\"entries\":{entries}}}\n"
+    );
+    body.into_bytes()
+}
+
+/// The body of `/detected_labels`: names and numbers of values.
+pub fn detected_labels(list: &[(String, usize)]) -> Vec<u8> {
+    if list.is_empty() {
+        return b"{}\n".to_vec();
+    }
+    let mut out = b"{\"detectedLabels\":".to_vec();
+    array(&mut out, list, |out, (name, values)| {
+        out.extend_from_slice(b"{\"label\":");
+        json::string(out, name.as_bytes());
+        out.extend_from_slice(b",\"cardinality\":");
+        json::uint(out, *values as u64);
+        out.push(b'}');
+    });
+    out.extend_from_slice(b"}\n");
+    out
+}
+
+/// The body of `/detected_fields`.
+pub fn detected_fields(list: &[Field], limit: usize) -> Vec<u8> {
+    if list.is_empty() {
+        return b"{}\n".to_vec();
+    }
+    let mut out = b"{\"fields\":".to_vec();
+    array(&mut out, list, |out, field| {
+        out.extend_from_slice(b"{\"label\":");
+        json::string(out, field.name.as_bytes());
+        out.extend_from_slice(b",\"type\":");
+        json::string(out, field.field_type.name().as_bytes());
+        out.extend_from_slice(b",\"cardinality\":");
+        json::uint(out, field.values.len() as u64);
+        out.extend_from_slice(b",\"parsers\":");
+        match field.parsers.is_empty() {
+            true => out.extend_from_slice(b"null"),
+            false => json::strings(out, field.parsers.iter().map(|parser| parser.name())),
+        }
+        if !field.json_path.is_empty() {
+            out.extend_from_slice(b",\"jsonPath\":");
+            json::strings(out, &field.json_path);
+        }
+        out.push(b'}');
+    });
+    end_with_limit(out, limit)
+}
+
+/// The body of `/detected_field/{name}/values`.
+pub fn detected_values(values: &[String], limit: usize) -> Vec<u8> {
+    if values.is_empty() {
+        return b"{}\n".to_vec();
+    }
+    let mut out = b"{\"values\":".to_vec();
+    json::strings(&mut out, values);
+    end_with_limit(out, limit)
+}
+
+fn end_with_limit(mut out: Vec<u8>, limit: usize) -> Vec<u8> {
+    out.extend_from_slice(b",\"limit\":");
+    json::uint(&mut out, limit as u64);
     out.extend_from_slice(b"}\n");
     out
 }

@@ -76,20 +76,7 @@ impl RangeQuery {
         check_order(start, end)?;
         let limit = limit(form)?;
         let direction = direction(form)?;
-        let length_ns = end.0.saturating_sub(start.0);
-        let step_ns = step(form, length_ns)?;
-        if step_ns <= 0 {
-            return refuse(
-                "zero or negative query resolution step widths are not accepted. \
-                 Try a positive integer",
-            );
-        }
-        if length_ns / step_ns > MAX_POINTS {
-            return refuse(
-                "exceeded maximum resolution of 11,000 points per time series. \
-                 Try increasing the value of the step parameter",
-            );
-        }
+        let step_ns = checked_step(form, end.0.saturating_sub(start.0))?;
         let interval_ns = match form.value("interval") {
             "" => 0,
             text => seconds_or_duration(text)?,
@@ -100,6 +87,24 @@ impl RangeQuery {
         let query = form.value("query").to_owned();
         Ok(RangeQuery { query, start, end, step_ns, interval_ns, limit, direction })
     }
+}
+
+/// `step` of a range of this length, which is neither too short nor none at all.
+pub fn checked_step(form: &Form, length_ns: i64) -> Result<i64, ParamError> {
+    let step_ns = step(form, length_ns)?;
+    if step_ns <= 0 {
+        return refuse(
+            "zero or negative query resolution step widths are not accepted. \
+             Try a positive integer",
+        );
+    }
+    if length_ns / step_ns > MAX_POINTS {
+        return refuse(
+            "exceeded maximum resolution of 11,000 points per time series. \
+             Try increasing the value of the step parameter",
+        );
+    }
+    Ok(step_ns)
 }
 
 /// `end timestamp must not be before or equal to start time`, although equal is accepted.
@@ -154,10 +159,15 @@ pub fn timestamp(text: &str, default: UnixNanos) -> Result<UnixNanos, String> {
 
 /// `limit`.
 pub fn limit(form: &Form) -> Result<usize, ParamError> {
-    let value = match form.value("limit") {
-        "" => return Ok(DEFAULT_LIMIT),
-        text => integer(text)?,
-    };
+    match form.value("limit") {
+        "" => Ok(DEFAULT_LIMIT),
+        text => count(text),
+    }
+}
+
+/// A number of something, as `limit` is read.
+pub fn count(text: &str) -> Result<usize, ParamError> {
+    let value = integer(text)?;
     if value <= 0 {
         return refuse("limit must be a positive value");
     }

@@ -105,14 +105,20 @@ impl Watch {
     }
 
     /// Reports a request that is not a query.
-    pub fn finish_list<T>(
+    pub fn finish_list<T>(self, result: Result<Vec<T>, HttpError>) -> Result<Vec<T>, HttpError> {
+        self.finish_with(result, Vec::len)
+    }
+
+    /// The same; `length` says how much is answered.
+    pub fn finish_with<T>(
         mut self,
-        result: Result<Vec<T>, HttpError>,
-    ) -> Result<Vec<T>, HttpError> {
+        result: Result<T, HttpError>,
+        length: impl FnOnce(&T) -> usize,
+    ) -> Result<T, HttpError> {
         match &result {
-            Ok(list) => {
+            Ok(answer) => {
                 let exec_ns = self.elapsed_ns();
-                let entries_returned = list.len() as u64;
+                let entries_returned = length(answer) as u64;
                 let stats = QueryStats { exec_ns, entries_returned, ..QueryStats::default() };
                 self.report(200, &stats, &PieceStats::default());
             }

@@ -121,9 +121,9 @@ blocks! {
         cardinality_limit: u64 = "100000", ignored "postings are read whole",
             flag "store.cardinality-limit";
         /// Whether volumes are answered.
-        volume_enabled: bool = "true", later "volumes are not answered";
+        volume_enabled: bool = "true";
         /// Series of a volume.
-        volume_max_series: u64 = "1000", later "volumes are not answered";
+        volume_max_series: u64 = "1000";
         /// How long rows are kept; 0 is for ever.
         retention_period: Duration = "0s",
             flag "store.retention";

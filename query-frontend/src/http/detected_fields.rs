@@ -1,0 +1,110 @@
+//! `/loki/api/v1/detected_fields` and the values of one: what the newest lines of a query hold
+//! (contract 2.11).
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use base::{TenantId, task};
+use http::HeaderMap;
+use logql::engine::Answer;
+use logql::engine::fields::{Field, FieldDetector};
+use logql::plan::Direction;
+use logql::syntax::{Expr, parse_log};
+use rpc::http::{Form, HttpError, Tenants};
+
+use super::params::{self, RangeQuery};
+use super::respond::ok;
+use super::telemetry::{Watch, tags};
+use super::{encode, one_tenant, refuse};
+use crate::frontend::Frontend;
+use crate::query::{Asked, Query};
+
+/// Lines that are looked at when `line_limit` is not given.
+const DEFAULT_LINES: usize = 100;
+/// Fields or values that are told when `limit` is not given.
+const DEFAULT_LIMIT: usize = 1000;
+
+/// `/detected_fields`.
+pub(super) async fn fields(
+    State(frontend): State<Arc<Frontend>>,
+    tenants: Tenants,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, HttpError> {
+    let tenant = one_tenant(tenants)?;
+    let mut watch = Watch::new(&frontend, &tenant, &headers, "detected_fields");
+    watch.text(form.value("query"));
+    let result = async {
+        let limit = limit(&form)?;
+        let asker = Asker { tenant: &tenant, tags: tags(&headers) };
+        Ok((detect(&frontend, asker, &form, limit).await?, limit))
+    };
+    let (list, limit) = watch.finish_with(result.await, |(list, _)| list.len())?;
+    ok(&frontend, &headers, move || encode::detected_fields(&list, limit)).await
+}
+
+/// `/detected_field/{name}/values`.
+pub(super) async fn values(
+    State(frontend): State<Arc<Frontend>>,
+    tenants: Tenants,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    form: Form,
+) -> Result<Response, HttpError> {
+    let tenant = one_tenant(tenants)?;
+    let mut watch = Watch::new(&frontend, &tenant, &headers, "detected_fields");
+    watch.text(form.value("query"));
+    let result = async {
+        let limit = limit(&form)?;
+        let asker = Asker { tenant: &tenant, tags: tags(&headers) };
+        let fields = detect(&frontend, asker, &form, usize::MAX).await?;
+        let field = fields.into_iter().find(|field| field.name == name);
+        let mut values = field.map(|field| field.shown_values()).unwrap_or_default();
+        values.truncate(limit);
+        Ok((values, limit))
+    };
+    let (list, limit) = watch.finish_with(result.await, |(list, _)| list.len())?;
+    ok(&frontend, &headers, move || encode::detected_values(&list, limit)).await
+}
+
+/// `limit`, which older clients call `field_limit`.
+fn limit(form: &Form) -> Result<usize, HttpError> {
+    let name = ["limit", "field_limit"].into_iter().find(|name| !form.value(name).is_empty());
+    name.map_or(Ok(DEFAULT_LIMIT), |name| params::count(form.value(name))).map_err(refuse)
+}
+
+/// Who asks.
+struct Asker<'a> {
+    tenant: &'a TenantId,
+    tags: String,
+}
+
+async fn detect(
+    frontend: &Frontend,
+    asker: Asker<'_>,
+    form: &Form,
+    most: usize,
+) -> Result<Vec<Field>, HttpError> {
+    let mut asked = RangeQuery::parse(form, frontend.clock().now()).map_err(refuse)?;
+    asked.limit = match form.value("line_limit") {
+        "" => DEFAULT_LINES,
+        text => params::count(text).map_err(refuse)?,
+    };
+    (asked.direction, asked.interval_ns) = (Direction::Backward, 0);
+    let expr = Expr::Log(parse_log(&asked.query).map_err(refuse)?);
+    let (tenant, tags) = (asker.tenant.clone(), asker.tags);
+    let query = Query { tenant, expr, asked: Asked::Range(asked), tags, categorize: true };
+    let evaluated = frontend.evaluate(query).await.map_err(refuse)?;
+    let Answer::Streams(streams) = evaluated.answer else {
+        return Err(HttpError::query_with(500, "a log query was answered with samples"));
+    };
+    let job = task::blocking("frontend.detect", move || {
+        let mut detector = FieldDetector::new(most);
+        streams.iter().for_each(|stream| detector.add(stream));
+        let mut fields = detector.finish();
+        fields.sort_by(|a, b| a.name.cmp(&b.name));
+        fields
+    });
+    job.await.map_err(|died| HttpError::query_with(500, format!("an answer died: {died}")))
+}

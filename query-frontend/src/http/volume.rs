@@ -1,0 +1,237 @@
+//! `/loki/api/v1/index/volume` and `volume_range`: bytes by labels (contract 2.8).
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use base::{Labels, TenantId, UnixNanos};
+use http::HeaderMap;
+use logql::engine::{Answer, Sample};
+use logql::plan::{TimeRange, VolumesOf};
+use logql::syntax::{Matcher, parse_matchers};
+use rpc::http::{Form, HttpError, Tenants};
+
+use super::encode::{self, EncodingFlags};
+use super::params::{self, ParamError};
+use super::respond::ok;
+use super::telemetry::Watch;
+use super::{one_tenant, refuse};
+use crate::checks::{Checks, Refusal};
+use crate::frontend::Frontend;
+use crate::query::Evaluated;
+use crate::volume::{VolumeQuery, Volumed};
+
+/// Series of an answer when `limit` is not given or 0.
+const DEFAULT_LIMIT: usize = 100;
+
+/// `/index/volume`: one bucket.
+pub(super) async fn instant(
+    state: State<Arc<Frontend>>,
+    tenants: Tenants,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, HttpError> {
+    answer(state, tenants, headers, form, false).await
+}
+
+/// `/index/volume_range`: buckets of a step.
+pub(super) async fn range(
+    state: State<Arc<Frontend>>,
+    tenants: Tenants,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, HttpError> {
+    answer(state, tenants, headers, form, true).await
+}
+
+async fn answer(
+    State(frontend): State<Arc<Frontend>>,
+    tenants: Tenants,
+    headers: HeaderMap,
+    form: Form,
+    in_steps: bool,
+) -> Result<Response, HttpError> {
+    let tenant = one_tenant(tenants)?;
+    let mut watch = Watch::new(&frontend, &tenant, &headers, "volume");
+    watch.text(form.value("query"));
+    let result = evaluate(&frontend, &tenant, &form, in_steps).await;
+    let evaluated = watch.finish(result)?;
+    let flags = EncodingFlags::default();
+    ok(&frontend, &headers, move || encode::answer(&evaluated, &flags)).await
+}
+
+/// What is asked for.
+#[derive(Debug, PartialEq)]
+struct Asked {
+    matchers: Vec<Matcher>,
+    targets: Vec<String>,
+    /// Sums of label names rather than of series.
+    by_names: bool,
+    limit: usize,
+    start: UnixNanos,
+    end: UnixNanos,
+    step_ns: i64,
+}
+
+impl Asked {
+    fn parse(form: &Form, now: UnixNanos, in_steps: bool) -> Result<Asked, HttpError> {
+        let limit = match form.value("limit") {
+            "" => DEFAULT_LIMIT,
+            text => match params::integer(text).map_err(refuse)? {
+                0 => DEFAULT_LIMIT,
+                _ => params::limit(form).map_err(refuse)?,
+            },
+        };
+        let (start, end) = params::bounds(form, now).map_err(refuse)?;
+        params::check_order(start, end).map_err(refuse)?;
+        let step_ns = match in_steps {
+            true => params::checked_step(form, end.0.saturating_sub(start.0)).map_err(refuse)?,
+            false => 0,
+        };
+        let by_names = match form.value("aggregateBy") {
+            "" | "series" => false,
+            "labels" => true,
+            _ => return Err(refuse(ParamError("invalid aggregation option".to_owned()))),
+        };
+        let targets = form.value("targetLabels").split(',').filter(|name| !name.is_empty());
+        Ok(Asked {
+            matchers: parse_matchers(form.value("query")).map_err(refuse)?,
+            targets: targets.map(str::to_owned).collect(),
+            by_names,
+            limit,
+            start,
+            end,
+            // As steps of queries, whole milliseconds.
+            step_ns: if in_steps { (step_ns / MS).max(1) * MS } else { 0 },
+        })
+    }
+
+    /// The names that make a series; `None` = all of a stream.
+    fn names(&self) -> Option<Vec<&str>> {
+        let mut names: Vec<&str> = match self.targets.as_slice() {
+            [] if self.matchers.is_empty() => return None,
+            [] => self.matchers.iter().map(|matcher| matcher.name.as_str()).collect(),
+            targets => targets.iter().map(String::as_str).collect(),
+        };
+        names.sort_unstable();
+        names.dedup();
+        Some(names)
+    }
+
+    /// What a stream, or streams with these labels in common, counts for.
+    fn counts_for(&self, labels: &Labels) -> Vec<Labels> {
+        if self.targets.iter().any(|name| labels.get(name).is_none()) {
+            return Vec::new();
+        }
+        let names = self.names();
+        let keeps = |name: &str| names.as_ref().is_none_or(|names| names.contains(&name));
+        if !self.by_names {
+            return vec![Labels::from_pairs(labels.iter().filter(|(name, _)| keeps(name)))];
+        }
+        let is_target = |name: &str| self.targets.is_empty() || keeps(name);
+        let names = labels.iter().map(|(name, _)| name).filter(|name| is_target(name));
+        names.map(|name| Labels::from_sorted([(name, "")])).collect()
+    }
+}
+
+const MS: i64 = 1_000_000;
+
+async fn evaluate(
+    frontend: &Frontend,
+    tenant: &TenantId,
+    form: &Form,
+    in_steps: bool,
+) -> Result<Evaluated, HttpError> {
+    if !frontend.limits().volume_enabled(tenant) {
+        return Err(HttpError::query_with(404, "not found"));
+    }
+    let now = frontend.clock().now();
+    let mut asked = Asked::parse(form, now, in_steps)?;
+    let checks = Checks { limits: frontend.limits(), tenant, now };
+    (asked.start, asked.end) = checks.window(asked.start, asked.end).map_err(refuse)?;
+    // Names of labels are summed up here; all else the leaf can do.
+    let by = asked.names().filter(|_| !asked.by_names);
+    let query = VolumeQuery {
+        tenant: tenant.clone(),
+        asked: VolumesOf {
+            matchers: asked.matchers.clone(),
+            by: by.map(|names| names.into_iter().map(str::to_owned).collect()),
+            range: TimeRange { from_ns: asked.start.0, to_ns: one_instant(asked.start, asked.end) },
+            step_ns: asked.step_ns,
+            max_memory_bytes: 0,
+        },
+    };
+    let volumed = frontend.volumes(query).await.map_err(refuse)?;
+    let most = frontend.limits().volume_max_series(tenant);
+    summed(&asked, volumed, most).map_err(refuse)
+}
+
+/// As log queries: up to `end`, and an empty range is its one instant.
+pub(super) fn one_instant(start: UnixNanos, end: UnixNanos) -> i64 {
+    if start == end { end.0.saturating_add(1) } else { end.0 }
+}
+
+/// The largest series of each bucket, the largest of the first bucket first.
+fn summed(asked: &Asked, volumed: Volumed, most: usize) -> Result<Evaluated, Refusal> {
+    let Volumed { series, bucket_ends, stats, pieces, warnings } = volumed;
+    let mut sums: BTreeMap<Labels, Vec<Option<u64>>> = BTreeMap::new();
+    for (labels, volumes) in &series {
+        for labels in asked.counts_for(labels) {
+            if !sums.contains_key(&labels) && most > 0 && sums.len() == most {
+                return Err(Refusal(format!(
+                    "the query hit the max number of series limit (limit: {most} series)"
+                )));
+            }
+            let sums = sums.entry(labels).or_insert_with(|| vec![None; volumes.len()]);
+            for (sum, volume) in sums.iter_mut().zip(volumes).filter(|(_, more)| more.lines > 0) {
+                *sum = Some(sum.unwrap_or(0) + volume.bytes);
+            }
+        }
+    }
+    for bucket in 0..bucket_ends.len() {
+        keep_largest(&mut sums, bucket, asked.limit);
+    }
+    let at_ms = |bucket: usize| match bucket + 1 == bucket_ends.len() {
+        true => asked.end.0 / MS,
+        // Whole buckets end a millisecond before the next begins.
+        false => bucket_ends[bucket] / MS - 1,
+    };
+    let samples = |sums: Vec<Option<u64>>| -> Vec<Sample> {
+        let present = sums.into_iter().enumerate();
+        let sample = |(bucket, sum): (usize, Option<u64>)| {
+            Some(Sample { ts_ms: at_ms(bucket), value: sum? as f64 })
+        };
+        present.filter_map(sample).collect()
+    };
+    let mut series: Vec<(Labels, Vec<Sample>)> = sums
+        .into_iter()
+        .map(|(labels, sums)| (labels, samples(sums)))
+        .filter(|(_, samples)| !samples.is_empty())
+        .collect();
+    // Stable: equal volumes stay in the order of labels.
+    series.sort_by(|a, b| b.1[0].value.total_cmp(&a.1[0].value));
+    let answer = match series.iter().all(|(_, samples)| samples.len() == 1) {
+        true => Answer::Vector(series.into_iter().map(|(labels, of)| (labels, of[0])).collect()),
+        false => Answer::Matrix(series),
+    };
+    Ok(Evaluated { answer, stats, pieces, warnings })
+}
+
+/// Takes away what is not among the `limit` largest of a bucket.
+fn keep_largest(sums: &mut BTreeMap<Labels, Vec<Option<u64>>>, bucket: usize, limit: usize) {
+    let mut order: Vec<(Reverse<u64>, &Labels)> =
+        sums.iter().filter_map(|(labels, sums)| Some((Reverse(sums[bucket]?), labels))).collect();
+    if order.len() <= limit {
+        return;
+    }
+    order.sort_unstable();
+    let dropped: Vec<Labels> = order[limit..].iter().map(|(_, labels)| (*labels).clone()).collect();
+    for labels in dropped {
+        sums.get_mut(&labels).expect("it was listed")[bucket] = None;
+    }
+}
+
+#[cfg(test)]
+mod tests;
