@@ -55,7 +55,7 @@ async fn lines(rig: &Rig, record: &PartRecord) -> Vec<String> {
     let from = record.offset() as usize;
     let part: Bytes = object.slice(from..from + record.len_bytes as usize);
     let footer = Footer::open(&part, part.len() as u64).unwrap();
-    let columns = Columns { line_bytes: true, metadata: None };
+    let columns = Columns { line_bytes: true, lengths: true, metadata: None };
     let (mut reader, mut lines) = (GroupReader::default(), Vec::new());
     for group in 0..footer.groups().len() {
         let mut ranges = Vec::new();
