@@ -58,6 +58,29 @@ impl Drop for Open {
     }
 }
 
+/// Makes a log durable while it is open.
+pub(crate) struct Syncer {
+    shared: Arc<Shared>,
+    wake: Wake,
+}
+
+impl Syncer {
+    /// Makes durable what was written so far: the committed index, too.
+    pub(crate) async fn sync(&self) -> io::Result<()> {
+        let (tell, told) = oneshot::channel();
+        {
+            let mut state = self.shared.lock();
+            if state.is_closed {
+                return Err(io::Error::other("the log is closed"));
+            }
+            let record = Record::Next(file::mark_record());
+            state.queue.push(Write { record, then: Then::Tell(tell) });
+        }
+        self.wake.wake();
+        told.await.unwrap_or_else(|_| Err(io::Error::other("the log is closed")))
+    }
+}
+
 /// What readers, writers and the worker share.
 pub(crate) struct Shared {
     state: Mutex<State>,
@@ -146,6 +169,11 @@ impl Log {
     /// What was purged.
     pub(crate) fn purged(&self) -> Option<LogId> {
         self.shared.lock().image.purged
+    }
+
+    /// What makes it durable, and does not keep it open.
+    pub(crate) fn syncer(&self) -> Syncer {
+        Syncer { shared: Arc::clone(&self.shared), wake: self.wake.clone() }
     }
 
     /// Queues a record. The caller holds the lock under which it changed the image.

@@ -162,6 +162,11 @@ impl Machine {
         self.inner.applied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The version of the state that Raft has brought here.
+    pub(crate) fn version(&self) -> u64 {
+        self.applied().state.version
+    }
+
     /// Makes `kept` durable, away from Raft's tasks, and then the current snapshot.
     async fn keep(&self, kept: Kept) -> std::io::Result<()> {
         let _saving = self.inner.saving.lock().await;

@@ -15,6 +15,7 @@ use openraft::BasicNode;
 use openraft::SnapshotPolicy;
 use openraft::error::{InstallSnapshotError, RaftError};
 use ring::{Command, Outcome};
+use tokio::sync::Semaphore;
 
 use crate::api::{Contact, Dialer, Envelope, MAX_WAIT, MetaApi, Proposal, Update, WatchRequest};
 use crate::beats::Beats;
@@ -22,7 +23,7 @@ use crate::codec::{Answer, Message};
 use crate::config::{Config, MemberConfig};
 use crate::error::Error;
 use crate::follow;
-use crate::log::{Ended, Log, Owner};
+use crate::log::{Ended, Log, Owner, Syncer};
 use crate::machine::Machine;
 use crate::metrics::{LEADER, LEADER_CHANGES};
 use crate::network::Links;
@@ -31,6 +32,11 @@ use crate::propose::{self, Proposer};
 use crate::publish::States;
 use crate::steer::Steer;
 use crate::types::{NodeId, Raft, seed};
+
+/// Most commands of others that are under way here: each is at most 64 KiB.
+const MOST_PROPOSALS: usize = 1024;
+/// Pause while Raft brings what the leader has told already.
+const KEEP_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a process gives its part in the ring.
 #[derive(Clone)]
@@ -54,6 +60,10 @@ pub struct Meta {
 struct Inner {
     peers: Arc<Peers>,
     raft: Raft,
+    syncer: Syncer,
+    machine: Machine,
+    /// For commands of others.
+    places: Semaphore,
     proposer: Proposer,
     beats: Arc<Beats>,
     shutdown: Shutdown,
@@ -87,18 +97,26 @@ impl Meta {
         }
         let links = Links(Arc::clone(&peers));
         let id = NodeId(config.store);
-        let raft = Raft::new(id, Arc::new(raft_config(&config, &member)?), links, log, machine);
+        let syncer = log.syncer();
+        let settings = Arc::new(raft_config(&config, &member)?);
+        let raft = Raft::new(id, settings, links, log, machine.clone());
         let raft = raft.await.map_err(|fatal| Error::Stopped(fatal.to_string()))?;
         peers.follow(&peers.publisher.newest());
         if is_fresh && member.first_voters.contains(&config.store) {
             found(&raft, &config, &member.first_voters).await?;
         }
-        let meta = Meta::run(&config, peers, raft, ended, env);
+        let meta = Meta::run(&config, peers, raft, (syncer, ended, machine), env);
         meta.stand_alone().await;
         Ok(meta)
     }
 
-    fn run(config: &Config, peers: Arc<Peers>, raft: Raft, ended: Ended, env: Env) -> Meta {
+    fn run(
+        config: &Config,
+        peers: Arc<Peers>,
+        raft: Raft,
+        (syncer, ended, machine): (Syncer, Ended, Machine),
+        env: Env,
+    ) -> Meta {
         let shutdown = Shutdown::new();
         let beats = Arc::new(Beats::new(env.clock));
         let steer = Steer::new(config, raft.clone(), Arc::clone(&peers), Arc::clone(&beats));
@@ -112,7 +130,20 @@ impl Meta {
         base::task::spawn("ring-addresses", addresses(Arc::clone(&peers), shutdown.clone()));
         let proposer = Proposer::new(Arc::clone(&peers), Some(raft.clone()));
         let patience = config.heartbeat * 8;
-        Meta { inner: Arc::new(Inner { peers, raft, proposer, beats, shutdown, ended, patience }) }
+        let places = Semaphore::new(MOST_PROPOSALS);
+        let inner = Inner {
+            peers,
+            raft,
+            syncer,
+            machine,
+            places,
+            proposer,
+            beats,
+            shutdown,
+            ended,
+            patience,
+        };
+        Meta { inner: Arc::new(inner) }
     }
 
     /// The only voter needs nobody's leave to lead.
@@ -141,14 +172,36 @@ impl Meta {
         leads(&self.inner.raft, &self.inner.peers, self.inner.patience)
     }
 
-    /// Who has a voice; empty before the ring is founded.
+    /// Who has a voice; empty before the ring is founded. While it changes, all of both sets.
     pub fn voters(&self) -> Vec<StoreId> {
         voters(&self.inner.raft)
+    }
+
+    /// Whether the voters are just changing: until that is over, a majority of each set is needed.
+    pub fn is_changing(&self) -> bool {
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow();
+        metrics.membership_config.membership().get_joint_config().len() > 1
     }
 
     /// Commits a command, here or at the leader. [`Error::Unanswered`]: it may have been.
     pub async fn propose(&self, command: Command) -> Result<Outcome, Error> {
         self.inner.proposer.propose(command).await
+    }
+
+    /// Makes sure that this member knows at least `version` also after a restart on its own. Call
+    /// it before saying [`Command::Seen`]: readers count on it that this store does not forget who
+    /// is there.
+    pub async fn keep(&self, version: u64) -> Result<(), Error> {
+        while self.inner.machine.version() < version {
+            // What was heard from the leader before Raft brought it.
+            tokio::time::sleep(KEEP_PAUSE).await;
+            if let Some(failure) = self.failure() {
+                return Err(Error::Stopped(failure));
+            }
+        }
+        let synced = self.inner.syncer.sync().await;
+        synced.map_err(|error| Error::Stopped(error.to_string()))
     }
 
     /// Why Raft has stopped here, if it has: after a failed write the process must start anew.
@@ -172,6 +225,14 @@ impl Meta {
     fn same_cluster(&self, theirs: ulid::Ulid) -> Result<(), Error> {
         let own = self.inner.peers.cluster;
         if theirs == own { Ok(()) } else { Err(Error::ForeignCluster { own, theirs }) }
+    }
+
+    /// Somebody is there. Only a leader listens.
+    fn beat(&self, store: StoreId) {
+        let own = NodeId(self.inner.peers.own.store);
+        if self.inner.raft.metrics().borrow().current_leader == Some(own) {
+            self.inner.beats.beat(store);
+        }
     }
 
     fn update(&self, known: u64) -> Update {
@@ -226,14 +287,20 @@ impl MetaApi for Meta {
 
     async fn propose(&self, proposal: Proposal) -> Result<Outcome, Error> {
         self.same_cluster(proposal.cluster)?;
+        let place = self.inner.places.try_acquire();
+        let _place = place.map_err(|_| Error::Busy { limit: MOST_PROPOSALS })?;
         propose::commit(&self.inner.raft, proposal.command, &self.inner.peers).await
     }
 
     async fn watch(&self, request: WatchRequest) -> Result<Update, Error> {
         self.same_cluster(request.cluster)?;
         let peers = &self.inner.peers;
-        peers.learn(&request.from);
-        self.inner.beats.beat(request.from.store);
+        let from = &request.from;
+        // Only members are ever dialled.
+        if peers.publisher.newest().instance(from.store).is_some_and(|i| i.is_ingester()) {
+            peers.learn(from);
+        }
+        self.beat(from.store);
         let mut newest = peers.publisher.states();
         let newer = newest.wait_for(|state| state.version > request.known);
         let wait = request.wait.min(MAX_WAIT);
@@ -242,7 +309,7 @@ impl MetaApi for Meta {
             () = self.inner.shutdown.cancelled() => {}
             _ = tokio::time::timeout(wait, newer) => {}
         }
-        self.inner.beats.beat(request.from.store);
+        self.beat(from.store);
         Ok(self.update(request.known))
     }
 }

@@ -11,8 +11,8 @@ use crate::instance::{Departure, Instance, Phase, Roles};
 use crate::outcome::{Outcome, Refusal};
 use crate::state::{Lease, Override, State};
 use crate::{
-    MAX_INSTANCES, MAX_LEASES, MAX_OVERRIDE_BYTES, MAX_OVERRIDES, MAX_OVERRIDES_BYTES,
-    MAX_REPLICAS, MAX_RETIRED, MAX_TEXT_BYTES, MAX_TOKENS,
+    MAX_INGESTERS, MAX_INSTANCES, MAX_LEASES, MAX_OVERRIDE_BYTES, MAX_OVERRIDES,
+    MAX_OVERRIDES_BYTES, MAX_REPLICAS, MAX_RETIRED, MAX_TEXT_BYTES, MAX_TOKENS,
 };
 
 /// Whether the state changed, and whether streams are placed anew.
@@ -130,6 +130,9 @@ fn register(state: &mut State, new: &Registration) -> Result {
         return Err(Refusal::Full("instances".to_owned()));
     }
     let is_ingester = new.roles.has(Roles::INGESTER);
+    if is_ingester && state.ingesters().count() >= MAX_INGESTERS {
+        return Err(Refusal::Full("ingesters".to_owned()));
+    }
     let replaced = state.instances.values();
     let replaced = replaced.filter(|old| old.id == new.id && old.is_ingester() == is_ingester);
     let replaced: Vec<StoreId> = replaced.map(|old| old.store).collect();

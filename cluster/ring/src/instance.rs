@@ -6,7 +6,7 @@ use base::StoreId;
 
 use crate::codec::{Reader, Writer};
 use crate::error::Error;
-use crate::{MAX_INSTANCES, MAX_TEXT_BYTES, MAX_TOKENS};
+use crate::{MAX_INGESTERS, MAX_TEXT_BYTES, MAX_TOKENS};
 
 /// What a process does, as bits: the targets it runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -199,7 +199,7 @@ impl Instance {
         if input.flag("departure")? {
             let since = input.uvarint("since")?;
             let is_leaving = input.flag("leaving")?;
-            let cleared = input.stores("cleared", MAX_INSTANCES)?.into_iter().collect();
+            let cleared = input.stores("cleared", MAX_INGESTERS)?.into_iter().collect();
             departure = Some(Departure { since, is_leaving, cleared });
         }
         if departure.is_some() != matches!(phase, Phase::Leaving | Phase::Gone) {

@@ -52,6 +52,9 @@ pub use voters::{choose_voters, voters_for};
 
 /// Most instances of a ring, watchers included: about 600 bytes each with its tokens.
 pub const MAX_INSTANCES: usize = 4096;
+/// Most ingesters among them. With all of them departing and each cleared by all others, a state is
+/// still under 64 MiB, which is what a snapshot may be.
+pub const MAX_INGESTERS: usize = 1024;
 /// Most bytes of an instance id, an address, a zone or a lease's name.
 pub const MAX_TEXT_BYTES: usize = 256;
 /// Most tokens of an instance.

@@ -11,8 +11,8 @@ use crate::codec::{Reader, Writer};
 use crate::error::Error;
 use crate::instance::{Instance, Phase};
 use crate::{
-    MAX_INSTANCES, MAX_LEASES, MAX_OVERRIDE_BYTES, MAX_OVERRIDES, MAX_OVERRIDES_BYTES, MAX_RETIRED,
-    MAX_TEXT_BYTES,
+    MAX_INGESTERS, MAX_INSTANCES, MAX_LEASES, MAX_OVERRIDE_BYTES, MAX_OVERRIDES,
+    MAX_OVERRIDES_BYTES, MAX_RETIRED, MAX_TEXT_BYTES,
 };
 
 const VERSION: u64 = 1;
@@ -169,6 +169,9 @@ impl State {
             let instance = Instance::decode(&mut input)?;
             ascending(&input, "instances", state.instances.last_key_value(), &instance.store)?;
             state.instances.insert(instance.store, Arc::new(instance));
+        }
+        if state.ingesters().count() > MAX_INGESTERS {
+            return Err(input.bad("instances", "too many ingesters"));
         }
         for _ in 0..input.count("retired", 17, MAX_RETIRED)? {
             let store = input.store("retired")?;

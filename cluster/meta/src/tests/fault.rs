@@ -122,6 +122,27 @@ fn a_disk_that_fails_stops_its_node_and_no_other() {
     });
 }
 
+#[test]
+fn what_a_store_said_that_it_has_seen_it_knows_after_a_power_cut_on_its_own() {
+    simulate(async {
+        let mut cluster = three(25).await;
+        let one = cluster.leader();
+        let done = cluster.meta(one).propose(put("x", "a: 1")).await;
+        let Ok(Outcome::Done { version }) = done else { panic!("{done:?}") };
+        for n in [1, 2, 3] {
+            cluster.meta(n).keep(version).await.unwrap();
+        }
+        for n in [1, 2, 3] {
+            cluster.crash(n, Keep::Synced);
+        }
+        for n in [1, 2, 3] {
+            cluster.start(n, "").await;
+            assert!(cluster.state(n).version >= version);
+            cluster.crash(n, Keep::Synced);
+        }
+    });
+}
+
 /// Kills and parts at random for a while; then everything committed is everywhere.
 #[test]
 fn whatever_happens_to_a_minority_what_was_committed_stays() {

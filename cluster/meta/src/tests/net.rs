@@ -145,6 +145,11 @@ pub(super) async fn attend(meta: Meta, n: u64, address: String, zone: String) {
     loop {
         let state = newest.newest();
         for duty in duties(&state, own) {
+            if let Duty::See { version } = duty
+                && meta.keep(version).await.is_err()
+            {
+                return;
+            }
             let command = match duty {
                 Duty::Register => Command::Register(registration(n, &address, &zone)),
                 Duty::See { version } => Command::Seen { by: own, version },
@@ -321,13 +326,14 @@ impl Cluster {
         self.any_leader().expect("somebody leads")
     }
 
-    /// Whether all that run know the same state and leader.
+    /// Whether all that run know the same state, leader and settled set of voters.
     pub(super) fn agree(&self) -> bool {
         let Some(leader) = self.any_leader() else { return false };
         let state = self.state(leader);
         self.running().all(|n| {
             let known = self.meta(n).leader().map(|contact| contact.store);
-            self.state(n) == state && known == Some(store(leader))
+            let is_settled = !self.meta(n).is_changing();
+            is_settled && self.state(n) == state && known == Some(store(leader))
         })
     }
 
