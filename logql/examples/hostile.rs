@@ -201,7 +201,9 @@ fn main() {
     let clock = SystemClock::default();
     drop(plan("{a=\"b\"}")); // tables that are built once
     for (what, query) in queries() {
-        report(&clock, what, || plan(&query).map(|_| ()));
+        let read = || syntax::parse(&query).map(|_| ()).map_err(|error| error.to_string());
+        report(&clock, &format!("parse {what}"), read);
+        report(&clock, &format!("parse, plan {what}"), || plan(&query).map(|_| ()));
     }
     for (stage, what, line) in lines() {
         report(&clock, &format!("{stage} of {what}"), || run(stage, &line));

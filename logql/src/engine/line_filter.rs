@@ -93,6 +93,8 @@ impl LineFilter {
             }
         }
         let groups = if keep { either(required) } else { Vec::new() };
+        texts.sort_unstable();
+        texts.dedup(); // a generated query may repeat itself a thousand times
         let literals = (!texts.is_empty()).then(|| Literals::new(&texts));
         Ok(LineFilter { keep, literals, others, groups })
     }

@@ -217,10 +217,16 @@ impl Pattern {
 /// Most bytes a compiled expression may take: what Go's limits on repetition allow, with room.
 const REGEX_BYTES_MAX: usize = 64 << 20;
 
+/// What makes searches fast takes longer to prepare for a pattern above this length than it saves.
+const LONG_BYTES: usize = 16 << 10;
+
 /// Compiles an expression over bytes; `.` and classes mean UTF-8 characters as in Go.
 pub(crate) fn build(pattern: &str) -> Result<meta::Regex, String> {
     let config = syntax::Config::new().utf8(false).nest_limit(goregex::NEST_LIMIT + 4);
-    let limits = meta::Config::new().utf8_empty(false).nfa_size_limit(Some(REGEX_BYTES_MAX));
+    let mut limits = meta::Config::new().utf8_empty(false).nfa_size_limit(Some(REGEX_BYTES_MAX));
+    if pattern.len() > LONG_BYTES {
+        limits = limits.onepass(false).auto_prefilter(false);
+    }
     let built = meta::Regex::builder().configure(limits).syntax(config).build(pattern);
     built.map_err(|error| format!("error parsing regexp: {error}"))
 }
