@@ -198,7 +198,7 @@ fn report(clock: &SystemClock, what: &str, work: impl Fn() -> Result<(), String>
 }
 
 fn main() {
-    let clock = SystemClock::default();
+    let clock = SystemClock;
     drop(plan("{a=\"b\"}")); // tables that are built once
     for (what, query) in queries() {
         let read = || syntax::parse(&query).map(|_| ()).map_err(|error| error.to_string());

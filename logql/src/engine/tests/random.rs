@@ -100,7 +100,7 @@ const STAGES: &[&str] = &[
 
 /// A stage, be it one with a template.
 fn stage() -> impl Strategy<Value = String> {
-    let quoted = || select(templates::texts()).prop_map(|text| base::quote::quote(text));
+    let quoted = || select(templates::texts()).prop_map(base::quote::quote);
     prop_oneof![
         4 => select(FILTERS).prop_map(str::to_owned),
         5 => select(STAGES).prop_map(str::to_owned),

@@ -137,10 +137,9 @@ pub(super) fn run(
 fn in_order(stages: &[Stage]) -> Vec<&Stage> {
     let mut ordered: Vec<&Stage> = Vec::new();
     for stage in stages {
-        let stays = |stage: &&Stage| match stage {
-            Stage::LineFormat(_) | Stage::Unpack => true,
-            Stage::LabelFilter(_) | Stage::LineFilter(_) => true,
-            _ => false,
+        let stays = |stage: &&Stage| {
+            use Stage::*;
+            matches!(stage, LineFormat(_) | Unpack | LabelFilter(_) | LineFilter(_))
         };
         let at = match stage {
             Stage::LineFilter(_) => ordered.iter().rposition(stays).map_or(0, |at| at + 1),
