@@ -15,7 +15,7 @@ use object_store::path::Path;
 use object_store::{
     GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutOptions, PutPayload, PutResult, Result,
 };
-use store::{IdSet, PartId};
+use store::{IdSet, PartId, PartRecord};
 
 use super::world::{World, event};
 
@@ -32,13 +32,14 @@ struct State {
     head: u64,
     floor: u64,
     claimed: IdSet,
-    /// Parts that count, and the objects they lie in.
-    live: BTreeMap<PartId, String>,
+    /// Parts that count.
+    live: BTreeMap<PartId, PartRecord>,
     /// Every part that a commit has added.
     added: BTreeSet<PartId>,
     /// When each object was put.
     put_at_ns: BTreeMap<String, u64>,
     commits: u64,
+    merges: u64,
     below_floor: u64,
     deleted: u64,
 }
@@ -48,6 +49,7 @@ struct State {
 #[allow(dead_code)] // read by people
 pub struct Counts {
     pub commits: u64,
+    pub merges: u64,
     pub live: u64,
     pub floor: u64,
     pub below_floor: u64,
@@ -72,6 +74,7 @@ impl History {
         let state = self.state();
         Counts {
             commits: state.commits,
+            merges: state.merges,
             live: state.live.len() as u64,
             floor: state.floor,
             below_floor: state.below_floor,
@@ -159,9 +162,10 @@ impl History {
         if !twice.is_empty() {
             return Err(format!("P2: {} batches are claimed a second time", twice.count()));
         }
+        let mut inputs = Vec::new();
         for removed in &commit.removed {
-            let was_live = state.live.remove(&removed.id).is_some();
-            if !was_live && state.added.contains(&removed.id) {
+            let was_live = state.live.remove(&removed.id).inspect(|input| inputs.push(input.rows));
+            if was_live.is_none() && state.added.contains(&removed.id) {
                 return Err(format!("part {} is removed twice", removed.id));
             }
             state.added.insert(removed.id);
@@ -173,8 +177,10 @@ impl History {
             if !state.added.insert(record.id) {
                 return Err(format!("part {} was added or removed before", record.id));
             }
-            state.live.insert(record.id, record.path());
+            state.live.insert(record.id, record.clone());
         }
+        check_merge(commit, &inputs)?;
+        state.merges += u64::from(!inputs.is_empty() && !commit.added.is_empty());
         state.claimed.extend(&commit.claims);
         state.head = number;
         state.commits += 1;
@@ -190,7 +196,7 @@ impl History {
                 let floor = state.floor;
                 drop(state);
                 self.world.violate(format!("C3: {who} deletes commit {number}, floor {floor}"));
-            } else if state.live.values().any(|object| object == name) {
+            } else if state.live.values().any(|part| part.path() == name) {
                 drop(state);
                 self.world.violate(format!("C4: {who} deletes {name}, which a live part needs"));
             } else {
@@ -221,12 +227,34 @@ impl History {
     /// Every live part has its object.
     pub async fn check_objects(&self) -> std::result::Result<(), String> {
         let live = self.state().live.clone();
-        for (id, object) in live {
+        for (id, record) in live {
+            let object = record.path();
             let path = Path::from(object.as_str());
             if self.inner.get_opts(&path, GetOptions::default()).await.is_err() {
                 return Err(format!("C4: live part {id} has no object {object}"));
             }
         }
         Ok(())
+    }
+}
+
+/// A commit either flushes or merges: what it adds in the place of others has their rows, of which
+/// it may drop those that are there twice.
+fn check_merge(commit: &Commit, inputs: &[u64]) -> std::result::Result<(), String> {
+    let is_merge = !inputs.is_empty() && !commit.added.is_empty();
+    if is_merge && !commit.claims.is_empty() {
+        return Err("a merge claims batches".to_owned());
+    }
+    if !is_merge {
+        return match commit.added.iter().find(|part| part.level > 0) {
+            Some(part) => Err(format!("part {} of level {} was not merged", part.id, part.level)),
+            None => Ok(()),
+        };
+    }
+    let rows: u64 = commit.added.iter().map(|part| part.rows).sum();
+    let (most, all) = (inputs.iter().copied().max().unwrap_or(0), inputs.iter().sum());
+    match (most..=all).contains(&rows) {
+        true => Ok(()),
+        false => Err(format!("P2: {all} rows of {} parts become {rows}", inputs.len())),
     }
 }

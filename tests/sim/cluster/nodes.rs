@@ -40,7 +40,7 @@ pub enum Role {
     Ingester,
     Querier,
     Frontend,
-    Cleaner,
+    Compactor,
 }
 
 pub struct Node {
@@ -188,7 +188,7 @@ impl Cluster {
             (Role::Distributor, "distributor", profile.distributors),
             (Role::Frontend, "frontend", profile.frontends),
             (Role::Querier, "querier", profile.queriers),
-            (Role::Cleaner, "cleaner", u64::from(profile.long)),
+            (Role::Compactor, "compactor", 1 + u64::from(profile.long)),
         ] {
             for number in 1..=count {
                 nodes.push(Node::new(&world, format!("{name}-{number}"), role));
@@ -251,7 +251,7 @@ impl Cluster {
             Role::Distributor => self.run_distributor(node, &start),
             Role::Frontend => self.run_frontend(node, start),
             Role::Querier => self.run_querier(node, start).await,
-            Role::Cleaner => self.run_cleaner(node, start).await,
+            Role::Compactor => self.run_compactor(node, start).await,
         }
     }
 
@@ -380,14 +380,23 @@ impl Cluster {
         Ok(())
     }
 
-    async fn run_cleaner(&self, node: &Arc<Node>, start: Start) -> Result<(), String> {
+    async fn run_compactor(&self, node: &Arc<Node>, start: Start) -> Result<(), String> {
         let committer = StoreId(start.random.ulid(&*start.clock));
         let catalog = self.catalog(node, &start, committer).await?;
         let limits = Arc::new(KeepAll);
         let deps = compactor::Deps { catalog, clock: start.clock, random: start.random, limits };
-        let config = compactor::Config { rules: eager(), ..compactor::Config::default() };
-        let cleaner = compactor::Compactor::new(config, deps);
-        start.process.spawn(async move { cleaner.run(Shutdown::new()).await });
+        // Times are courtesy: with an object deleted at once, queries under way repeat.
+        let delays_s = [0, 60, 7_200];
+        let delay_s = delays_s[(deps.random.next_u64() % delays_s.len() as u64) as usize];
+        let config = compactor::Config {
+            rules: eager(),
+            delete_delay: Duration::from_secs(delay_s),
+            look_every: Duration::from_secs(60),
+            ..compactor::Config::default()
+        };
+        event!(self.world, start.process.name(), "merges, deletes after {delay_s} s");
+        let compactor = compactor::Compactor::new(config, deps);
+        start.process.spawn(async move { compactor.run(Shutdown::new()).await });
         Ok(())
     }
 }

@@ -36,7 +36,7 @@ pub struct Profile {
     pub lose_disk: u64,
     pub skew: u64,
     pub flush: u64,
-    /// Whether a day passes now and then, so that the cleaner works on stalled writers.
+    /// Whether a day passes now and then, so that compactors clean up after stalled writers.
     pub long: bool,
     /// Whether limits of memory and log are small.
     pub tight: bool,
@@ -76,7 +76,7 @@ impl Profile {
             3 => Profile { name: "network", cut: 6, ..calls(base) },
             4 => Profile { name: "bucket", ..puts(kills(base)) },
             5 => Profile { name: "stalls", skew: 2, ..stalls(puts(base)) },
-            6 => Profile { name: "cleaner", long: true, skew: 2, ..stalls(base) },
+            6 => Profile { name: "cleaning", long: true, skew: 2, ..stalls(base) },
             7 => Profile { name: "lost disks", lose_disk: 6, ..stalls(kills(base)) },
             8 => Profile { name: "long", long: true, lose_disk: 2, ..puts(kills(stalls(base))) },
             _ => Profile {
