@@ -106,7 +106,7 @@ fn window_of(part: &PartRecord, now: UnixNanos, rules: &Rules) -> (usize, i64) {
     let fits = (0..WINDOWS_NS.len()).filter_map(|width| Some((width, number(width)?)));
     let ended = fits.clone().filter(|&(width, number)| has_ended(width, number, now, rules));
     let day = (WINDOWS_NS.len() - 1, part.day.0.into());
-    ended.last().or_else(|| fits.clone().next()).unwrap_or(day)
+    ended.max().or_else(|| fits.clone().next()).unwrap_or(day)
 }
 
 fn has_ended(width: usize, number: i64, now: UnixNanos, rules: &Rules) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::{DAY, Row, expected, fetch, read_rows, seal_rows, tiny};
 use base::{Bitmap, Labels};
-use part::{Codec, Columns, Error, Footer, GroupReader, Input, Options, RangeRead};
+use part::{Codec, Columns, Error, Footer, GroupReader, Input, Options};
 use proptest::prelude::*;
 
 pub fn row() -> impl Strategy<Value = Row> {
@@ -196,7 +196,7 @@ fn lengths_and_chosen_metadata_are_read_without_line_bytes() {
 fn a_part_of_another_tenant_or_day_is_refused() {
     let image = seal_rows(&[vec![plain("a", 1, "x")]], &Options::sealed()).unwrap();
     let footer = Arc::new(Footer::open(&image.bytes, image.bytes.len() as u64).unwrap());
-    let inputs = [Input::<Error> { footer, reader: Arc::new(image.bytes.clone()) }];
+    let inputs = [Input::<Error> { footer, reader: Arc::new(image.bytes) }];
     let other = base::TenantId::new("team-b").unwrap();
     let error = part::merge(&other, DAY, &inputs, &Options::sealed()).unwrap_err();
     let text = "part of tenant team-a day 2025-11-21 cannot go into team-b day 2025-11-21";

@@ -74,7 +74,7 @@ pub(crate) fn add_block(own: &[u8], from: u32, block: u32, to: u32, out: &mut [u
     // The upper halves of the hashes that fall into the block, first and last.
     let start = |block: u64| (block << 32).div_ceil(u64::from(to));
     let (first, last) = (start(u64::from(block)), start(u64::from(block) + 1) - 1);
-    let of = |half: u64| (half * u64::from(from) >> 32) as usize;
+    let of = |half: u64| ((half * u64::from(from)) >> 32) as usize;
     for block in of(first)..=of(last) {
         let source = &own[block * BLOCK_BYTES..(block + 1) * BLOCK_BYTES];
         out.iter_mut().zip(source).for_each(|(byte, bits)| *byte |= bits);
