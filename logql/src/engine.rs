@@ -21,6 +21,7 @@ pub(crate) mod group;
 mod ip;
 mod json;
 mod json_paths;
+mod json_shape;
 mod json_text;
 mod label_filter;
 pub(crate) mod label_replace;

@@ -7,6 +7,7 @@
 use base::PageView;
 
 use super::columns::{Columns, ErrorKind, Text};
+use super::json_shape::{Extent, Owner, Reader, Shapes, Step};
 use super::json_text::unescape;
 use super::names::{KeyMeaning, Keys, NONE, NameId, Names};
 use super::pipeline::RunRows;
@@ -342,15 +343,96 @@ impl Visitor for Extract<'_, '_> {
     }
 }
 
-/// Extracts from the lines of a run.
-pub(crate) fn extract(mut run: RunRows<'_, '_, '_>, keys: &mut Keys, wanted: &Wanted) {
+/// Tags the values of a shape with the numbers of their names.
+struct Named<'k> {
+    names: &'k mut Names,
+    keys: &'k mut Keys,
+}
+
+impl Owner for Named<'_> {
+    fn tag(&mut self, path: &[&[u8]]) -> u32 {
+        let mut parent = 0;
+        let mut name = NONE;
+        for key in path {
+            if parent == NONE {
+                return NONE; // nothing in there is needed
+            }
+            let meaning = self.keys.meaning(self.names, parent, key);
+            (name, parent) = (meaning.name, meaning.prefix);
+        }
+        name
+    }
+
+    fn object(&mut self, _: &[&[u8]]) {}
+
+    /// Mistakes anywhere in a line matter.
+    fn extent(&mut self, _: &[Step]) -> Extent {
+        Extent::Whole
+    }
+}
+
+/// Takes the values of a line that fits a shape. The general walk looks for the end of an object
+/// before it takes anything out of it: so values of inner objects wait for the next outer one.
+struct Fitting<'e, 'w, 'a> {
+    extract: &'e mut Extract<'w, 'a>,
+    data: &'e [u8],
+    waiting: &'e mut Vec<(NameId, Value)>,
+}
+
+impl Fitting<'_, '_, '_> {
+    fn settle(&mut self) -> bool {
+        let mut waiting = self.waiting.drain(..);
+        waiting.all(|(name, value)| self.extract.value(name, self.data, value).is_ok())
+    }
+}
+
+impl Reader for Fitting<'_, '_, '_> {
+    #[inline]
+    fn value(&mut self, step: &Step, value: Value) -> bool {
+        let is_label = matches!(value.kind, Kind::String { .. } | Kind::Number | Kind::Boolean);
+        let is_label = is_label && step.tag != NONE;
+        if step.depth > 0 {
+            if is_label {
+                self.waiting.push((step.tag, value));
+            }
+            return true;
+        }
+        if !self.waiting.is_empty() && !self.settle() {
+            return false;
+        }
+        !is_label || self.extract.value(step.tag, self.data, value).is_ok()
+    }
+}
+
+/// Extracts from the lines of a run; no `shapes` = without short cuts.
+pub(crate) fn extract(
+    mut run: RunRows<'_, '_, '_>,
+    keys: &mut Keys,
+    wanted: &Wanted,
+    mut shapes: Option<&mut Shapes>,
+) {
+    let mut waiting = Vec::new();
     while let Some(row) = run.next_row() {
         let RunRows { page, columns, names, .. } = &mut run;
         columns.parsed.begin(row);
         keys.begin_line();
         let missing = wanted.missing(columns.parsed.of(row));
+        let data = page.lines.get(row);
         let mut extract = Extract { page, row, columns, names, keys, wanted, missing };
-        if let Err(Halt::Malformed(details)) = walk(page.lines.get(row), &mut extract) {
+        if let Some(shapes) = &mut shapes {
+            waiting.clear();
+            let mut fitting = Fitting { extract: &mut extract, data, waiting: &mut waiting };
+            if shapes.read(data, &mut fitting).is_some() {
+                fitting.settle();
+                continue;
+            }
+        }
+        let walked = walk(data, &mut extract);
+        if let Some(shapes) = &mut shapes {
+            keys.begin_line();
+            shapes.learn(data, &mut Named { names, keys });
+        }
+        if let Err(Halt::Malformed(details)) = walked {
             columns.fail(row, ErrorKind::Json, Some(details));
         }
     }

@@ -8,6 +8,7 @@ use base::PageView;
 
 use super::columns::{ErrorKind, Text};
 use super::json::{Kind, Value, block_end, next_token, string_end, value_at};
+use super::json_shape::{Extent, Owner, Reader, Shapes, Step};
 use super::json_text::{push_clean, unescape};
 use super::names::{NONE, NameId};
 use super::pipeline::RunRows;
@@ -20,6 +21,15 @@ pub(crate) struct Path {
     pub name: NameId,
     /// Steps; at least one.
     pub segments: Vec<Segment>,
+}
+
+/// The paths of one stage.
+#[derive(Clone, Debug)]
+pub(crate) struct Paths {
+    /// In order of the stage.
+    pub list: Vec<Path>,
+    /// Which stage of the pipeline this is: its index in [`Scratch::shapes`].
+    pub slot: usize,
 }
 
 /// How far a path has got.
@@ -37,6 +47,55 @@ struct Progress {
 pub(crate) struct Scratch {
     progress: Vec<Progress>,
     key: Vec<u8>,
+    shapes: Vec<Shapes>,
+}
+
+/// Tags the values of a shape with the numbers of the paths that lead to them. A shape is of use
+/// if every path leads to one, by keys alone.
+struct Leading<'p> {
+    paths: &'p [Path],
+    found: Vec<bool>,
+    useless: bool,
+}
+
+impl Leading<'_> {
+    /// The first path that leads here and nowhere before.
+    fn leads(&self, keys: &[&[u8]]) -> Option<usize> {
+        let is_key = |(segment, key): (&Segment, &&[u8])| matches!(segment, Segment::Field(name) if name.as_bytes() == *key);
+        let leads = |path: &Path| {
+            path.segments.len() == keys.len() && path.segments.iter().zip(keys).all(is_key)
+        };
+        (0..self.paths.len()).find(|&at| !self.found[at] && leads(&self.paths[at]))
+    }
+}
+
+impl Owner for Leading<'_> {
+    fn tag(&mut self, keys: &[&[u8]]) -> u32 {
+        let Some(path) = self.leads(keys) else { return NONE };
+        self.found[path] = true;
+        path as u32
+    }
+
+    fn object(&mut self, keys: &[&[u8]]) {
+        self.useless |= self.leads(keys).is_some();
+    }
+
+    fn extent(&mut self, steps: &[Step]) -> Extent {
+        if self.useless || self.found.contains(&false) {
+            return Extent::Nothing; // the rest of the line is looked through
+        }
+        Extent::Steps(steps.iter().rposition(|step| step.tag != NONE).map_or(0, |last| last + 1))
+    }
+}
+
+impl Reader for Vec<Progress> {
+    #[inline]
+    fn value(&mut self, step: &Step, value: Value) -> bool {
+        if step.tag != NONE {
+            self[step.tag as usize].value = Some(value);
+        }
+        true
+    }
 }
 
 struct Scan<'w> {
@@ -200,7 +259,16 @@ fn element(inside: &[u8], mut at: usize, index: usize) -> Option<Value> {
 }
 
 /// Extracts from the lines of a run.
-pub(crate) fn extract(mut run: RunRows<'_, '_, '_>, paths: &[Path], scratch: &mut Scratch) {
+pub(crate) fn extract(
+    mut run: RunRows<'_, '_, '_>,
+    paths: &Paths,
+    scratch: &mut Scratch,
+    plain: bool,
+) {
+    let Paths { list: paths, slot } = paths;
+    if scratch.shapes.len() <= *slot {
+        scratch.shapes.resize_with(slot + 1, Shapes::default);
+    }
     while let Some(row) = run.next_row() {
         let RunRows { page, columns, names, .. } = &mut run;
         let line = page.lines.get(row);
@@ -214,7 +282,15 @@ pub(crate) fn extract(mut run: RunRows<'_, '_, '_>, paths: &[Path], scratch: &mu
         }
         scratch.progress.clear();
         scratch.progress.resize(paths.len(), Progress::default());
-        Scan { data: line, paths, scratch, missing: paths.len() }.run();
+        let shapes = &mut scratch.shapes[*slot];
+        if plain || shapes.read(line, &mut scratch.progress).is_none() {
+            let found = vec![false; if plain { 0 } else { paths.len() }];
+            if !plain {
+                shapes.learn(line, &mut Leading { paths, found, useless: false });
+            }
+            scratch.progress.fill(Progress::default());
+            Scan { data: line, paths, scratch, missing: paths.len() }.run();
+        }
         for (path, progress) in paths.iter().zip(&scratch.progress) {
             let taken = columns.taken(page, row, path.name);
             let Some(value) = progress.value else {

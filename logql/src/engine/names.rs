@@ -149,10 +149,12 @@ pub(crate) struct Keys {
 
 impl Keys {
     /// To be called before each page. True = the cache started anew.
-    pub(crate) fn trim(&mut self, force: bool) {
-        if force || self.raw.len() > KEYS_MAX {
+    pub(crate) fn trim(&mut self, force: bool) -> bool {
+        let anew = force || self.raw.len() > KEYS_MAX;
+        if anew {
             *self = Keys::default();
         }
+        anew
     }
 
     /// To be called before each line.

@@ -10,6 +10,7 @@ use super::columns::Columns;
 use super::decolorize::Decolorize;
 use super::drop_keep::DropKeep;
 use super::format::{LabelFormat, LineFormat};
+use super::json_shape::Shapes;
 use super::label_filter::LabelFilter;
 use super::label_text::{LabelText, Prefilter, Trial, key_text};
 use super::line_filter::{self, LineFilter};
@@ -67,7 +68,7 @@ pub(crate) enum Op {
     LineFilter(LineFilter),
     LabelFilter(LabelFilter),
     Json,
-    JsonPaths(Vec<json_paths::Path>),
+    JsonPaths(json_paths::Paths),
     Logfmt(Flags),
     LogfmtKeys(Vec<Requested>, Flags),
     Pattern(Pattern),
@@ -148,7 +149,11 @@ impl Pipeline {
         let mut ops = Vec::with_capacity(stages.len());
         for stage in stages {
             let op = compile(stage, names, now);
-            ops.push(op.map_err(|why| format!("parse error : stage '{stage}' : {why}"))?);
+            let mut op = op.map_err(|why| format!("parse error : stage '{stage}' : {why}"))?;
+            if let Op::JsonPaths(paths) = &mut op {
+                paths.slot = ops.len();
+            }
+            ops.push(op);
         }
         Ok(Pipeline { ops: order(ops) })
     }
@@ -394,7 +399,7 @@ fn compile(stage: &Stage, names: &mut NameList, now: UnixNanos) -> Result<Op, St
                 paths.push(json_paths::Path { name: names.number(&extraction.name), segments });
                 names.number(&format!("{}{EXTRACTED_SUFFIX}", extraction.name));
             }
-            Op::JsonPaths(paths)
+            Op::JsonPaths(json_paths::Paths { list: paths, slot: 0 })
         }
         Stage::Logfmt { strict, keep_empty, extractions } => {
             let flags = Flags { strict: *strict, keep_empty: *keep_empty };
@@ -494,9 +499,10 @@ fn parse(
     selected: &Bitmap,
 ) {
     let Rooms { columns, names, json_keys, logfmt_keys: pair_keys, paths: scratch, .. } = rooms;
+    let (shapes, plain) = (&mut rooms.shapes, rooms.plain);
     for_each_run(page, runs, columns, names, selected, |run| match op {
-        Op::Json => json::extract(run, json_keys, wanted),
-        Op::JsonPaths(paths) => json_paths::extract(run, paths, scratch),
+        Op::Json => json::extract(run, json_keys, wanted, (!plain).then_some(&mut *shapes)),
+        Op::JsonPaths(paths) => json_paths::extract(run, paths, scratch, plain),
         Op::Logfmt(flags) => logfmt::extract(run, pair_keys, wanted, *flags),
         Op::LogfmtKeys(asked, flags) => logfmt_keys::extract(run, pair_keys, asked, *flags),
         Op::Pattern(pattern) => pattern.extract(run),
@@ -527,6 +533,8 @@ impl RunRows<'_, '_, '_> {
 pub(crate) struct Rooms {
     pub names: Names,
     pub json_keys: Keys,
+    /// Their tags are numbers of names.
+    pub shapes: Shapes,
     pub logfmt_keys: Keys,
     pub columns: Columns,
     pub line: line_filter::Scratch,
@@ -550,6 +558,7 @@ impl Rooms {
         Rooms {
             names: Names::new(names.names(), open),
             json_keys: Keys::default(),
+            shapes: Shapes::default(),
             logfmt_keys: Keys::default(),
             columns: Columns::default(),
             line: line_filter::Scratch::default(),
@@ -567,7 +576,9 @@ impl Rooms {
     /// Begins a page. True = the numbers of names that are not the leaf's became invalid.
     pub(crate) fn trim(&mut self) -> bool {
         let anew = self.names.trim();
-        self.json_keys.trim(anew);
+        if self.json_keys.trim(anew) {
+            self.shapes.clear();
+        }
         self.logfmt_keys.trim(anew);
         anew
     }
