@@ -16,10 +16,11 @@ use super::partial::{Held, Partial};
 use super::pipeline::{Pipeline, Rooms, Runs, Stream};
 use super::range::{Measured, Sample};
 use super::samples::{Apart, RowKey, Samples};
+use super::search::Literals;
 use super::windows::Cursor;
 use super::{Flow, Stats, StreamSource};
 use crate::plan::leaf::{LeafKind, MetricLeaf};
-use crate::plan::{Direction, Leaf, QueryError};
+use crate::plan::{Direction, Leaf, Needle, QueryError};
 
 pub use directory::RunEntry;
 use tally::{ByCode, Spans, measure};
@@ -48,6 +49,9 @@ pub struct Worker {
     by_code: ByCode,
     gathered: Gathered,
     stats: Stats,
+    /// Each finds one of the leaf's needles.
+    required: Vec<Literals>,
+    of_labels: Vec<Literals>,
 }
 
 enum Gathered {
@@ -85,6 +89,8 @@ impl Worker {
             by_code: ByCode::default(),
             gathered,
             stats: Stats::default(),
+            required: leaf.needles().iter().filter_map(|any| literals(any)).collect(),
+            of_labels: leaf.label_needles().iter().filter_map(|all| literals(&all.any)).collect(),
         }
     }
 
@@ -118,6 +124,19 @@ impl Worker {
     #[cfg(test)]
     pub(crate) fn without_short_cuts(&mut self) {
         self.rooms.plain = true;
+    }
+
+    /// Whether a page with these lines, joined, may hold a row that is selected: a few searches of
+    /// the whole page, before anything else of it is decoded. `labels` = it is known that no label
+    /// of a parser comes from elsewhere ([`Leaf::label_needles`]) and that no line has an escape.
+    pub fn may_select(&self, lines: &[u8], labels: bool) -> bool {
+        let found = |literals: &Literals| literals.is_match(lines);
+        self.required.iter().all(found) && (!labels || self.of_labels.iter().all(found))
+    }
+
+    /// Whether [`Worker::may_select`] says anything, so that it should be asked.
+    pub fn requires_text(&self, labels: bool) -> bool {
+        !self.required.is_empty() || (labels && !self.of_labels.is_empty())
     }
 
     /// Evaluates one page, which follows the one before it in the source.
@@ -387,6 +406,16 @@ impl Worker {
         };
         Partial { held, stats: self.stats }
     }
+}
+
+/// A searcher for any of `needles`, if it can leave anything out.
+fn literals(needles: &[Needle]) -> Option<Literals> {
+    let texts: Vec<Vec<u8>> = needles.iter().map(|needle| needle.bytes.clone()).collect();
+    let found = match needles.iter().any(|needle| needle.ignore_case) {
+        true => Literals::ignore_case(&texts),
+        false => Literals::new(&texts),
+    };
+    (!texts.is_empty() && !found.matches_all()).then_some(found)
 }
 
 /// Whether some row lies within one of the intervals.

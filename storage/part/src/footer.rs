@@ -69,6 +69,8 @@ pub struct Footer {
     longest: Vec<Longest>,
     /// Made from `pairs` when somebody asks.
     labels: OnceLock<Arc<[Labels]>>,
+    /// Trigram tables per row group, decompressed when somebody asks.
+    tables: Vec<OnceLock<Box<[u8]>>>,
 }
 
 /// Distinct texts in ascending order.
@@ -227,9 +229,11 @@ impl Footer {
         (self.min_ns, self.max_ns)
     }
 
-    /// Memory this takes, for caches that count.
+    /// Memory this takes, with what it decodes when it is asked, for caches that count.
     pub fn memory_bytes(&self) -> usize {
         let labels: usize = self.pairs.len() * 48 + self.streams.len() * 64;
+        let tables = self.parts.iter().filter_map(|parts| parts.trigrams);
+        let tables: usize = tables.map(|table| table.frame.raw as usize + 16).sum();
         size_of::<Footer>()
             + self.symbols.text.len()
             + self.symbols.ends.len() * 4
@@ -242,6 +246,7 @@ impl Footer {
             + self.columns.len() * size_of::<Column>()
             + self.longest.len() * size_of::<Longest>()
             + labels
+            + tables
     }
 
     /// Labels of the streams in ascending order; `Run::stream` indexes this.

@@ -250,6 +250,34 @@ impl GroupReader {
         Ok(self.current(footer))
     }
 
+    /// The line bytes of page `page` of any row group, joined. Nothing else of the group is needed.
+    pub fn lines(
+        &mut self,
+        footer: &Footer,
+        group: usize,
+        page: usize,
+        fetched: &Fetched,
+    ) -> Result<&[u8], Error> {
+        let frame = footer.frames(group)[page];
+        self.decompressor.frame(&frame, fetched.get(frame.range())?, &mut self.lines)?;
+        Ok(&self.lines)
+    }
+
+    /// Decodes the rest of a page of the group entered last, whose lines are those that
+    /// [`GroupReader::lines`] gave last.
+    pub fn page_of_lines<'a>(
+        &'a mut self,
+        footer: &'a Footer,
+        page: usize,
+    ) -> Result<DecodedPage<'a>, Error> {
+        let lines = std::mem::take(&mut self.lines);
+        let decoded = self.decode_columns(footer, page);
+        self.lines = lines;
+        decoded?;
+        assert_eq!(self.lines.len(), footer.pages(self.group)[page].line_bytes as usize);
+        Ok(self.current(footer))
+    }
+
     /// Decodes page `page` of the group entered last into the buffers.
     pub(crate) fn decode(
         &mut self,

@@ -111,6 +111,7 @@ impl Footer {
             self.get_sketches(&mut cursor, &mut parts, limit)?;
             self.groups.push(group);
             self.parts.push(parts);
+            self.tables.push(OnceLock::new());
         }
         Ok(())
     }
@@ -276,6 +277,7 @@ pub(super) fn empty(part_bytes: u64) -> Result<Footer, Error> {
         columns: Vec::new(),
         longest: Vec::new(),
         labels: OnceLock::new(),
+        tables: Vec::new(),
     })
 }
 

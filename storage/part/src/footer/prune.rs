@@ -64,7 +64,9 @@ impl Footer {
         };
         let Some(trigrams) = self.parts[group].trigrams else { return Ok(alive(&masks)) };
         if alive(&masks) != 0 && needles.iter().flatten().any(trigrams::serves) {
-            self.ask_trigrams(trigrams, pages, needles, &mut masks, reader)?;
+            let table = self.table(group, trigrams, reader)?;
+            let table = sketch::trigrams::Table::open(table, pages, trigrams.frame.offset)?;
+            ask_trigrams(&table, trigrams.folds, needles, &mut masks);
         }
         Ok(alive(&masks))
     }
@@ -132,25 +134,34 @@ impl Footer {
         Ok(())
     }
 
-    fn ask_trigrams<E: From<Error>>(
+    /// The trigram table of `group`: read once, then held.
+    fn table<E: From<Error>>(
         &self,
+        group: usize,
         trigrams: Trigrams,
-        pages: usize,
-        needles: &[Vec<Needle<'_>>],
-        masks: &mut [Vec<u64>],
         reader: &dyn RangeRead<Error = E>,
-    ) -> Result<(), E> {
+    ) -> Result<&[u8], E> {
+        if let Some(table) = self.tables[group].get() {
+            return Ok(table);
+        }
         let frame = trigrams.frame;
         let fetched = Fetched::read(reader, vec![frame.range()])?;
         let mut raw = Vec::new();
         Decompressor::default().frame(&frame, fetched.get(frame.range())?, &mut raw)?;
-        let table = sketch::trigrams::Table::open(&raw, pages, frame.offset)?;
-        for (needles, masks) in needles.iter().zip(masks) {
-            for (needle, mask) in needles.iter().zip(masks) {
-                let folds = if needle.folds() { trigrams.folds } else { 0 };
-                *mask &= table.pages(needle) | folds;
-            }
+        Ok(self.tables[group].get_or_init(|| raw.into()))
+    }
+}
+
+fn ask_trigrams(
+    table: &sketch::trigrams::Table<'_>,
+    folds: u64,
+    needles: &[Vec<Needle<'_>>],
+    masks: &mut [Vec<u64>],
+) {
+    for (needles, masks) in needles.iter().zip(masks) {
+        for (needle, mask) in needles.iter().zip(masks) {
+            let folds = if needle.folds() { folds } else { 0 };
+            *mask &= table.pages(needle) | folds;
         }
-        Ok(())
     }
 }

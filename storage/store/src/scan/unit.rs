@@ -33,7 +33,10 @@ pub fn scan_unit(
     }
     let reader = Counting { reader: &*unit.scan.reader, read_bytes: Default::default() };
     let pages = metrics::counter!(PAGES_SCANNED);
-    let pass = Pass { leaf, unit, reader: &reader, cancel, pages };
+    let elsewhere = |name: &String| has_label(unit, name);
+    let mut needles = leaf.label_needles().iter();
+    let labels_of_lines = !needles.any(|needles| needles.labels.iter().any(elsewhere));
+    let pass = Pass { leaf, unit, reader: &reader, cancel, labels_of_lines, pages };
     let flow = pass.run(worker, scratch, stats);
     stats.read_bytes += reader.read_bytes.into_inner();
     flow.map_err(|error| match error {
@@ -42,12 +45,24 @@ pub fn scan_unit(
     })
 }
 
+/// Where the lines of a page are.
+enum Lines<'f> {
+    /// Nowhere: only lengths are known.
+    None,
+    /// In what was read.
+    Stored(&'f Fetched),
+    /// In the reader, decoded.
+    Decoded,
+}
+
 /// Everything that stays the same over the pages of a unit.
 struct Pass<'a> {
     leaf: &'a Leaf,
     unit: &'a Unit,
     reader: &'a Counting<'a>,
     cancel: &'a Shutdown,
+    /// No label that a filter asks for can come from a stream or from metadata here.
+    labels_of_lines: bool,
     /// Counted as they are read: what a query that is given up still did is seen.
     pages: metrics::Counter,
 }
@@ -109,10 +124,7 @@ impl Pass<'_> {
 
     /// Text of labels that only lines can bring here.
     fn label_needles(&self) -> Vec<Vec<Needle<'_>>> {
-        let (footer, group) = (&self.unit.scan.footer, self.unit.group);
-        let elsewhere = |name: &String| {
-            footer.has_label(&self.unit.streams, name) || footer.has_metadata(group, name)
-        };
+        let elsewhere = |name: &String| has_label(self.unit, name);
         let needles = self.leaf.label_needles().iter();
         let of_lines = needles.filter(|needles| !needles.labels.iter().any(elsewhere));
         of_lines.map(|needles| needles.any.iter().map(needle_of).collect()).collect()
@@ -159,6 +171,8 @@ impl Pass<'_> {
             None => scratch.order.len(),
         };
         let mut at = 0;
+        // The small columns are decoded when a page turns out to matter.
+        let mut small = None;
         while at < scratch.order.len() {
             let mut ranges = Vec::new();
             if at == 0 {
@@ -171,10 +185,16 @@ impl Pass<'_> {
             }
             let fetched = Fetched::read(self.reader, ranges)?;
             if at == 0 {
-                scratch.group.group(footer, group, &columns, &fetched).map_err(Error::Part)?;
+                small = Some(fetched.clone());
             }
             let lines = needs.line_bytes.then_some(&fetched);
             for &page in pages {
+                let Some(lines) = self.lines(page, lines, worker, &mut scratch.group)? else {
+                    continue;
+                };
+                if let Some(small) = small.take() {
+                    scratch.group.group(footer, group, &columns, &small).map_err(Error::Part)?;
+                }
                 if self.page(page, lines, worker, &mut scratch.group, stats)? == Flow::Enough {
                     return Ok(Flow::Enough);
                 }
@@ -185,10 +205,36 @@ impl Pass<'_> {
         Ok(Flow::Continue)
     }
 
+    /// Decodes the lines of a page first, if they can say that it does not matter: then `None`.
+    fn lines<'f>(
+        &self,
+        page: usize,
+        lines: Option<&'f Fetched>,
+        worker: &Worker,
+        group: &mut part::GroupReader,
+    ) -> Result<Option<Lines<'f>>, ScanError> {
+        let (footer, at) = (&*self.unit.scan.footer, self.unit.group);
+        let Some(fetched) = lines else { return Ok(Some(Lines::None)) };
+        let labels = self.labels_of_lines && footer.plain_pages(at) >> page & 1 == 1;
+        if !worker.requires_text(labels) || self.is_past(page, worker) {
+            return Ok(Some(Lines::Stored(fetched)));
+        }
+        if self.cancel.is_cancelled() {
+            return Err(ScanError::Cancelled);
+        }
+        let joined = group.lines(footer, at, page, fetched).map_err(Error::Part)?;
+        Ok(worker.may_select(joined, labels).then_some(Lines::Decoded))
+    }
+
+    fn is_past(&self, page: usize, worker: &Worker) -> bool {
+        let entry = self.unit.scan.footer.pages(self.unit.group)[page];
+        self.is_beyond(worker, entry.min_ns, entry.max_ns)
+    }
+
     fn page(
         &self,
         page: usize,
-        lines: Option<&Fetched>,
+        lines: Lines<'_>,
         worker: &mut Worker,
         group: &mut part::GroupReader,
         stats: &mut ScanStats,
@@ -198,10 +244,15 @@ impl Pass<'_> {
         }
         let footer: &Footer = &self.unit.scan.footer;
         let entries = footer.pages(self.unit.group);
-        if self.is_beyond(worker, entries[page].min_ns, entries[page].max_ns) {
+        if self.is_past(page, worker) {
             return Ok(Flow::Continue);
         }
-        let decoded = group.page(footer, page, lines).map_err(Error::Part)?;
+        let decoded = match lines {
+            Lines::None => group.page(footer, page, None),
+            Lines::Stored(fetched) => group.page(footer, page, Some(fetched)),
+            Lines::Decoded => group.page_of_lines(footer, page),
+        };
+        let decoded = decoded.map_err(Error::Part)?;
         let view = decoded.view();
         stats.pages_scanned += 1;
         self.pages.increment(1);
@@ -211,6 +262,12 @@ impl Pass<'_> {
         let first_row = self.unit.first_row + u64::from(before);
         Ok(worker.sorted_page_at(first_row, &view)?)
     }
+}
+
+/// Whether a row of the unit may have a label of this name that is not its line's.
+fn has_label(unit: &Unit, name: &str) -> bool {
+    let footer = &unit.scan.footer;
+    footer.has_label(&unit.streams, name) || footer.has_metadata(unit.group, name)
 }
 
 fn needle_of(needle: &logql::plan::Needle) -> Needle<'_> {
