@@ -7,6 +7,7 @@ use base::Clock;
 use metrics::gauge;
 use rpc::ingester::Peer;
 use rpc::querier::{ListJob, Listed, Listing, QuerierApi, QuerierError, SelectJob, Selected};
+use store::scan::Scratches;
 use store::{CatalogHandle, Parts};
 use tokio::sync::Semaphore;
 
@@ -37,6 +38,8 @@ pub struct Querier {
     pub(crate) peers: Peers,
     /// One permit per thread that may scan parts.
     pub(crate) scans: Arc<Semaphore>,
+    /// Buffers of threads that scanned parts.
+    pub(crate) scratches: Scratches,
 }
 
 impl Querier {
@@ -44,8 +47,9 @@ impl Querier {
     pub fn new(config: Config, deps: Deps) -> Querier {
         let Deps { ingesters, catalog, parts, clock } = deps;
         let scans = Arc::new(Semaphore::new(config.scan_threads));
+        let scratches = Scratches::new(config.scan_threads);
         let peers = Peers::new(ingesters, config.replication_factor);
-        Querier { config, catalog, parts, clock, peers, scans }
+        Querier { config, catalog, parts, clock, peers, scans, scratches }
     }
 }
 

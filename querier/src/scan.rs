@@ -21,9 +21,15 @@ use crate::querier::Querier;
 use crate::rounds::Numbered;
 use crate::select::Leaf;
 
-/// Row groups a thread scans before it lets another query have its turn. About 64 MiB of raw
+/// Stored bytes a thread reads before it lets another query have its turn. About 64 MiB of raw
 /// lines, some tens of milliseconds.
-const SLICE_UNITS: usize = 4;
+const SLICE_BYTES: u64 = 12 << 20;
+/// Row groups after which it does, however little it read of them.
+const SLICE_UNITS: usize = 64;
+/// Parts that are opened by one thread: a footer that is held takes microseconds.
+const OPEN_PARTS: usize = 16;
+/// Pages that are worth a thread of their own.
+const WORKER_PAGES: u32 = 16;
 
 /// Opened parts of a leaf.
 #[derive(Default)]
@@ -35,6 +41,10 @@ pub struct Opened {
     pub ranges: Vec<Vec<StreamRange>>,
     /// Selected streams, one count per part.
     pub streams: u64,
+    /// Row groups of these streams, those that were pruned at once included.
+    pub groups: u64,
+    /// What was pruned at once.
+    pub pruned: ScanStats,
 }
 
 /// What the scan of a round of parts gave.
@@ -112,7 +122,11 @@ struct Slot {
 
 impl Slot {
     fn run(&mut self, queue: &Queue, cancel: &Shutdown) -> Result<(), Error> {
+        let enough = self.stats.read_bytes + SLICE_BYTES;
         for _ in 0..SLICE_UNITS {
+            if self.stats.read_bytes >= enough {
+                return Ok(());
+            }
             let Some(unit) = queue.pull() else { return Ok(()) };
             scan_unit(
                 &self.leaf,
@@ -136,7 +150,7 @@ impl Querier {
         parts: &[Numbered],
         cancel: &Shutdown,
     ) -> Result<Opened, Error> {
-        let jobs = self.config.scan_threads.min(parts.len()).max(1);
+        let jobs = self.config.scan_threads.min(parts.len().div_ceil(OPEN_PARTS)).max(1);
         let each = parts.len().div_ceil(jobs).max(1);
         let mut opens = Vec::with_capacity(jobs);
         for chunk in parts.chunks(each) {
@@ -149,7 +163,7 @@ impl Querier {
                         return Err(Error::Cancelled);
                     }
                     let scan = parts.open(&record)?.with_order(order);
-                    opened.add(&leaf, Arc::new(scan));
+                    opened.add(&leaf, Arc::new(scan))?;
                 }
                 Ok(opened)
             }));
@@ -159,6 +173,8 @@ impl Querier {
             all.units.extend(opened.units);
             all.ranges.extend(opened.ranges);
             all.streams += opened.streams;
+            all.groups += opened.groups;
+            all.pruned.add(&opened.pruned);
         }
         Ok(all)
     }
@@ -172,11 +188,9 @@ impl Querier {
         bound: Option<i64>,
         cancel: &Shutdown,
     ) -> Result<Scanned, Error> {
-        let mut stats = PartStats {
-            groups: opened.units.len() as u64,
-            streams: opened.streams,
-            ..PartStats::default()
-        };
+        let mut stats =
+            PartStats { groups: opened.groups, streams: opened.streams, ..PartStats::default() };
+        count(&mut stats, &opened.pruned, 0);
         if opened.units.is_empty() {
             return Ok(Scanned { partials: Vec::new(), stats });
         }
@@ -185,7 +199,7 @@ impl Querier {
         if let Some(direction) = direction {
             sort_for(&mut units, direction);
         }
-        let workers = self.config.scan_threads.min(units.len());
+        let workers = self.config.scan_threads.min(workers_for(&units));
         let queue = Arc::new(Queue::new(units, direction, bound));
         // One that fails stops the others; the query's own token stops all of them.
         let stop = cancel.child_token();
@@ -194,7 +208,7 @@ impl Querier {
             let slot = Slot {
                 leaf: leaf.leaf.clone(),
                 worker: leaf.leaf.worker(overlaps.clone()),
-                scratch: Scratch::new(overlaps.clone()),
+                scratch: self.scratches.take(overlaps.clone()),
                 stats: ScanStats::default(),
                 busy_ns: 0,
             };
@@ -203,6 +217,7 @@ impl Querier {
         let mut partials = Vec::with_capacity(workers);
         for slot in try_join_all(runs).await? {
             count(&mut stats, &slot.stats, slot.busy_ns);
+            self.scratches.give(slot.scratch);
             let partial = slot.worker.finish();
             stats.read.rows_selected += partial.stats().selected_rows;
             stats.read.metadata_bytes += partial.stats().metadata_bytes;
@@ -246,9 +261,9 @@ impl Querier {
 }
 
 impl Opened {
-    fn add(&mut self, leaf: &PlanLeaf, scan: Arc<Scan>) {
-        let units = scan.units(leaf);
-        let Some(first) = units.first() else { return };
+    fn add(&mut self, leaf: &PlanLeaf, scan: Arc<Scan>) -> Result<(), Error> {
+        let mut units = scan.units(leaf);
+        let Some(first) = units.first() else { return Ok(()) };
         let selected = first.streams.clone();
         self.streams += selected.count() as u64;
         if !leaf.is_log() {
@@ -266,8 +281,21 @@ impl Opened {
             }
             self.ranges.push(ranges);
         }
-        self.units.extend(units);
+        self.groups += units.len() as u64;
+        for mut unit in units.drain(..) {
+            if unit.prune(leaf, &mut self.pruned)? {
+                self.units.push(unit);
+            }
+        }
+        Ok(())
     }
+}
+
+/// How many threads are worth starting.
+fn workers_for(units: &[Unit]) -> usize {
+    let pages: Option<u32> = units.iter().map(Unit::pages_left).sum();
+    let by_pages = pages.map_or(usize::MAX, |pages| pages.div_ceil(WORKER_PAGES) as usize);
+    units.len().min(by_pages.max(1))
 }
 
 fn count(stats: &mut PartStats, scan: &ScanStats, busy_ns: u64) {

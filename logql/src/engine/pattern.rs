@@ -7,8 +7,8 @@
 use super::columns::Text;
 use super::names::{EXTRACTED_SUFFIX, NONE, NameId};
 use super::pipeline::{NameList, RunRows};
+use super::wanted::Wanted;
 use crate::syntax::pattern::Node;
-use memchr::memmem::Finder;
 
 /// A compiled template.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct Pattern {
     start: Vec<u8>,
     /// Captures in order; `None` = skipped. Each goes up to a literal, the last one maybe to the
     /// end.
-    captures: Vec<(Option<NameId>, Option<Finder<'static>>)>,
+    captures: Vec<(Option<NameId>, Option<Vec<u8>>)>,
 }
 
 impl Pattern {
@@ -27,7 +27,7 @@ impl Pattern {
             match node {
                 Node::Literal(text) => match pattern.captures.last_mut() {
                     None => pattern.start.clone_from(text),
-                    Some(capture) => capture.1 = Some(Finder::new(text).into_owned()),
+                    Some(capture) => capture.1 = Some(text.clone()),
                 },
                 Node::Skip => pattern.captures.push((None, None)),
                 Node::Capture(name) => {
@@ -40,7 +40,13 @@ impl Pattern {
     }
 
     /// Extracts from the lines of a run.
-    pub(crate) fn extract(&self, mut run: RunRows<'_, '_, '_>) {
+    pub(crate) fn extract(&self, mut run: RunRows<'_, '_, '_>, wanted: &Wanted) {
+        // A template makes no mistakes: what nobody asks for need not be looked for.
+        let names = &mut *run.names;
+        let needed = self.captures.iter().rposition(|(name, _)| {
+            name.is_some_and(|name| wanted.takes(name) || wanted.takes(names.extracted(name)))
+        });
+        let captures = &self.captures[..needed.map_or(0, |last| last + 1)];
         while let Some(row) = run.next_row() {
             let RunRows { page, columns, names, .. } = &mut run;
             let (from, to) = page.lines.span(row);
@@ -50,21 +56,52 @@ impl Pattern {
             }
             columns.parsed.begin(row);
             let mut at = self.start.len();
-            for (name, literal) in &self.captures {
-                let found = literal.as_ref().and_then(|literal| literal.find(&line[at..]));
+            for (name, literal) in captures {
+                let found = literal.as_ref().and_then(|literal| find(&line[at..], literal));
                 let end = found.map_or(line.len(), |found| at + found);
                 if let Some(name) = *name {
                     let taken = columns.taken(page, row, name);
                     let name = if taken { names.extracted(name) } else { name };
-                    if name != NONE {
+                    if name != NONE && wanted.takes(name) {
                         columns.parsed.add(row, name, Text::line(from + at, from + end));
                     }
                 }
                 match (found, literal) {
-                    (Some(_), Some(literal)) => at = end + literal.needle().len(),
+                    (Some(_), Some(literal)) => at = end + literal.len(),
                     _ => break,
                 }
             }
+        }
+    }
+}
+
+/// Where `literal`, which has a byte, stands first. Literals of templates are short and near: their
+/// first byte is looked for, without a searcher's preparations.
+#[inline]
+fn find(text: &[u8], literal: &[u8]) -> Option<usize> {
+    let (&first, rest) = literal.split_first()?;
+    let mut at = 0;
+    loop {
+        at += memchr::memchr(first, &text[at..])?;
+        if text[at + 1..].starts_with(rest) {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_literal_is_found_where_it_stands_first(
+            text in "[a-c\" ]{0,40}",
+            literal in "[a-c\" ]{1,4}",
+        ) {
+            prop_assert_eq!(find(text.as_bytes(), literal.as_bytes()), text.find(&literal));
         }
     }
 }

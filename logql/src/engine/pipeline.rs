@@ -505,7 +505,7 @@ fn parse(
         Op::JsonPaths(paths) => json_paths::extract(run, paths, scratch, plain),
         Op::Logfmt(flags) => logfmt::extract(run, pair_keys, wanted, *flags),
         Op::LogfmtKeys(asked, flags) => logfmt_keys::extract(run, pair_keys, asked, *flags),
-        Op::Pattern(pattern) => pattern.extract(run),
+        Op::Pattern(pattern) => pattern.extract(run, wanted),
         Op::Regexp(regexp) => regexp.extract(run),
         _ => unreachable!("not a parser"),
     });

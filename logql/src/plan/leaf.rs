@@ -192,6 +192,11 @@ impl Program {
         }
     }
 
+    /// Whether matcher `index` accepts a value.
+    pub(super) fn accepts(&self, index: usize, value: &str) -> bool {
+        self.compiled[index].is_match(value.as_bytes())
+    }
+
     /// Whether the matchers select a stream.
     pub(super) fn selects(&self, labels: &Labels) -> bool {
         self.matchers.iter().zip(&self.compiled).all(|(matcher, compiled)| {

@@ -194,6 +194,17 @@ impl Leaf {
         self.shard.holds(labels.key()) && self.program.selects(labels)
     }
 
+    /// Whether stream matcher `index` accepts a value; a missing label is the empty text. With
+    /// [`Leaf::holds`] the same as [`Leaf::selects`], once per distinct value.
+    pub fn accepts(&self, index: usize, value: &str) -> bool {
+        self.program.accepts(index, value)
+    }
+
+    /// Whether a stream is of the leaf's shard.
+    pub fn holds(&self, stream: StreamKey) -> bool {
+        self.shard.holds(stream)
+    }
+
     /// The stream matchers.
     pub fn matchers(&self) -> &[Matcher] {
         &self.program.matchers

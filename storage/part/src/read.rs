@@ -18,6 +18,12 @@ pub trait RangeRead: Send + Sync {
     type Error: From<Error>;
     /// Reads all `ranges`; each answer has exactly the length of its range.
     fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Self::Error>;
+
+    /// Whether a read costs little more than its bytes: a file or memory rather than a request.
+    /// Then less is read at once, and buffers stay small.
+    fn is_near(&self) -> bool {
+        false
+    }
 }
 
 /// A part in memory.
@@ -194,6 +200,21 @@ impl DecodedPage<'_> {
 }
 
 impl GroupReader {
+    /// Memory that the buffers take, about.
+    pub fn memory_bytes(&self) -> usize {
+        let column = |column: &RawColumn| column.raw.capacity();
+        let metadata = self
+            .metadata
+            .iter()
+            .map(|meta| column(&meta.column) + (meta.ends.capacity() + meta.codes.capacity()) * 4);
+        column(&self.times)
+            + column(&self.lengths)
+            + metadata.sum::<usize>()
+            + (self.ts_ns.capacity() + self.jumps.capacity()) * 8
+            + self.ends.capacity() * 4
+            + self.lines.capacity()
+    }
+
     /// Enters row group `group`: checks and decompresses the small columns from `fetched`.
     pub fn group(
         &mut self,

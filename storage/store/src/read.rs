@@ -132,6 +132,10 @@ impl PartReader {
 impl RangeRead for PartReader {
     type Error = Error;
 
+    fn is_near(&self) -> bool {
+        matches!(self.source, Source::File(_))
+    }
+
     fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
         let mut absolute = Vec::with_capacity(ranges.len());
         for range in ranges {

@@ -19,7 +19,7 @@
 
 mod unit;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::Bitmap;
 use logql::engine::StreamSource;
@@ -44,6 +44,10 @@ impl RangeRead for Memory {
 
     fn read_ranges(&self, ranges: &[std::ops::Range<u64>]) -> Result<Vec<bytes::Bytes>, Error> {
         Ok(self.0.read_ranges(ranges)?)
+    }
+
+    fn is_near(&self) -> bool {
+        true
     }
 }
 
@@ -73,6 +77,15 @@ pub struct Unit {
     first_row: u64,
     /// Set by [`sort_for`]: pages are visited from this end, and the threshold counts.
     direction: Option<Direction>,
+    /// Set by [`Unit::prune`].
+    pruned: Option<Pruned>,
+}
+
+/// What is left of a row group.
+#[derive(Clone, Copy, Debug)]
+struct Pruned {
+    pages: u64,
+    considered: u64,
 }
 
 /// What a scan did; adds up over units.
@@ -92,6 +105,18 @@ pub struct ScanStats {
     pub read_bytes: u64,
 }
 
+impl ScanStats {
+    /// Adds what another scan did.
+    pub fn add(&mut self, more: &ScanStats) {
+        self.groups += more.groups;
+        self.pages_considered += more.pages_considered;
+        self.pages_scanned += more.pages_scanned;
+        self.rows += more.rows;
+        self.line_bytes += more.line_bytes;
+        self.read_bytes += more.read_bytes;
+    }
+}
+
 /// State of one scanning thread; belongs to one worker.
 pub struct Scratch {
     /// The overlaps the worker was made with: rows in them are hashed whole.
@@ -102,6 +127,43 @@ pub struct Scratch {
     /// Pages to visit, in order.
     order: Vec<usize>,
 }
+
+/// Scratch spaces of scans that ended, for the next: their buffers are as large as pages are.
+pub struct Scratches {
+    held: Mutex<Vec<Scratch>>,
+    most: usize,
+}
+
+impl Scratches {
+    /// Holds at most `most` of them.
+    pub fn new(most: usize) -> Scratches {
+        Scratches { held: Mutex::default(), most }
+    }
+
+    /// One for a worker that was made with `overlaps`.
+    pub fn take(&self, overlaps: Arc<Overlaps>) -> Scratch {
+        match self.lock().pop() {
+            Some(scratch) => Scratch { overlaps, ..scratch },
+            None => Scratch::new(overlaps),
+        }
+    }
+
+    /// Gives one back.
+    pub fn give(&self, mut scratch: Scratch) {
+        (scratch.overlaps, scratch.source) = (Arc::default(), None);
+        let mut held = self.lock();
+        if held.len() < self.most && scratch.group.memory_bytes() <= HELD_BYTES_MAX {
+            held.push(scratch);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Scratch>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A scratch space above this is not kept: pages are 256 KiB, but one line may be far longer.
+const HELD_BYTES_MAX: usize = 4 << 20;
 
 impl Scratch {
     /// For a worker that was made with `overlaps`.
@@ -162,12 +224,7 @@ impl Scan {
         if min_ns >= range.to_ns || max_ns < range.from_ns {
             return Vec::new();
         }
-        let mut streams = Bitmap::none(self.source.streams.len());
-        for (stream, labels) in self.source.streams.iter().enumerate() {
-            if leaf.selects(labels) {
-                streams.set(stream);
-            }
-        }
+        let streams = self.selected(leaf);
         if streams.is_none() {
             return Vec::new();
         }
@@ -184,12 +241,29 @@ impl Scan {
             }
             if min_ns <= max_ns && min_ns < range.to_ns && max_ns >= range.from_ns {
                 let (scan, streams) = (Arc::clone(self), Arc::clone(&streams));
-                let direction = None;
-                units.push(Unit { scan, group, min_ns, max_ns, streams, first_row, direction });
+                let (direction, pruned) = (None, None);
+                let unit =
+                    Unit { scan, group, min_ns, max_ns, streams, first_row, direction, pruned };
+                units.push(unit);
             }
             first_row += u64::from(entry.rows);
         }
         units
+    }
+
+    /// The streams of the part that `leaf` selects: every matcher sees each distinct value once.
+    fn selected(&self, leaf: &Leaf) -> Bitmap {
+        let mut streams = Bitmap::all(self.source.streams.len());
+        for (index, matcher) in leaf.matchers().iter().enumerate() {
+            let mut accepts = |value: &str| leaf.accepts(index, value);
+            self.footer.select(&mut streams, &matcher.name, &mut accepts);
+        }
+        for (stream, labels) in self.source.streams.iter().enumerate() {
+            if streams.get(stream) && !leaf.holds(labels.key()) {
+                streams.clear(stream);
+            }
+        }
+        streams
     }
 
     /// Whether rows of the group must be hashed whole, because a selected stream of it has

@@ -71,6 +71,11 @@ impl Footer {
         Ok(alive(&masks))
     }
 
+    /// Whether text can be looked for in the sketches of `group` without decompressing any.
+    pub fn holds_sketches(&self, group: usize) -> bool {
+        self.parts[group].trigrams.is_none() || self.tables[group].get().is_some()
+    }
+
     /// Pages of `group` without the escape `\u` in any line: a value that a parser finds in one of
     /// them reads as it is written, but for `"`, `\`, `/`, `'` and control characters.
     pub fn plain_pages(&self, group: usize) -> u64 {

@@ -13,11 +13,14 @@ use part::{Columns, Fetched, Footer, Needle, RangeRead};
 
 use crate::Error;
 use crate::metrics::PAGES_SCANNED;
-use crate::scan::{Reader, ScanError, ScanStats, Scratch, Unit};
+use crate::scan::{Pruned, Reader, ScanError, ScanStats, Scratch, Unit};
 
 /// Line pages that a log query reads at first; doubled with every read, because it may have enough
 /// after the first of them.
 const FIRST_READ_PAGES: usize = 1;
+/// Line pages that are read at once where a read costs little: their bytes stay in the processor's
+/// cache until they are decompressed, and the allocator has such buffers at hand.
+const NEAR_READ_PAGES: usize = 4;
 
 /// Feeds the pages of `unit` that can matter to `worker`. Checks `cancel` before every page.
 pub fn scan_unit(
@@ -55,6 +58,52 @@ enum Lines<'f> {
     Decoded,
 }
 
+impl Unit {
+    /// Asks the sketches now rather than when the unit is scanned, if they are at hand. False = no
+    /// page of it can matter, and it need not be scanned: `stats` says what it was.
+    pub fn prune(&mut self, leaf: &Leaf, stats: &mut ScanStats) -> Result<bool, Error> {
+        let asks = !leaf.needles().is_empty() || !leaf.label_needles().is_empty();
+        if !asks || !self.scan.footer.holds_sketches(self.group) {
+            return Ok(true);
+        }
+        let reader = Counting { reader: &*self.scan.reader, read_bytes: Default::default() };
+        let pruned = candidates(leaf, self, &reader).map_err(|error| self.scan.named(error))?;
+        stats.read_bytes += reader.read_bytes.into_inner();
+        self.pruned = Some(pruned);
+        if pruned.pages == 0 {
+            stats.pages_considered += pruned.considered;
+        }
+        Ok(pruned.pages != 0)
+    }
+
+    /// Pages that are left, if it was asked.
+    pub fn pages_left(&self) -> Option<u32> {
+        self.pruned.map(|pruned| pruned.pages.count_ones())
+    }
+}
+
+/// The pages of a unit that may matter, by streams, time and sketches.
+fn candidates(leaf: &Leaf, unit: &Unit, reader: &Counting<'_>) -> Result<Pruned, Error> {
+    let (footer, group, range) = (&unit.scan.footer, unit.group, leaf.range());
+    let candidates = footer.candidates(group, &unit.streams, range.from_ns..range.to_ns);
+    let considered = u64::from(candidates.count_ones());
+    let needles: Vec<Vec<Needle<'_>>> =
+        leaf.needles().iter().map(|any| any.iter().map(needle_of).collect()).collect();
+    let pages = footer.page_mask(group, candidates, &needles, reader)?;
+    // Only lines that are not escaped show what a parser takes out of them.
+    let plain = footer.plain_pages(group) & pages;
+    let elsewhere = |name: &String| has_label(unit, name);
+    let labels = leaf.label_needles().iter();
+    let of_lines = labels.filter(|needles| !needles.labels.iter().any(elsewhere));
+    let labels: Vec<Vec<Needle<'_>>> =
+        of_lines.map(|needles| needles.any.iter().map(needle_of).collect()).collect();
+    if plain == 0 || labels.is_empty() {
+        return Ok(Pruned { pages, considered });
+    }
+    let pages = pages & !plain | footer.page_mask(group, plain, &labels, reader)?;
+    Ok(Pruned { pages, considered })
+}
+
 /// Everything that stays the same over the pages of a unit.
 struct Pass<'a> {
     leaf: &'a Leaf,
@@ -75,18 +124,18 @@ impl Pass<'_> {
         stats: &mut ScanStats,
     ) -> Result<Flow, ScanError> {
         let (scan, group) = (&self.unit.scan, self.unit.group);
-        let range = self.leaf.range();
         if self.is_beyond(worker, self.unit.min_ns, self.unit.max_ns) {
             return Ok(Flow::Continue);
         }
         if self.leaf.counts_rows() {
             return self.count(worker, scratch, stats);
         }
-        let footer = &*scan.footer;
         let streams = &self.unit.streams;
-        let candidates = footer.candidates(group, streams, range.from_ns..range.to_ns);
-        stats.pages_considered += u64::from(candidates.count_ones());
-        let pages = self.prune(candidates)?;
+        let Pruned { pages, considered } = match self.unit.pruned {
+            Some(pruned) => pruned,
+            None => candidates(self.leaf, self.unit, self.reader)?,
+        };
+        stats.pages_considered += considered;
         if pages == 0 {
             return Ok(Flow::Continue);
         }
@@ -106,28 +155,6 @@ impl Pass<'_> {
             (Some(Direction::Forward), Some(threshold)) => min_ns >= threshold,
             _ => false,
         }
-    }
-
-    fn prune(&self, candidates: u64) -> Result<u64, Error> {
-        let needles: Vec<Vec<Needle<'_>>> =
-            self.leaf.needles().iter().map(|any| any.iter().map(needle_of).collect()).collect();
-        let (footer, group) = (&self.unit.scan.footer, self.unit.group);
-        let pages = footer.page_mask(group, candidates, &needles, self.reader)?;
-        // Only lines that are not escaped show what a parser takes out of them.
-        let plain = footer.plain_pages(group) & pages;
-        let labels: Vec<Vec<Needle<'_>>> = self.label_needles();
-        if plain == 0 || labels.is_empty() {
-            return Ok(pages);
-        }
-        Ok(pages & !plain | footer.page_mask(group, plain, &labels, self.reader)?)
-    }
-
-    /// Text of labels that only lines can bring here.
-    fn label_needles(&self) -> Vec<Vec<Needle<'_>>> {
-        let elsewhere = |name: &String| has_label(self.unit, name);
-        let needles = self.leaf.label_needles().iter();
-        let of_lines = needles.filter(|needles| !needles.labels.iter().any(elsewhere));
-        of_lines.map(|needles| needles.any.iter().map(needle_of).collect()).collect()
     }
 
     fn enter_source(&self, worker: &mut Worker, scratch: &mut Scratch) -> Result<(), ScanError> {
@@ -166,9 +193,10 @@ impl Pass<'_> {
         let Needs { line_bytes, lengths, .. } = *needs;
         let metadata = needs.metadata.as_deref();
         let columns = Columns { line_bytes, lengths, metadata };
+        let most = if self.reader.is_near() { NEAR_READ_PAGES } else { scratch.order.len() };
         let mut batch = match self.unit.direction {
             Some(_) => FIRST_READ_PAGES,
-            None => scratch.order.len(),
+            None => most,
         };
         let mut at = 0;
         // The small columns are decoded when a page turns out to matter.
@@ -200,7 +228,7 @@ impl Pass<'_> {
                 }
             }
             at += pages.len();
-            batch *= 2;
+            batch = (batch * 2).min(most);
         }
         Ok(Flow::Continue)
     }
@@ -287,5 +315,9 @@ impl RangeRead for Counting<'_> {
         let bytes: u64 = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
         self.read_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
         self.reader.read_ranges(ranges)
+    }
+
+    fn is_near(&self) -> bool {
+        self.reader.is_near()
     }
 }
