@@ -242,12 +242,11 @@ impl Meta {
         let is_cut_off = |leader: &Contact| {
             leader.store == peers.own.store && !leads(raft, peers, self.inner.patience)
         };
-        let state = peers.publisher.newest();
         Update {
             from: peers.own.clone(),
             leader: leader.filter(|leader| !is_cut_off(leader)),
             voters: voters(raft),
-            state: (state.version > known).then(|| Bytes::from(state.encode())),
+            state: peers.publisher.newer(known),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use ring::State;
 use tokio::sync::Notify;
 use ulid::Ulid;
@@ -20,6 +21,8 @@ pub(crate) struct Publisher {
 struct Shared {
     newest: Mutex<Arc<State>>,
     changed: Notify,
+    /// The newest state that somebody asked for as bytes: all who wait are told the same.
+    encoded: Mutex<(u64, Bytes)>,
 }
 
 /// Follows the newest state. Versions only rise. Clones follow on their own.
@@ -39,7 +42,8 @@ impl Shared {
 impl Publisher {
     pub(crate) fn new(cluster: Ulid) -> Publisher {
         let newest = Mutex::new(Arc::new(State::new(cluster)));
-        Publisher { shared: Arc::new(Shared { newest, changed: Notify::new() }) }
+        let (changed, encoded) = (Notify::new(), Mutex::default());
+        Publisher { shared: Arc::new(Shared { newest, changed, encoded }) }
     }
 
     /// Shows `state` unless one at least as new is shown: versions never go back.
@@ -53,6 +57,19 @@ impl Publisher {
         }
         metrics::gauge!(VERSION).set(state.version as f64);
         self.shared.changed.notify_waiters();
+    }
+
+    /// The newest state as bytes, if it is newer than `known`. Written once per version.
+    pub(crate) fn newer(&self, known: u64) -> Option<Bytes> {
+        let newest = self.newest();
+        if newest.version <= known {
+            return None;
+        }
+        let mut encoded = self.shared.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        if encoded.0 < newest.version {
+            *encoded = (newest.version, newest.encode().into());
+        }
+        Some(encoded.1.clone())
     }
 
     pub(crate) fn states(&self) -> States {
