@@ -23,12 +23,18 @@ pub struct Placement {
     members: Vec<Member>,
     zones: usize,
     tokens: Vec<u32>,
-    /// The member of each token.
-    owners: Vec<u16>,
+    /// The member of each token, with its zone: a walk reads nothing else.
+    owners: Vec<Owner>,
     /// For the top bits of a spot, the first token that can be its place.
     starts: Vec<u32>,
     /// How far a spot is shifted to be an index into `starts`.
     shift: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Owner {
+    member: u16,
+    zone: u16,
 }
 
 /// A store that streams are placed on.
@@ -117,12 +123,13 @@ impl Placement {
         let mut zones: Vec<u16> = members.iter().map(|member| member.zone).collect();
         zones.sort_unstable();
         zones.dedup();
-        let mut places: Vec<(u32, u16)> = Vec::new();
+        let mut places: Vec<(u32, Owner)> = Vec::new();
         for (index, member) in members.iter().enumerate() {
-            places.extend(member.tokens.iter().map(|&token| (token, index as u16)));
+            let owner = Owner { member: index as u16, zone: member.zone };
+            places.extend(member.tokens.iter().map(|&token| (token, owner)));
         }
         places.sort_unstable();
-        let (tokens, owners): (Vec<u32>, Vec<u16>) = places.into_iter().unzip();
+        let (tokens, owners): (Vec<u32>, Vec<Owner>) = places.into_iter().unzip();
         // About one token per start.
         let bits = usize::BITS - tokens.len().leading_zeros();
         let bits = bits.clamp(1, 20);
@@ -145,7 +152,7 @@ impl Placement {
 
     /// Tokens with their members, ascending.
     pub(crate) fn places(&self) -> impl ExactSizeIterator<Item = (u32, u16)> {
-        self.tokens.iter().copied().zip(self.owners.iter().copied())
+        self.tokens.iter().copied().zip(self.owners.iter().map(|owner| owner.member))
     }
 
     /// The index of the first token at or after that of the spot.
@@ -181,16 +188,22 @@ impl Placement {
         if usize::from(found.len) >= wanted {
             return;
         }
+        let mut zones = [0; MAX_REPLICAS];
+        for (zone, &member) in zones.iter_mut().zip(found.as_slice()) {
+            *zone = self.members[usize::from(member)].zone;
+        }
         let (before, after) = self.owners.split_at(self.start(spot));
-        for &owner in after.iter().chain(before) {
-            let zone = self.members[usize::from(owner)].zone;
-            let has_zone = |&other: &u16| self.members[usize::from(other)].zone == zone;
-            if found.as_slice().iter().any(has_zone) || !may(usize::from(owner)) {
-                continue;
-            }
-            found.push(owner);
-            if usize::from(found.len) >= wanted {
-                return;
+        for part in [after, before] {
+            for owner in part {
+                let taken = usize::from(found.len);
+                if zones[..taken].contains(&owner.zone) || !may(usize::from(owner.member)) {
+                    continue;
+                }
+                zones[taken] = owner.zone;
+                found.push(owner.member);
+                if taken + 1 == wanted {
+                    return;
+                }
             }
         }
     }
