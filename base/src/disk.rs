@@ -9,6 +9,10 @@ use std::path::Path;
 pub use os::OsDisk;
 pub use sim::SimDisk;
 
+/// An append of many bytes costs less if its bytes lie in memory as they will in the file, modulo
+/// this: then whole blocks go to the disk as they are.
+pub const ALIGNMENT: usize = 4096;
+
 /// A local disk. Implementations: the operating system's and the simulated one of tests.
 pub trait Disk: Send + Sync + 'static {
     /// Makes a directory and its parents; fsyncs the parents so that the entries survive.

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use base::disk::{Disk, DiskFile};
+use base::disk::{ALIGNMENT, Disk, DiskFile};
 use base::{Batch, BatchId, StoreId};
 
 use crate::index::Index;
 use crate::metrics::Metrics;
 use crate::record;
-use crate::segment::{self, FRAME_BYTES, Frame, Header};
+use crate::segment::{self, FRAME_BYTES, Frame, HEADER_BYTES, Header};
 use crate::{Config, Done, Error};
 
 /// Encoded records are handed to the disk when they are about this long: they are still in the
@@ -45,7 +45,9 @@ pub(crate) struct Log {
     pub knobs: Knobs,
     pub metrics: Metrics,
     active: Option<Active>,
+    /// Bytes for the segment, behind `skipped` others that let them lie as in the file.
     buffer: Vec<u8>,
+    skipped: usize,
     /// Segments that the index has forgotten and the disk would not delete.
     undeleted: Vec<PathBuf>,
 }
@@ -70,7 +72,20 @@ impl Log {
     ) -> Log {
         let (active, buffer) = (None, Vec::new());
         let (knobs, metrics, undeleted) = (Knobs::default(), Metrics::new(), Vec::new());
-        Log { config, disk, store, index, next_sequence, knobs, metrics, active, buffer, undeleted }
+        let skipped = 0;
+        Log {
+            config,
+            disk,
+            store,
+            index,
+            next_sequence,
+            knobs,
+            metrics,
+            active,
+            buffer,
+            skipped,
+            undeleted,
+        }
     }
 
     /// Writes all appends, syncs once, then acks them; or acks none and ends the segment (W1).
@@ -138,14 +153,20 @@ impl Log {
     }
 
     fn write_group(&mut self, group: &[Append]) -> Result<(), Error> {
+        let batches = group.iter().flat_map(|append| append.batches.iter());
+        let largest = batches.map(record::encoded_bytes).max().unwrap_or(0);
+        let room = ALIGNMENT + HEADER_BYTES + WRITE_BYTES + FRAME_BYTES + largest;
         self.buffer.clear();
+        self.buffer.reserve(room);
         if self.active.is_none() {
             self.open_segment()?;
+        } else {
+            self.begin_buffer();
         }
         for append in group {
             for batch in append.batches.iter() {
                 self.put_record(batch);
-                if self.buffer.len() >= WRITE_BYTES {
+                if self.buffer.len() - self.skipped >= WRITE_BYTES {
                     self.write_buffer()?;
                 }
             }
@@ -165,15 +186,25 @@ impl Log {
         let (previous, previous_end) = self.index.newest().unwrap_or((0, 0));
         assert!(previous < sequence, "segment numbers ascend");
         let file = self.disk.create(&path).map_err(|error| Error::disk("create", &path, error))?;
-        Header { store: self.store, sequence, previous, previous_end }.encode(&mut self.buffer);
         self.active = Some(Active { file, path, sequence, written: 0, acked: 0 });
+        self.begin_buffer();
+        Header { store: self.store, sequence, previous, previous_end }.encode(&mut self.buffer);
         Ok(())
+    }
+
+    /// Empties the buffer and sees to it that what comes lies as in the file, modulo
+    /// [`ALIGNMENT`]. There is room for a group's largest record, so it stays where it is.
+    fn begin_buffer(&mut self) {
+        self.buffer.clear();
+        let written = self.active.as_ref().map_or(0, |active| active.written) as usize;
+        self.skipped = written.wrapping_sub(self.buffer.as_ptr().addr()) % ALIGNMENT;
+        self.buffer.resize(self.skipped, 0);
     }
 
     fn put_record(&mut self, batch: &Batch) {
         let active = self.active.as_ref().expect("a segment is open");
         let at = self.buffer.len();
-        let offset = active.written + at as u64;
+        let offset = active.written + (at - self.skipped) as u64;
         self.buffer.resize(at + FRAME_BYTES, 0);
         record::encode(batch, &mut self.buffer);
         let (frame, payload) = self.buffer[at..].split_at_mut(FRAME_BYTES);
@@ -182,11 +213,12 @@ impl Log {
 
     fn write_buffer(&mut self) -> Result<(), Error> {
         let active = self.active.as_mut().expect("a segment is open");
-        if !self.buffer.is_empty() {
-            let appended = active.file.append(&self.buffer);
-            active.written += self.buffer.len() as u64;
-            self.buffer.clear();
+        let bytes = &self.buffer[self.skipped..];
+        if !bytes.is_empty() {
+            let appended = active.file.append(bytes);
+            active.written += bytes.len() as u64;
             appended.map_err(|error| Error::disk("write", &active.path, error))?;
+            self.begin_buffer();
         }
         Ok(())
     }
@@ -210,7 +242,6 @@ impl Log {
 
     /// After a failed write or fsync: nothing more is acked in this segment, its end is unknown.
     fn end_dead_segment(&mut self, error: &Error) {
-        self.buffer.clear();
         if matches!(error, Error::DiskFull { .. }) {
             self.metrics.disk_full.increment(1);
         }
