@@ -40,5 +40,5 @@ pub use footer::{Footer, Group, Page, Piece, Run, Stream, Survey, TRAILER_BYTES,
 pub use merge::{Copies, Input, Merge, merge};
 pub use options::{MAX_GROUP_PAGES, MAX_GROUP_ROWS, OWN_PAGE_BYTES, Options, PAGE_BYTES};
 pub use read::{Columns, DecodedPage, Fetched, GroupReader, RangeRead};
-pub use seal::{Image, Source, Summary, seal};
+pub use seal::{Image, Source, Summary, seal, seal_telling};
 pub use sketch::Needle;

@@ -7,6 +7,9 @@ use crate::rowhash::Instant;
 use crate::write::{Mapping, Piece, Writer};
 use crate::{Error, Options};
 
+/// How often [`seal_telling`] tells.
+const TELL_BYTES: u64 = 1 << 20;
+
 /// Pages that share a stream table, in arrival order.
 #[derive(Clone, Debug)]
 pub struct Source<'a> {
@@ -68,9 +71,30 @@ pub fn seal(
     sources: &[Source<'_>],
     options: &Options,
 ) -> Result<Option<Image>, Error> {
+    seal_telling(tenant, day, sources, options, &mut |_| {})
+}
+
+/// As [`seal`]; calls `tell` with the line bytes that were read since it was called last, every
+/// [`TELL_BYTES`] or so.
+pub fn seal_telling(
+    tenant: &TenantId,
+    day: Day,
+    sources: &[Source<'_>],
+    options: &Options,
+    tell: &mut dyn FnMut(u64),
+) -> Result<Option<Image>, Error> {
+    let mut untold = 0;
+    let mut count = |bytes: u64| {
+        untold += bytes;
+        if untold >= TELL_BYTES {
+            tell(std::mem::take(&mut untold));
+        }
+    };
     let pages: Vec<&PageView<'_>> = sources.iter().flat_map(|source| &source.pages).collect();
     let (labels, fragments) = fragments(sources);
     let mut writer = Writer::new(tenant, day, labels, options)?;
+    let line_bytes = pages.iter().map(|page| page.lines.joined().len() as u64).sum();
+    writer.output().reserve_for(line_bytes);
     let mut mappings = vec![Mapping::default(); pages.len()];
     let mut order = Order::default();
     for of_stream in fragments.chunk_by(|a, b| a.stream == b.stream) {
@@ -80,12 +104,14 @@ pub fn seal(
             for fragment in of_stream {
                 let page = fragment.page as usize;
                 writer.append(&fragment.piece(pages[page]), &mut mappings[page])?;
+                count(fragment.line_bytes(pages[page]));
             }
         } else {
             order.sort(of_stream, &pages);
             for fragment in &order.pieces {
                 let page = fragment.page as usize;
                 writer.append(&fragment.piece(pages[page]), &mut mappings[page])?;
+                count(fragment.line_bytes(pages[page]));
             }
         }
     }

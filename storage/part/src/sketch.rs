@@ -4,6 +4,7 @@
 //! once: [`trigrams`] serve words, [`ids`] serve tokens with digits. A kind only ever removes pages
 //! that cannot match; a needle it can say nothing about keeps all.
 
+pub(crate) mod classes;
 pub(crate) mod ids;
 pub(crate) mod trigrams;
 

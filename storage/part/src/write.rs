@@ -9,6 +9,7 @@ use base::{Day, Labels, PageView, StreamKey, TenantId};
 use crate::codec::{Compressor, Frame};
 use crate::footer::{self, Draft, DraftGroup, Run, Stream};
 use crate::options::{MAX_GROUP_PAGES, MAX_GROUP_ROWS};
+use crate::sketch::classes::Classes;
 use crate::sketch::{self, Folds, ids, trigrams};
 use crate::{Error, Options, Summary};
 
@@ -33,6 +34,7 @@ pub(crate) struct Writer {
     is_alone: bool,
     /// Counts row groups, so that a [`Mapping`] knows when it is stale.
     epoch: u64,
+    classes: Classes,
     trigrams: trigrams::Builder,
     ids: ids::Builder,
     folds: Folds,
@@ -80,6 +82,7 @@ impl Writer {
             page_limit: options.page_bytes,
             is_alone: false,
             epoch: 1,
+            classes: Classes::default(),
             trigrams: trigrams::Builder::new(),
             ids: ids::Builder::default(),
             folds: Folds::new(),
@@ -144,8 +147,9 @@ impl Writer {
             return Ok(());
         }
         let page = self.group.page_count();
-        self.trigrams.page(page, lines.joined());
-        self.ids.page(lines);
+        self.classes.read(lines.joined());
+        self.trigrams.page(page, lines.joined(), &self.classes);
+        self.ids.page(lines, &self.classes);
         if self.folds.found_in(lines.joined()) {
             self.fold_mask |= 1 << page;
         }

@@ -19,6 +19,7 @@ pub(crate) use copy::{Filter, Filters};
 
 use crate::Error;
 use crate::sketch::Needle;
+use crate::sketch::classes::{BLOCK, Classes, pair, take_run};
 
 /// Shorter runs are common words and small numbers.
 const MIN_RUN: usize = 12;
@@ -129,9 +130,52 @@ fn plain_entries(line: &[u8], from: usize, to: usize, found: &mut impl FnMut(Run
     }
 }
 
-fn hash_run(run: &[u8], lower: &mut Vec<u8>) -> u64 {
-    lower.clear();
-    lower.extend_from_slice(run);
+/// Calls `found` for every run of [`MIN_RUN`] or more bits of `ids` that no line start cuts.
+#[inline]
+fn long_runs(ids: &[u64], starts: &[u64], mut found: impl FnMut(usize, usize)) {
+    // Bit i of a step: bytes i and i + 1 are of one run.
+    let step = |index: usize| {
+        let next = |words: &[u64]| words.get(index + 1).copied().unwrap_or(0);
+        let word = ids.get(index).copied().unwrap_or(0);
+        let start = starts.get(index).copied().unwrap_or(0);
+        word & (word >> 1 | next(ids) << 63) & !(start >> 1 | next(starts) << 63)
+    };
+    let mut steps = step(0);
+    let mut open = None;
+    for index in 0..ids.len() {
+        let next = step(index + 1);
+        let one = pair(std::mem::replace(&mut steps, next), next);
+        let two = one & one >> 1;
+        let four = two & two >> 2;
+        let eight = four & four >> 4;
+        // Eleven steps: twelve bytes of one run begin here.
+        let mut begins = (eight & four >> (MIN_RUN - 1 - 4)) as u64;
+        let base = index * BLOCK;
+        while begins != 0 || open.is_some() {
+            let from = match open.take() {
+                Some(from) if begins & 1 == 0 => {
+                    found(from, base + MIN_RUN - 1);
+                    continue;
+                }
+                from => from,
+            };
+            let (first, end) = take_run(&mut begins);
+            let from = from.unwrap_or(base + first);
+            if end == BLOCK {
+                open = Some(from);
+                break;
+            }
+            found(from, base + end + MIN_RUN - 1);
+        }
+    }
+    assert!(open.is_none(), "a run ends within the page");
+}
+
+/// The hash of a run of at most [`MAX_RUN`] bytes, whatever its letter case.
+fn hash_run(run: &[u8]) -> u64 {
+    let mut lower = [0; MAX_RUN];
+    let lower = &mut lower[..run.len()];
+    lower.copy_from_slice(run);
     lower.make_ascii_lowercase();
     hash64(lower)
 }
@@ -155,27 +199,43 @@ pub(crate) struct Builder {
     /// Page, blocks and place in `copied_bytes` of filters that were taken over.
     copied: Vec<(usize, u32, usize)>,
     copied_bytes: Vec<u8>,
-    /// The lower-cased run that is being hashed.
-    lower: Vec<u8>,
+    /// Where lines of the page begin, one bit per byte.
+    starts: Vec<u64>,
 }
 
 impl Builder {
-    /// Adds the next page.
-    pub(crate) fn page(&mut self, lines: base::StrView<'_>) {
+    /// Adds the next page, whose joined lines have `classes`.
+    pub(crate) fn page(&mut self, lines: base::StrView<'_>, classes: &Classes) {
+        let bytes = lines.joined();
+        assert_eq!(classes.ids.len(), bytes.len().div_ceil(BLOCK), "the classes of the lines");
         let from = self.hashes.len();
         let mut longest = Longest::default();
-        let (hashes, lower) = (&mut self.hashes, &mut self.lower);
-        for index in 0..lines.len() {
-            let line = lines.get(index);
-            entries(line, |run| {
-                let length = run.to - run.from;
-                let longest = if run.hyphened { &mut longest.hyphened } else { &mut longest.plain };
-                *longest = (*longest).max(length.min(u16::MAX.into()) as u16);
-                if length <= MAX_RUN {
-                    hashes.push(hash_run(&line[run.from..run.to], lower));
-                }
-            });
+        let hashes = &mut self.hashes;
+        let mut take = |from: usize, to: usize, hyphened: bool| {
+            let length = to - from;
+            let longest = if hyphened { &mut longest.hyphened } else { &mut longest.plain };
+            *longest = (*longest).max(length.min(u16::MAX.into()) as u16);
+            if length <= MAX_RUN {
+                hashes.push(hash_run(&bytes[from..to]));
+            }
+        };
+        self.starts.clear();
+        self.starts.resize(classes.ids.len() + 1, 0);
+        for end in lines.ends {
+            let start = (end - lines.start) as usize;
+            self.starts[start / BLOCK] |= 1 << (start % BLOCK);
         }
+        long_runs(&classes.ids, &self.starts, |from, to| {
+            let run = &bytes[from..to];
+            if !run.iter().any(u8::is_ascii_digit) {
+                return;
+            }
+            let hyphened = memchr::memchr(b'-', run).is_some();
+            take(from, to, hyphened);
+            if hyphened {
+                plain_entries(bytes, from, to, &mut |run| take(run.from, run.to, false));
+            }
+        });
         let page = &mut self.hashes[from..];
         page.sort_unstable();
         let mut kept = from;
@@ -333,12 +393,71 @@ pub(crate) fn probes(needle: &Needle<'_>, out: &mut Vec<Probe>) {
     let bounded = |from: usize, to: usize| {
         from > 0 && to < bytes.len() && bytes[from - 1].is_ascii() && bytes[to].is_ascii()
     };
-    let mut lower = Vec::new();
     entries(bytes, |Run { from, to, hyphened }| {
         let length = to - from;
         if length <= MAX_RUN {
-            let hash = hash_run(&bytes[from..to], &mut lower);
+            let hash = hash_run(&bytes[from..to]);
             out.push(Probe { hash, length, bounded: bounded(from, to), hyphened });
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use base::rows::Strings;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Distinct hashes and the longest entries of a page, line by line.
+    fn plain(lines: &Strings) -> (Vec<u64>, Longest) {
+        let (mut hashes, mut longest) = (Vec::new(), Longest::default());
+        for index in 0..lines.len() {
+            let line = lines.get(index);
+            entries(line, |run| {
+                let length = run.to - run.from;
+                let longest = if run.hyphened { &mut longest.hyphened } else { &mut longest.plain };
+                *longest = (*longest).max(length as u16);
+                if length <= MAX_RUN {
+                    hashes.push(hash_run(&line[run.from..run.to]));
+                }
+            });
+        }
+        hashes.sort_unstable();
+        hashes.dedup();
+        (hashes, longest)
+    }
+
+    fn line() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            3 => "[0-9a-fA-F]{10,14}",
+            2 => "[0-9a-f]{4}-[0-9A-F]{4}-[0-9a-z]{4,14}",
+            1 => "[a-z-]{10,14}",
+            1 => "[0-9a-zA-Z-]{60,300}",
+            2 => "[ -~]{0,3}",
+            1 => ".{0,4}",
+        ];
+        prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat().into_bytes())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn entries_of_a_page_are_those_of_its_lines(
+            lines in prop::collection::vec(line(), 1..20),
+            skipped in 0usize..3,
+        ) {
+            let mut strings = Strings::default();
+            lines.iter().for_each(|line| strings.push(line));
+            let want = plain(&strings);
+            let mut all = Strings::default();
+            lines[..skipped.min(lines.len())].iter().chain(&lines).for_each(|line| all.push(line));
+            // A view that begins within its arena.
+            let view = all.view().slice(skipped.min(lines.len()), all.len());
+            let (mut builder, mut classes) = (Builder::default(), Classes::default());
+            classes.read(view.joined());
+            builder.page(view, &classes);
+            prop_assert_eq!((builder.hashes, builder.longest), (want.0, vec![want.1]));
+        }
+    }
 }

@@ -27,6 +27,14 @@ impl Output {
         &mut self.bytes
     }
 
+    /// Makes room for a part of about `line_bytes` of lines.
+    pub(crate) fn reserve_for(&mut self, line_bytes: u64) {
+        /// What zstd leaves of common logs, sketches included. A part that needs more grows.
+        const LEFT: u64 = 4;
+        const MAX: u64 = 64 << 20;
+        self.bytes.reserve((line_bytes / LEFT).min(MAX) as usize);
+    }
+
     /// Takes all bytes out.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         self.taken = self.len();
