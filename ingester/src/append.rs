@@ -103,8 +103,10 @@ impl Core {
                     return Err((IngesterError::Internal(text), Vec::new()));
                 }
             });
-            if let TakenIn::Head { is_full: true } = taken {
-                self.settle(day).await;
+            if let TakenIn::Head { is_full } = taken
+                && (is_full || self.is_short_of_raw())
+            {
+                self.settle(day, is_full).await;
             }
         }
         Ok(held)
@@ -149,24 +151,29 @@ impl Core {
         })
     }
 
-    /// After a head became full: has sizes looked at. While raw rows take too much the append waits
-    /// for the flush of its day, if one is due; otherwise full heads are sealed in the background,
-    /// in a few places. So pushes are not faster than what follows them for long.
-    async fn settle(self: &Arc<Self>, day: Arc<DayRows>) {
-        self.wake.notify_one();
-        while self.is_short_of_raw() {
-            // Asked for before looking: a flush that ends in between is not missed.
-            let flushed = self.flush_ended.notified();
-            tokio::pin!(flushed);
-            flushed.as_mut().enable();
+    /// Keeps appends at the pace of what follows them. While they are too far ahead of the flush of
+    /// their day they wait for it to read on; if none is due, full heads are sealed in the
+    /// background, in a few places. After a head became full sizes are looked at.
+    async fn settle(self: &Arc<Self>, day: Arc<DayRows>, is_full: bool) {
+        if is_full {
+            self.wake.notify_one();
+        }
+        loop {
+            // Asked for before looking: a move in between is not missed.
+            let moved = self.flush_moved.notified();
+            tokio::pin!(moved);
+            moved.as_mut().enable();
+            if !self.is_short_of_raw() {
+                return;
+            }
             let is_due = {
                 let state = day.lock();
                 state.unflushed_raw_bytes() >= self.config.flush_bytes.0 && !state.has_failed
             };
-            if is_due {
-                flushed.await;
-            } else {
-                return self.seal_soon(day).await;
+            match is_due {
+                true => moved.await,
+                false if is_full => return self.seal_soon(day).await,
+                false => return,
             }
         }
     }

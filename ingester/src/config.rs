@@ -23,8 +23,10 @@ pub struct Config {
     /// Raw bytes of a (tenant, day) that start a flush. More: fewer and larger parts, more memory,
     /// a longer WAL to replay.
     pub flush_bytes: ByteSize,
-    /// Raw rows in memory, over all tenants, above which full heads are compressed where they lie.
-    /// More: less CPU, because rows that are flushed raw are compressed once; more memory.
+    /// Raw rows in memory, over all tenants, that no flush has read yet: above this appends wait for
+    /// the flush of their day to read on, or, if none is due, full heads are compressed where they
+    /// lie. More: fewer waits, and less CPU, because rows that are flushed raw are compressed once;
+    /// more memory. Raw rows take at most this and what the flushes under way have read.
     pub raw_limit: ByteSize,
     /// Flushes at the same time (`ingester.concurrent_flushes`, at most the number of cores).
     pub concurrent_flushes: usize,
@@ -50,7 +52,7 @@ impl Default for Config {
             max_chunk_age: Duration::from_secs(2 * 60 * 60),
             flush_check_period: Duration::from_secs(30),
             flush_bytes: ByteSize(64 << 20),
-            raw_limit: ByteSize(96 << 20),
+            raw_limit: ByteSize(80 << 20),
             concurrent_flushes: 2,
             flushed_retain: Duration::from_secs(60),
             flushed_retain_bytes: ByteSize(16 << 20),

@@ -53,8 +53,8 @@ pub(crate) struct Core {
     pub wal_slots: Semaphore,
     /// Something may be due for a flush, an end of retention or a release.
     pub wake: Arc<Notify>,
-    /// A flush has ended, well or not.
-    pub flush_ended: Notify,
+    /// A flush has read some rows, or has ended, well or not.
+    pub flush_moved: Notify,
     /// Ends the background work.
     pub stop: Shutdown,
     /// Appends hold it for reading; the drain takes it for writing.
@@ -102,7 +102,7 @@ impl Core {
             seal_slots: Arc::new(Semaphore::new(SEAL_SLOTS)),
             wal_slots: Semaphore::new(queue),
             wake: Arc::new(Notify::new()),
-            flush_ended: Notify::new(),
+            flush_moved: Notify::new(),
             stop: Shutdown::new(),
             gate: RwLock::new(()),
             stopping: AtomicBool::new(false),

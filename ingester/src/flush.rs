@@ -65,6 +65,28 @@ struct Built {
     groups: u64,
     units: Vec<Arc<Unit>>,
     day: Arc<DayRows>,
+    /// Until the commit has taken the rows out of memory, or will not.
+    _reading: Reading,
+}
+
+/// Raw bytes that a flush has read. Appends may run ahead of it by so much more.
+struct Reading {
+    core: Arc<Core>,
+    bytes: u64,
+}
+
+impl Reading {
+    fn add(&mut self, bytes: u64) {
+        self.core.usage.move_read(0, bytes);
+        self.bytes += bytes;
+        self.core.flush_moved.notify_waiters();
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.core.usage.move_read(self.bytes, 0);
+    }
 }
 
 impl Core {
@@ -111,7 +133,7 @@ impl Core {
         for day in &days {
             day.lock().has_failed = flushed.is_err();
         }
-        self.flush_ended.notify_waiters();
+        self.flush_moved.notify_waiters();
         gauge!(FLUSH_QUEUE_LENGTH).decrement(days.len() as f64);
         if let Err(error) = &flushed {
             counter!(FLUSH_FAILURES).increment(1);
@@ -186,7 +208,7 @@ impl Core {
 
     /// Makes one part of all units that no commit claims, the head among them unless there is
     /// enough without it. What others claimed parts of is built anew before. Blocking.
-    fn build(&self, day: &Arc<DayRows>, reason: Reason) -> Result<Option<Built>, Error> {
+    fn build(self: &Arc<Self>, day: &Arc<DayRows>, reason: Reason) -> Result<Option<Built>, Error> {
         let _turn = day.seal_turn.lock().unwrap_or_else(PoisonError::into_inner);
         if reason != Reason::Full {
             day.lock().freeze();
@@ -203,8 +225,9 @@ impl Core {
                 raw.push(rows);
             }
         }
+        let mut reading = Reading { core: Arc::clone(self), bytes: 0 };
         let image = if raw.len() == units.len() {
-            part_of(&day.key, &raw, &Options::flushed())?
+            part_of(&day.key, &raw, &Options::flushed(), &mut |bytes| reading.add(bytes))?
         } else {
             while self.seal_oldest(day)? {}
             units = day.lock().unflushed();
@@ -213,7 +236,7 @@ impl Core {
         let record = self.record(day, &units, &image);
         let groups = self.count_built(day, &units, &image, began_ns)?;
         let upload = Upload { record, bytes: image.bytes };
-        Ok(Some(Built { upload, groups, units, day: Arc::clone(day) }))
+        Ok(Some(Built { upload, groups, units, day: Arc::clone(day), _reading: reading }))
     }
 
     fn record(&self, day: &DayRows, units: &[Arc<Unit>], image: &Image) -> PartRecord {

@@ -26,9 +26,9 @@ pub(crate) fn is_full(head: &head::Head) -> bool {
 }
 
 impl Core {
-    /// Whether full heads should be sealed.
+    /// Whether raw rows take more than they may: flushes must come first, or full heads be sealed.
     pub(crate) fn is_short_of_raw(&self) -> bool {
-        self.usage.raw_bytes() > self.config.raw_limit.0
+        self.usage.unread_bytes() > self.config.raw_limit.0
     }
 
     /// Seals the raw units of `day`, oldest first, until raw rows take less than they may.
@@ -65,18 +65,19 @@ fn seal_unit(key: &DayKey, unit: &Unit) -> Result<Unit, Error> {
     let UnitRows::Raw(rows) = &unit.rows else {
         return Err(Error::Resealed);
     };
-    let image = part_of(key, &[rows], &Options::sealed())?;
+    let image = part_of(key, &[rows], &Options::sealed(), &mut |_| {})?;
     let footer = Footer::open(&image.bytes, image.bytes.len() as u64)?;
     let reader = Arc::new(Memory(image.bytes.clone()));
     let scan = Scan::new(Arc::new(footer), reader).with_order(unit.order);
     Ok(unit.sealed(Arc::new(scan), image.bytes))
 }
 
-/// One part of raw rows.
+/// One part of raw rows. `tell` hears of the line bytes that are read.
 pub(crate) fn part_of(
     key: &DayKey,
     rows: &[&Snapshot],
     options: &Options,
+    tell: &mut dyn FnMut(u64),
 ) -> Result<part::Image, Error> {
     let metadata: Vec<Vec<_>> = rows
         .iter()
@@ -90,6 +91,6 @@ pub(crate) fn part_of(
             pages: rows.pages.iter().zip(metadata).map(|(page, m)| page.rows.page(m)).collect(),
         })
         .collect();
-    let image = part::seal(&key.tenant, key.day, &sources, options)?;
+    let image = part::seal_telling(&key.tenant, key.day, &sources, options, tell)?;
     image.ok_or(Error::EmptyHead)
 }

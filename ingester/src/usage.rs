@@ -12,6 +12,8 @@ pub(crate) struct Usage {
     unflushed: AtomicU64,
     /// Those of the unflushed that are not sealed.
     raw: AtomicU64,
+    /// Those of the raw that flushes under way have read into their parts.
+    read: AtomicU64,
     retained: AtomicU64,
     chunks: AtomicU64,
     unflushed_gauge: Gauge,
@@ -31,6 +33,7 @@ impl Usage {
             in_flight: AtomicU64::new(0),
             unflushed: AtomicU64::new(0),
             raw: AtomicU64::new(0),
+            read: AtomicU64::new(0),
             retained: AtomicU64::new(0),
             chunks: AtomicU64::new(0),
             unflushed_gauge: gauge!(UNFLUSHED_BYTES),
@@ -60,6 +63,16 @@ impl Usage {
     /// Bytes of unflushed rows that are not sealed.
     pub(crate) fn raw_bytes(&self) -> u64 {
         self.raw.load(Ordering::Relaxed)
+    }
+
+    /// Raw bytes that no flush has read yet: what appends run ahead of.
+    pub(crate) fn unread_bytes(&self) -> u64 {
+        self.raw_bytes().saturating_sub(self.read.load(Ordering::Relaxed))
+    }
+
+    /// A flush under way has read raw bytes, or ends and has read none any more.
+    pub(crate) fn move_read(&self, before: u64, after: u64) {
+        shift(&self.read, before, after);
     }
 
     /// Raw rows that were `before` bytes are `after` bytes.

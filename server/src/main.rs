@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     if words.first().is_some_and(|word| !word.starts_with('-')) {
         return server::terminal::run(words);
     }
+    use_small_pages();
     let result = match Command::parse(words) {
         Ok(Command::Run(source)) => run(&source),
         Ok(Command::Verify(source)) => verify(&source),
@@ -51,6 +52,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Memory comes and goes in pieces of a megabyte. With huge pages the kernel clears more than is
+/// used, and the allocator gives back less: measured on pushes, a tenth more CPU and a fifth more
+/// memory. Where this cannot be had it costs only that.
+fn use_small_pages() {
+    #[cfg(target_os = "linux")]
+    let _kept = rustix::thread::disable_transparent_huge_pages(true).is_err();
 }
 
 fn verify(source: &Source) -> Result<()> {
