@@ -23,7 +23,7 @@ use crate::plan::leaf::{LeafKind, MetricLeaf};
 use crate::plan::{Direction, Leaf, Needle, QueryError};
 
 pub use directory::RunEntry;
-use tally::{ByCode, Spans, measure};
+use tally::{ByCode, Counting, Spans};
 
 /// One thread's evaluation of one leaf, with private scratch space.
 pub struct Worker {
@@ -322,11 +322,7 @@ impl Worker {
             let (columns, names) = (&rooms.columns, &rooms.names);
             let stream = &self.streams[number as usize];
             let deciding = grouper.begin_run(&metric.grouping, page, columns, made);
-            let intervals = match self.overlaps.of(stream.key) {
-                [] => &[],
-                some if touch(some, &page.ts_ns[first..to]) => some,
-                _ => &[],
-            };
+            let intervals = touched(self.overlaps.of(stream.key), &page.ts_ns[first..to]);
             let reference = RowRef { page, stream, columns, names, row: first };
             let only_counts = deciding != Deciding::Row
                 && intervals.is_empty()
@@ -334,24 +330,11 @@ impl Worker {
                 && measured != Measured::Value;
             if only_counts {
                 let windows = &metric.measure.windows;
-                let mut spans = Spans { windows, cursor, sorted: self.sorted };
-                let mut at = first;
-                while let Some(span) = spans.next(page.ts_ns, &self.selected, at, to) {
-                    at = span.to;
-                    let mut add = |row: usize, rows: u64, bytes: u64| {
-                        let row = RowRef { row, ..reference };
-                        let series = grouper.of_row(&metric.grouping, deciding, row, samples);
-                        samples.add_rows(series, span.pane, rows, bytes);
-                    };
-                    let Deciding::Column(column) = deciding else {
-                        let (rows, bytes) = measure(page, &self.selected, span, measured);
-                        add(span.from, rows, bytes);
-                        continue;
-                    };
-                    let column = &page.metadata[column];
-                    self.by_code.add(page, column, &self.selected, span, measured);
-                    self.by_code.drain(add);
-                }
+                let spans = Spans { windows, cursor, sorted: self.sorted };
+                let (selected, by_code) = (&self.selected, &mut self.by_code);
+                let grouping = &metric.grouping;
+                Counting { selected, by_code, grouping, deciding, measured, grouper, samples }
+                    .run(spans, reference, to);
                 continue;
             }
             let mut at = first;
@@ -418,11 +401,15 @@ fn literals(needles: &[Needle]) -> Option<Literals> {
     (!texts.is_empty() && !found.matches_all()).then_some(found)
 }
 
-/// Whether some row lies within one of the intervals.
-fn touch(intervals: &[(i64, i64)], ts_ns: &[i64]) -> bool {
+/// The intervals, if one of them reaches into the time of the rows.
+fn touched<'i>(intervals: &'i [(i64, i64)], ts_ns: &[i64]) -> &'i [(i64, i64)] {
+    if intervals.is_empty() {
+        return &[];
+    }
     let oldest = ts_ns.iter().copied().min().unwrap_or(i64::MAX);
     let newest = ts_ns.iter().copied().max().unwrap_or(i64::MIN);
-    intervals.iter().any(|&(from, to)| from <= newest && oldest <= to)
+    let touches = intervals.iter().any(|&(from, to)| from <= newest && oldest <= to);
+    if touches { intervals } else { &[] }
 }
 
 /// An error on a row that counts fails the query (contract 6.11).

@@ -2,8 +2,11 @@
 
 use base::{Bitmap, DictView, PageView};
 
-use super::super::range::Measured;
-use super::super::windows::{Cursor, Windows};
+use crate::engine::effective::RowRef;
+use crate::engine::group::{Deciding, Grouper, Grouping};
+use crate::engine::range::Measured;
+use crate::engine::samples::Samples;
+use crate::engine::windows::{Cursor, Windows};
 
 /// Walks over the rows of a run, pane by pane.
 pub(super) struct Spans<'c> {
@@ -60,13 +63,47 @@ fn ascending(ts_ns: &[i64], last: i64) -> usize {
     low + ts_ns[low..high].partition_point(|&ts| ts <= last)
 }
 
+/// Counts the rows of a run whose series the stream or one metadata column decides.
+pub(super) struct Counting<'c> {
+    pub selected: &'c Bitmap,
+    pub by_code: &'c mut ByCode,
+    pub grouping: &'c Grouping,
+    pub deciding: Deciding,
+    pub measured: Measured,
+    pub grouper: &'c mut Grouper,
+    pub samples: &'c mut Samples,
+}
+
+impl Counting<'_> {
+    /// Counts the selected rows from `first.row` to `to`.
+    pub(super) fn run(&mut self, mut spans: Spans<'_>, first: RowRef<'_, '_>, to: usize) {
+        let Counting { selected, grouping, deciding, measured, .. } = *self;
+        let page = first.page;
+        let mut at = first.row;
+        while let Some(span) = spans.next(page.ts_ns, selected, at, to) {
+            at = span.to;
+            let mut add = |row: usize, rows: u64, bytes: u64| {
+                let row = RowRef { row, ..first };
+                let series = self.grouper.of_row(grouping, deciding, row, self.samples);
+                self.samples.add_rows(series, span.pane, rows, bytes);
+            };
+            match deciding {
+                Deciding::Column(column) => {
+                    let column = &page.metadata[column];
+                    self.by_code.add(page, column, selected, span, measured);
+                    self.by_code.drain(add);
+                }
+                _ => {
+                    let (rows, bytes) = measure(page, selected, span, measured);
+                    add(span.from, rows, bytes);
+                }
+            }
+        }
+    }
+}
+
 /// Rows and bytes of the selected rows of a span.
-pub(super) fn measure(
-    page: &PageView<'_>,
-    selected: &Bitmap,
-    span: Span,
-    measured: Measured,
-) -> (u64, u64) {
+fn measure(page: &PageView<'_>, selected: &Bitmap, span: Span, measured: Measured) -> (u64, u64) {
     let Span { from, to, .. } = span;
     let rows = selected.count_range(from, to);
     if measured == Measured::Line {
