@@ -193,17 +193,19 @@ impl Pass<'_> {
         let Needs { line_bytes, lengths, .. } = *needs;
         let metadata = needs.metadata.as_deref();
         let columns = Columns { line_bytes, lengths, metadata };
-        let most = if self.reader.is_near() { NEAR_READ_PAGES } else { scratch.order.len() };
+        let near = self.reader.is_near();
+        let most = if near { NEAR_READ_PAGES } else { scratch.order.len() };
         let mut batch = match self.unit.direction {
             Some(_) => FIRST_READ_PAGES,
             None => most,
         };
         let mut at = 0;
-        // The small columns are decoded when a page turns out to matter.
-        let mut small = None;
+        // The small columns are decoded, and if that costs no request read, when a page turns out
+        // to matter.
+        let (mut entered, mut small) = (false, None);
         while at < scratch.order.len() {
             let mut ranges = Vec::new();
-            if at == 0 {
+            if at == 0 && !near {
                 footer.column_ranges(group, &columns, &mut ranges);
             }
             let pages = &scratch.order[at..scratch.order.len().min(at + batch)];
@@ -212,7 +214,7 @@ impl Pass<'_> {
                 footer.line_ranges(group, mask, &mut ranges);
             }
             let fetched = Fetched::read(self.reader, ranges)?;
-            if at == 0 {
+            if at == 0 && !near {
                 small = Some(fetched.clone());
             }
             let lines = needs.line_bytes.then_some(&fetched);
@@ -220,7 +222,11 @@ impl Pass<'_> {
                 let Some(lines) = self.lines(page, lines, worker, &mut scratch.group)? else {
                     continue;
                 };
-                if let Some(small) = small.take() {
+                if !std::mem::replace(&mut entered, true) {
+                    let small = match small.take() {
+                        Some(small) => small,
+                        None => self.columns(&columns)?,
+                    };
                     scratch.group.group(footer, group, &columns, &small).map_err(Error::Part)?;
                 }
                 if self.page(page, lines, worker, &mut scratch.group, stats)? == Flow::Enough {
@@ -231,6 +237,12 @@ impl Pass<'_> {
             batch = (batch * 2).min(most);
         }
         Ok(Flow::Continue)
+    }
+
+    fn columns(&self, columns: &Columns<'_>) -> Result<Fetched, Error> {
+        let mut ranges = Vec::new();
+        self.unit.scan.footer.column_ranges(self.unit.group, columns, &mut ranges);
+        Fetched::read(self.reader, ranges)
     }
 
     /// Decodes the lines of a page first, if they can say that it does not matter: then `None`.
