@@ -14,9 +14,9 @@
 
 use base::{Bitmap, PageView};
 
-use super::names::NameId;
+use super::names::{EXTRACTED_SUFFIX, NameId};
 use super::needles::Group;
-use super::pipeline::{Rooms, Runs};
+use super::pipeline::{Made, NameList, Op, Pipeline, Rooms, Runs};
 use super::search::Literals;
 use crate::plan::Needle;
 
@@ -105,6 +105,45 @@ pub(crate) fn key_text(name: &str) -> Option<Group> {
     let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let needle = Needle { bytes: name.as_bytes().to_vec(), ignore_case: false };
     plain.then(|| vec![needle])
+}
+
+impl Pipeline {
+    /// Text that the stored lines of selected rows hold whose labels come from the line.
+    pub(crate) fn label_texts(&self, names: &NameList) -> Vec<LabelText> {
+        let name = |id: NameId| names.names()[id as usize].as_str();
+        let (mut texts, mut parsed, mut keyed) = (Vec::new(), false, true);
+        for op in &self.ops {
+            if op.changes_line() || op.made() == Made::Changed {
+                break;
+            }
+            match op {
+                Op::LabelFilter(filter) if parsed => texts.extend(filter.texts(keyed, &name)),
+                Op::Unwrap(unwrap) if parsed && keyed => {
+                    let known = name(unwrap.name);
+                    let group = key_text(known).filter(|_| !known.ends_with(EXTRACTED_SUFFIX));
+                    let names = vec![unwrap.name];
+                    texts.extend(group.map(|group| LabelText { names, group }));
+                }
+                op if op.is_parser() => {
+                    parsed = true;
+                    keyed &= matches!(op, Op::Json | Op::Logfmt(_));
+                }
+                _ => {}
+            }
+        }
+        texts
+    }
+
+    /// Looks for `texts`, which are this pipeline's, before the first parser.
+    pub(crate) fn prefilter(mut self, texts: &[LabelText]) -> Pipeline {
+        let Some(parser) = self.ops.iter().position(Op::is_parser) else {
+            return self;
+        };
+        let filters = texts.iter().enumerate();
+        let filters = filters.filter_map(|(trial, text)| Prefilter::new(text, trial));
+        self.ops.splice(parser..parser, filters.map(Op::Prefilter));
+        self
+    }
 }
 
 /// Drops rows before a parser sees them.

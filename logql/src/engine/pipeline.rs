@@ -12,7 +12,7 @@ use super::drop_keep::DropKeep;
 use super::format::{LabelFormat, LineFormat};
 use super::json_shape::Shapes;
 use super::label_filter::LabelFilter;
-use super::label_text::{LabelText, Prefilter, Trial, key_text};
+use super::label_text::{Prefilter, Trial};
 use super::line_filter::{self, LineFilter};
 use super::logfmt::Flags;
 use super::logfmt_keys::Requested;
@@ -112,11 +112,11 @@ impl Op {
     }
 
     /// Whether what comes after it sees another line.
-    fn changes_line(&self) -> bool {
+    pub(super) fn changes_line(&self) -> bool {
         matches!(self, Op::Unpack | Op::Decolorize(_) | Op::LineFormat(_))
     }
 
-    fn made(&self) -> Made {
+    pub(super) fn made(&self) -> Made {
         match self {
             Op::DropKeep(_) | Op::LabelFormat(_) => Made::Changed,
             op if op.is_parser() => Made::Parsed,
@@ -136,7 +136,7 @@ impl Op {
 /// Operators in the order in which they run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pipeline {
-    ops: Vec<Op>,
+    pub(super) ops: Vec<Op>,
 }
 
 impl Pipeline {
@@ -226,43 +226,6 @@ impl Pipeline {
             _ => None,
         });
         filters.flatten().cloned().collect()
-    }
-
-    /// Text that the stored lines of selected rows hold whose labels come from the line.
-    pub(crate) fn label_texts(&self, names: &NameList) -> Vec<LabelText> {
-        let name = |id: NameId| names.names()[id as usize].as_str();
-        let (mut texts, mut parsed, mut keyed) = (Vec::new(), false, true);
-        for op in &self.ops {
-            if op.changes_line() || op.made() == Made::Changed {
-                break;
-            }
-            match op {
-                Op::LabelFilter(filter) if parsed => texts.extend(filter.texts(keyed, &name)),
-                Op::Unwrap(unwrap) if parsed && keyed => {
-                    let known = name(unwrap.name);
-                    let group = key_text(known).filter(|_| !known.ends_with(EXTRACTED_SUFFIX));
-                    let names = vec![unwrap.name];
-                    texts.extend(group.map(|group| LabelText { names, group }));
-                }
-                op if op.is_parser() => {
-                    parsed = true;
-                    keyed &= matches!(op, Op::Json | Op::Logfmt(_));
-                }
-                _ => {}
-            }
-        }
-        texts
-    }
-
-    /// Looks for `texts`, which are this pipeline's, before the first parser.
-    pub(crate) fn prefilter(mut self, texts: &[LabelText]) -> Pipeline {
-        let Some(parser) = self.ops.iter().position(Op::is_parser) else {
-            return self;
-        };
-        let filters = texts.iter().enumerate();
-        let filters = filters.filter_map(|(trial, text)| Prefilter::new(text, trial));
-        self.ops.splice(parser..parser, filters.map(Op::Prefilter));
-        self
     }
 
     /// Calls `visit` with the name of each label that is looked at and whether errors matter to
