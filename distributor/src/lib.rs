@@ -35,6 +35,7 @@ pub mod distributor;
 pub mod error;
 #[doc(hidden)]
 pub mod fuzz;
+mod grpc;
 pub mod http;
 mod ids;
 mod level;
@@ -59,5 +60,6 @@ pub use config::Config;
 pub use decode::otlp;
 pub use distributor::{Distributor, Format, Payload};
 pub use error::Error;
+pub use grpc::grpc_router;
 pub use http::router;
 pub use limits::{Limits, PushLimits};

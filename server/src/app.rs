@@ -122,7 +122,7 @@ impl App {
         let limits = tenant_limits::router(shared.limits.clone());
         let service = shared.edge.api(api.http().merge(limits));
         http_routes.open(shared.edge.wrap(operational.merge(service).merge(api.operational())));
-        grpc_routes.open(health.running(api.grpc(&shared)));
+        grpc_routes.open(health.running(api.grpc(&shared), api.grpc_clients(&shared)));
         readiness.set(Phase::Running);
         health.follow_readiness().await;
         tracing::info!(http = %http_address, grpc = %grpc_address, "ready");

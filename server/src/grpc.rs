@@ -55,13 +55,14 @@ impl Grpc {
         routes.reset_fallback().fallback(refuse)
     }
 
-    /// Health and `services`, with the layers.
-    pub fn running(&self, mut services: RoutesBuilder) -> Router {
+    /// Health, `services` and what `clients` call, with the layers.
+    pub fn running(&self, mut services: RoutesBuilder, clients: Router) -> Router {
         services.add_service(self.health.clone());
         // Read from the bottom: a later `layer` is further out.
         services
             .routes()
             .into_axum_router()
+            .merge(clients)
             // A panic of a call is its own answer; the connection and its other calls live.
             .layer(middleware::from_fn(catch_panic))
             // Outermost: one span per call, in the trace of whoever called.

@@ -10,7 +10,7 @@ mod store;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use axum::Router;
+use axum::{Extension, Router};
 use base::shutdown::Shutdown;
 use base::task;
 use compactor::Compactor;
@@ -131,6 +131,14 @@ impl Api {
     /// HTTP routes of services that are operational: no tenant, no time limit.
     pub fn operational(&self) -> Router {
         self.ingester.clone().map(ingester::http::router).unwrap_or_default()
+    }
+
+    /// gRPC services that clients call, not processes of the cluster.
+    pub fn grpc_clients(&self, shared: &Shared) -> Router {
+        let router = self.distributor.clone().map(distributor::grpc_router).unwrap_or_default();
+        router
+            .layer(Extension(shared.edge.tenants.clone()))
+            .layer(Extension(shared.edge.bodies.clone()))
     }
 
     /// gRPC services.

@@ -15,6 +15,7 @@ mod hostile;
 mod http;
 mod load;
 mod metrics;
+mod otlp;
 mod process;
 mod terminal;
 mod traces;
