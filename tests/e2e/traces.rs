@@ -101,22 +101,11 @@ fn one_trace_spans_frontend_querier_and_ingester() {
     let services = ["distributor", "ingester", "querier", "query-frontend"];
     let services: BTreeSet<String> =
         services.iter().map(|name| format!("runelog-{name}")).collect();
-    wait_for("every process sent spans of the trace", || {
+    // Processes send when they like: a parent after its children, a push before a query.
+    wait_for("every process sent its spans of the trace", || {
         let spans = collector.spans();
-        services.iter().all(|service| spans.contains_key(service)) && {
-            // A parent may be sent after its children.
-            let spans: Vec<&Span> = spans.values().flatten().collect();
-            spans.iter().all(|span| is_placed(span, &spans))
-        }
+        services.iter().all(|service| spans.contains_key(service)) && is_whole(&spans)
     });
-    // From the ingester's part of the query up to the frontend's request.
-    let spans = collector.spans();
-    let all: Vec<&Span> = spans.values().flatten().collect();
-    let frontend: Vec<&Span> = spans["runelog-query-frontend"].iter().collect();
-    let querier: Vec<&Span> = spans["runelog-querier"].iter().collect();
-    let above = |span: &Span, of: &[&Span]| ancestors(span, &all).any(|id| holds(of, &id));
-    assert!(querier.iter().any(|span| above(span, &frontend)), "{spans:#?}");
-    assert!(spans["runelog-ingester"].iter().any(|span| above(span, &querier)), "{spans:#?}");
     // The id stands in the log of whoever logs about the request.
     let level = cluster.process(Role::Frontend).post(
         "/log_level",
@@ -127,6 +116,17 @@ fn one_trace_spans_frontend_querier_and_ingester() {
     cluster.connect().request("GET", &target, &headers, b"").expect("an answer");
     wait_for("the log names the trace", || site.log().contains(&format!("traceID={TRACE}")));
     assert!(cluster.terminate().success());
+}
+
+/// Whether every span has its place, from the ingester's part of the query up to the request.
+fn is_whole(spans: &BTreeMap<String, Vec<Span>>) -> bool {
+    let all: Vec<&Span> = spans.values().flatten().collect();
+    let frontend: Vec<&Span> = spans["runelog-query-frontend"].iter().collect();
+    let querier: Vec<&Span> = spans["runelog-querier"].iter().collect();
+    let above = |span: &Span, of: &[&Span]| ancestors(span, &all).any(|id| holds(of, &id));
+    all.iter().all(|span| is_placed(span, &all))
+        && querier.iter().any(|span| above(span, &frontend))
+        && spans["runelog-ingester"].iter().any(|span| above(span, &querier))
 }
 
 fn holds(spans: &[&Span], id: &[u8]) -> bool {

@@ -61,7 +61,10 @@ struct Leading<'p> {
 impl Leading<'_> {
     /// The first path that leads here and nowhere before.
     fn leads(&self, keys: &[&[u8]]) -> Option<usize> {
-        let is_key = |(segment, key): (&Segment, &&[u8])| matches!(segment, Segment::Field(name) if name.as_bytes() == *key);
+        let is_key = |(segment, key): (&Segment, &&[u8])| match segment {
+            Segment::Field(name) => name.as_bytes() == *key,
+            _ => false,
+        };
         let leads = |path: &Path| {
             path.segments.len() == keys.len() && path.segments.iter().zip(keys).all(is_key)
         };
