@@ -310,9 +310,8 @@ impl Core {
         let mut releases = self.releases.lock().unwrap_or_else(PoisonError::into_inner);
         let ids = std::mem::take(&mut *releases);
         drop(releases);
-        if !ids.is_empty() {
-            wal.release(ids);
-        }
+        // Also without batches: what the disk would not delete is tried again.
+        wal.release(ids);
     }
 
     /// Looks up every batch of the day's units in the catalog.

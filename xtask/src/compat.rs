@@ -93,12 +93,19 @@ fn proof(evidence: &str, tests: &BTreeSet<String>) -> Result<Proof> {
     })
 }
 
-/// Names of all functions under `#[test]` or inside `proptest!` in the tree.
+/// Makes tests of the functions it lists.
+const LIST: &str = "in_one_and_in_separate_processes!(";
+
+/// Names of all functions under `#[test]`, inside `proptest!` or in a list of tests in the tree.
 fn test_names() -> Result<BTreeSet<String>> {
     let list = output(&mut words("git ls-files --cached --others --exclude-standard *.rs"))?;
     let mut names = BTreeSet::new();
     for file in list.lines() {
         let Ok(text) = std::fs::read_to_string(file) else { continue };
+        for list in text.split(LIST).skip(1) {
+            let list = list.split(')').next().unwrap_or_default();
+            names.extend(list.split(',').map(|name| name.trim().to_owned()));
+        }
         let mut is_test = false;
         for line in text.lines().map(str::trim) {
             if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {

@@ -90,6 +90,11 @@ fn seed_4159_both_disks_fail_late() {
     keeps_every_promise(4159);
 }
 
+#[test]
+fn seed_4042_a_segment_that_could_not_be_deleted_goes_without_new_pushes() {
+    keeps_every_promise(4042);
+}
+
 /// Seeds of several kinds of trouble.
 const KINDS: [u64; 6] = [1, 4, 5, 8, 9, 19];
 

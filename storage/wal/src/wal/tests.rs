@@ -107,6 +107,21 @@ fn released_batches_free_their_segments_the_open_one_too() {
 }
 
 #[test]
+fn a_segment_that_would_not_be_deleted_goes_at_the_next_release_even_of_nothing() {
+    let disk = SimDisk::new();
+    let config = config(Path::new("wal"));
+    let (wal, ..) = open(&config, &env(disk.clone()));
+    append(&wal, vec![batch(1, 1)]).unwrap();
+    let segments = || disk.list(Path::new("wal")).unwrap();
+    let is_there = || segments().iter().any(|name| segment::parse_name(name).is_some());
+    disk.fail_at(disk.operations(), Fault::NoSpace);
+    wal.release(vec![id(1)]);
+    assert!(is_there());
+    wal.release(Vec::new());
+    assert!(!is_there());
+}
+
+#[test]
 fn past_the_hard_limit_appends_are_refused_until_something_is_released() {
     let config = Config {
         soft_limit: ByteSize(1_500),
