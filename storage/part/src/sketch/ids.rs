@@ -30,7 +30,7 @@ const MAX_RUN: usize = 256;
 /// those of their neighbours by repetition.
 const BITS_PER_ENTRY: usize = 8;
 /// All filters of a row group take at most this part of its line bytes.
-const SHARE: u64 = 80;
+const SHARE: u64 = 64;
 /// A filter block: eight words, one bit of each per entry.
 const BLOCK_BYTES: usize = 32;
 /// Odd multipliers that pick the bit of each word of a block (those of Parquet's filters).
