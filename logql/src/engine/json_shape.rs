@@ -144,6 +144,9 @@ impl Shape {
             }
             at += lead.len();
             let value = scalar_at(line, at)?;
+            if step.depth > 0 && !keeps_braces(line, &value) {
+                return None;
+            }
             at = value.next;
             if !reader.value(step, value) {
                 return Some(());
@@ -176,6 +179,18 @@ fn scalar_at(line: &[u8], at: usize) -> Option<Value> {
         return Some(Value { kind: Kind::String { escaped }, from: at + 1, to: next - 1, next });
     }
     value_at(line, at).ok().filter(|value| value.kind != Kind::Object)
+}
+
+/// Whether a value of an inner object is nothing to who looks for that object's end by its braces
+/// alone, as the general walk does before it looks inside.
+fn keeps_braces(line: &[u8], value: &Value) -> bool {
+    let bytes = &line[value.from..value.to];
+    match value.kind {
+        Kind::String { .. } => true,
+        // Its strings end where they end for whoever counts braces, too.
+        Kind::Array => !bytes.iter().any(|byte| matches!(byte, b'{' | b'}')),
+        _ => !bytes.iter().any(|byte| matches!(byte, b'{' | b'}' | b'"')),
+    }
 }
 
 /// [`string_end`] for strings that are short most of the time: eight bytes at once.
@@ -250,7 +265,8 @@ impl<O: Owner> Learner<'_, O> {
 
     fn scalar(&mut self, from: usize) -> Option<usize> {
         let value = scalar_at(self.line, from)?;
-        if self.shape.steps.len() == STEPS_MAX {
+        let is_inner = self.keys.len() > 1;
+        if self.shape.steps.len() == STEPS_MAX || is_inner && !keeps_braces(self.line, &value) {
             return None;
         }
         self.shape.leads.extend_from_slice(&self.line[self.from..from]);
