@@ -26,6 +26,14 @@ pub fn words(line: &str) -> Command {
     let mut parts = line.split(' ');
     let mut command = Command::new(parts.next().unwrap_or_default());
     command.args(parts);
+    // What cargo says about this package is nothing to another cargo, but makes it build again what
+    // was built from a shell.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
