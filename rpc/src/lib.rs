@@ -2,7 +2,8 @@
 //!
 //! A caller holds `Arc<dyn IngesterApi>` and cannot tell whether the other side is in this process.
 //! Owns: the traits and their model types, error kind -> HTTP status, the HTTP layers every service
-//! shares (tenant, body cap, metrics by route, panic). Does not own: what any call means.
+//! shares (tenant, body cap, metrics by route, panic), and what services know of the cluster they are
+//! in. Does not own: what any call means.
 
 pub mod faulty;
 pub mod frontend;
@@ -11,6 +12,7 @@ pub mod fuzz;
 pub mod grpc;
 pub mod http;
 pub mod ingester;
+pub mod members;
 pub mod querier;
 pub mod stats;
 #[cfg(test)]
@@ -20,4 +22,5 @@ pub mod wire;
 
 pub use frontend::FrontendApi;
 pub use ingester::IngesterApi;
+pub use members::Members;
 pub use querier::QuerierApi;
