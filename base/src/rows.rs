@@ -247,6 +247,18 @@ impl Rows {
     }
 }
 
+/// The runs that have some of the rows `from..to`, which are not empty: found without a look at the
+/// others, because whoever goes through a page run by run asks for each.
+pub fn runs_of(runs: &[Run], from: usize, to: usize) -> &[Run] {
+    debug_assert!(from < to);
+    let first = runs.partition_point(|run| run.end as usize <= from);
+    // Mostly it is one run: a few steps forward before the rest is halved.
+    let rest = &runs[first..];
+    let near = rest.iter().take(4).position(|run| run.end as usize >= to);
+    let last = near.unwrap_or_else(|| rest.partition_point(|run| (run.end as usize) < to));
+    &rest[..rest.len().min(last + 1)]
+}
+
 /// Fills [`Rows`] row by row without an allocation per row once its buffers are warm.
 #[derive(Clone, Debug, Default)]
 pub struct RowsBuilder {
@@ -410,27 +422,27 @@ impl RowsBuilder {
         let start = u64::from(lines.start);
         arena.ends.extend(lines.ends.iter().map(|&end| (u64::from(end) - start + shift) as u32));
 
-        let mut run_from = 0;
-        for run in page.runs {
-            let (low, high) = (run_from.max(from), (run.end as usize).min(to));
-            run_from = run.end as usize;
-            if low >= high {
-                continue;
-            }
+        for run in runs_of(page.runs, from, to) {
             let stream = stream_of(run.stream);
-            let end = (base + high - from) as u32;
+            let end = (base + (run.end as usize).min(to) - from) as u32;
             match self.rows.runs.last_mut() {
                 Some(last) if last.stream == stream => last.end = end,
                 _ => self.rows.runs.push(Run { stream, end }),
             }
         }
 
+        // Columns of one page mostly lie in this builder as they lie there.
+        let mut next = 0;
         for column in page.metadata {
             let codes = &column.codes[from..to];
             if codes.iter().all(|&code| code == 0) {
                 continue;
             }
-            let slot = self.column(column.name);
+            let slot = match self.rows.metadata.get(next) {
+                Some(known) if &*known.name == column.name => next,
+                _ => self.column(column.name),
+            };
+            next = slot + 1;
             self.rows.metadata[slot].codes.resize(base, 0);
             if codes.len() < column.values.len() {
                 // A few rows of a large dictionary: a table of all its values would cost more.
@@ -541,6 +553,23 @@ mod tests {
             builder.metadata("trace", b"t1");
             assert_eq!(builder.take(), sample());
             assert!(builder.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_runs_of_a_range_are_those_that_have_some_of_its_rows_and_no_others() {
+        let ends = [1, 2, 5, 6, 9, 10, 14, 15, 16, 20];
+        let runs: Vec<Run> = (0..).zip(ends).map(|(stream, end)| Run { stream, end }).collect();
+        for to in 1..=20 {
+            for from in 0..to {
+                let starts = [0].into_iter().chain(ends);
+                let with_rows = runs
+                    .iter()
+                    .zip(starts)
+                    .filter(|(run, start)| (*start as usize) < to && from < run.end as usize);
+                let with_rows: Vec<Run> = with_rows.map(|(run, _)| *run).collect();
+                assert_eq!(runs_of(&runs, from, to), with_rows, "{from}..{to}");
+            }
         }
     }
 

@@ -43,6 +43,11 @@ impl Page {
         let max_ns = rows.ts_ns.iter().copied().max().unwrap_or(i64::MIN);
         Page { first_row, min_ns, max_ns, rows }
     }
+
+    /// Number of the first row behind it.
+    fn end_row(&self) -> u64 {
+        self.first_row + self.rows.len() as u64
+    }
 }
 
 /// Mutable rows of one tenant and day.
@@ -63,6 +68,9 @@ pub struct Head {
     seen_rows: u64,
     batches: Vec<BatchId>,
     scratch: Vec<u8>,
+    /// Runs that [`Head::index_rows`] went through.
+    #[cfg(test)]
+    visited_runs: usize,
 }
 
 /// What an append did.
@@ -222,14 +230,25 @@ impl Head {
 
     /// Hashes the rows that are here and were not hashed yet, so that others can be looked up.
     fn index_rows(&mut self) {
-        let closed = self.closed.iter().map(|page| (page.first_row, &page.rows));
         let from_row = self.seen_rows;
+        if from_row == self.rows() {
+            return;
+        }
+        let first_page = self.closed.partition_point(|page| page.end_row() <= from_row);
+        let closed = self.closed[first_page..].iter().map(|page| (page.first_row, &page.rows));
         let behind = closed.chain([(self.closed_rows, self.open.peek())]);
         for (first_row, rows) in behind {
             let skip = from_row.saturating_sub(first_row) as usize;
-            let mut from = 0;
-            for run in &rows.runs {
-                for row in from.max(skip)..run.end as usize {
+            if skip >= rows.len() {
+                continue;
+            }
+            let mut from = skip;
+            for run in base::rows::runs_of(&rows.runs, skip, rows.len()) {
+                #[cfg(test)]
+                {
+                    self.visited_runs += 1;
+                }
+                for row in from..run.end as usize {
                     let metadata = sorted_metadata(rows, row);
                     let line = rows.lines.get(row);
                     let hash = row_hash(line, metadata.into_iter(), &mut self.scratch);

@@ -157,3 +157,29 @@ fn rows_that_all_have_other_metadata_names_close_pages_early() {
     assert_eq!(narrow.rows(), 3_000);
     assert!(narrow.raw_bytes() >= 4 * 500 * 500 * 6, "the codes are counted");
 }
+
+#[test]
+fn a_batch_of_many_streams_that_comes_again_is_compared_in_one_walk() {
+    let many = |sequence: u64| {
+        let mut builder = RowsBuilder::default();
+        for stream in 0..1_000 {
+            builder.push(stream, 1, b"x");
+            builder.metadata("stream", stream.to_string().as_bytes());
+        }
+        let streams = (0..1_000).map(|n| Labels::from_pairs([("s", n.to_string())]));
+        let rows = builder.finish();
+        Batch { streams: streams.collect(), rows, ..batch(sequence, &[(0, 0, 0, None)]) }
+    };
+    let mut head = Head::default();
+    head.append(many(1));
+    for sequence in 2..5 {
+        let appended = head.append(many(sequence));
+        assert_eq!((appended.rows, appended.duplicates), (0, 1_000));
+    }
+    assert_eq!(head.visited_runs, 1_000, "each run once");
+    // A run that goes on is hashed from where it was left.
+    head.append(batch(9, &[(0, 1, 0, None), (0, 1, 1, None)]));
+    head.append(batch(10, &[(0, 1, 1, None)]));
+    assert_eq!(head.rows(), 1_002);
+    assert!(head.visited_runs <= 1_002, "{}", head.visited_runs);
+}
