@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use base::{HashMap, HashSet};
+use base::{BatchId, HashMap, HashSet};
 use tokio::sync::mpsc;
 
 use crate::core::Core;
@@ -141,20 +141,26 @@ impl Core {
         due.into_iter().map(|(_, day, reason)| (day, reason)).collect()
     }
 
-    /// Days with batches in the oldest segment of a WAL that is too large (W4).
+    /// Days with batches in the oldest segment of a WAL that is too large (W4): of those segments
+    /// that a flush can free. Batches put aside are of no day, and keep only their own segment.
     async fn days_of_oldest_segment(self: &Arc<Self>) -> Vec<DayKey> {
         if !self.wal().is_some_and(wal::Wal::over_soft_limit) {
             return Vec::new();
         }
+        let mut day_of: HashMap<BatchId, DayKey> = HashMap::default();
+        for day in self.days(None) {
+            day_of.extend(day.lock().held.keys().map(|id| (*id, day.key.clone())));
+        }
         let core = Arc::clone(self);
         let oldest = blocking("oldest-batches", move || {
-            core.wal().map(wal::Wal::oldest_batches).unwrap_or_default()
+            let wal = core.wal();
+            let oldest = wal.map(|wal| wal.oldest_batches(|id| day_of.contains_key(id)));
+            let oldest = oldest.unwrap_or_default().into_iter();
+            let mut days: Vec<DayKey> = oldest.filter_map(|id| day_of.remove(&id)).collect();
+            days.sort_unstable();
+            days.dedup();
+            days
         });
-        let oldest = oldest.await.unwrap_or_default();
-        let has_one = |day: &Arc<DayRows>| {
-            let state = day.lock();
-            oldest.iter().any(|id| state.held.contains_key(id))
-        };
-        self.days(None).iter().filter(|day| has_one(day)).map(|day| day.key.clone()).collect()
+        oldest.await.unwrap_or_default()
     }
 }

@@ -94,16 +94,15 @@ impl Index {
         self.segments.get(&sequence).is_some_and(|segment| segment.live > 0)
     }
 
-    /// Unreleased batches of the oldest segment that has any.
-    pub(crate) fn oldest_batches(&self) -> Vec<BatchId> {
-        let oldest = self.segments.iter().find(|(_, segment)| segment.live > 0);
-        let Some((&oldest, _)) = oldest else {
-            return Vec::new();
-        };
-        let first = self.batches.iter().filter(|&(_, &sequence)| sequence == oldest);
-        let again = self.again.iter().filter(|(_, more)| more.contains(&oldest));
-        let mut ids: Vec<BatchId> =
-            first.map(|(&id, _)| id).chain(again.map(|(&id, _)| id)).collect();
+    /// Unreleased batches that `may_go`, of the oldest segment that has any of them.
+    pub(crate) fn oldest_batches(&self, may_go: impl Fn(&BatchId) -> bool) -> Vec<BatchId> {
+        let first = self.batches.iter().map(|(id, &sequence)| (sequence, *id));
+        let again = self.again.iter().flat_map(|(id, more)| more.iter().map(|&at| (at, *id)));
+        let mut ids: Vec<(u64, BatchId)> =
+            first.chain(again).filter(|(_, id)| may_go(id)).collect();
+        let oldest = ids.iter().map(|&(sequence, _)| sequence).min();
+        ids.retain(|&(sequence, _)| Some(sequence) == oldest);
+        let mut ids: Vec<BatchId> = ids.into_iter().map(|(_, id)| id).collect();
         ids.sort_unstable();
         ids.dedup();
         ids
@@ -141,7 +140,7 @@ mod tests {
         assert!(!index.insert(id(2), 2), "a higher attempt in the next segment");
         assert!(!index.insert(id(2), 2));
         assert_eq!(index.bytes(), 160);
-        assert_eq!(index.oldest_batches(), [id(1), id(2)]);
+        assert_eq!(index.oldest_batches(|_| true), [id(1), id(2)]);
         index.release(&id(1));
         index.release(&id(1));
         assert!(index.free().is_empty());
@@ -149,5 +148,20 @@ mod tests {
         assert_eq!(index.free(), [1, 2]);
         index.remove_segment(1);
         assert_eq!((index.bytes(), index.newest()), (60, Some((2, 50))));
+    }
+
+    #[test]
+    fn batches_that_may_not_go_do_not_hide_those_that_may() {
+        let mut index = Index::default();
+        for sequence in 1..=3 {
+            index.set_segment(sequence, 100, 100);
+        }
+        for (batch, sequence) in [(1, 1), (2, 2), (3, 2), (4, 2), (4, 3), (5, 3)] {
+            index.insert(id(batch), sequence);
+        }
+        assert_eq!(index.oldest_batches(|batch| *batch != id(1)), [id(2), id(3), id(4)]);
+        assert_eq!(index.oldest_batches(|batch| *batch >= id(4)), [id(4)]);
+        assert_eq!(index.oldest_batches(|batch| *batch == id(5)), [id(5)]);
+        assert_eq!(index.oldest_batches(|_| false), []);
     }
 }

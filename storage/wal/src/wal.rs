@@ -202,9 +202,11 @@ impl Wal {
         self.size_bytes() > self.soft_limit
     }
 
-    /// Unreleased batches of the oldest segment, after what is queued. Blocks.
-    pub fn oldest_batches(&self) -> Vec<BatchId> {
-        self.writer.settle().index.oldest_batches()
+    /// Unreleased batches that `may_go`, of the oldest segment that has any of them, after what is
+    /// queued. Blocks. Who frees the log must not ask for batches that it will never release: they
+    /// would hide the segments behind theirs.
+    pub fn oldest_batches(&self, may_go: impl Fn(&BatchId) -> bool) -> Vec<BatchId> {
+        self.writer.settle().index.oldest_batches(may_go)
     }
 
     /// Reads unreleased batches back, each once, in order of the log, one record in memory at a
