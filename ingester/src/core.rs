@@ -319,9 +319,13 @@ impl Core {
         let mut released = Released::default();
         let (now_ns, catalog) = (self.now_ns(), &self.deps.catalog);
         let mut state = day.lock();
-        let commit = catalog.read(Catalog::version);
-        let is_claimed = |id: &BatchId| catalog.claim_state(id) == ClaimState::Claimed;
-        state.claim(commit, now_ns, is_claimed, &mut released);
+        // Version and claims are of one moment: a commit in between would take rows out of answers
+        // at views that do not have its parts yet.
+        let commit = catalog.read(|catalog| {
+            let is_claimed = |id: &BatchId| catalog.table().state(id) == ClaimState::Claimed;
+            state.claim(catalog.version(), now_ns, is_claimed, &mut released);
+            catalog.version()
+        });
         if !released.units.is_empty() {
             // Which commit up to this one it was is not known: views before it are refused.
             self.raise_floor(commit);
