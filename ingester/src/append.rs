@@ -171,7 +171,11 @@ impl Core {
                 state.unflushed_raw_bytes() >= self.config.flush_bytes.0 && !state.has_failed
             };
             match is_due {
-                true => moved.await,
+                true => {
+                    // The day may have become due within a head: nobody else begins its flush.
+                    self.wake.notify_one();
+                    moved.await;
+                }
                 false if is_full => return self.seal_soon(day).await,
                 false => return,
             }

@@ -168,7 +168,7 @@ impl Core {
             let (bucket, random) = (self.deps.catalog.bucket(), &*self.deps.random);
             draft.added = put_parts(bucket, random, &*self.deps.clock, uploads).await?;
             draft.claims = claims(&built);
-            match self.commit(&draft).await? {
+            match self.commit(&draft, days).await? {
                 Outcome::Committed(number) => {
                     self.count_flushed(&built, reason);
                     tracing::info!(
@@ -193,13 +193,16 @@ impl Core {
     }
 
     /// Until it is known whether the draft is committed, or several tries were not answered.
-    async fn commit(&self, draft: &Draft) -> Result<Outcome, Error> {
+    async fn commit(&self, draft: &Draft, days: &[Arc<DayRows>]) -> Result<Outcome, Error> {
         let mut pause = Duration::from_millis(100);
         for _ in 1..COMMIT_ATTEMPTS {
             match self.deps.catalog.commit(draft).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(error) => tracing::warn!(%error, "the same commit is tried again"),
             }
+            // Appends do not wait for what may take long.
+            days.iter().for_each(|day| day.lock().has_failed = true);
+            self.flush_moved.notify_waiters();
             tokio::time::sleep(pause).await;
             pause *= 4;
         }
@@ -210,8 +213,12 @@ impl Core {
     /// enough without it. What others claimed parts of is built anew before. Blocking.
     fn build(self: &Arc<Self>, day: &Arc<DayRows>, reason: Reason) -> Result<Option<Built>, Error> {
         let _turn = day.seal_turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if reason != Reason::Full {
-            day.lock().freeze();
+        {
+            let mut state = day.lock();
+            let whole: u64 = state.unflushed().iter().map(|unit| unit.raw_bytes).sum();
+            if reason != Reason::Full || whole < self.config.flush_bytes.0 / 2 {
+                state.freeze();
+            }
         }
         self.rebuild_partly_claimed(day)?;
         let mut units = day.lock().unflushed();

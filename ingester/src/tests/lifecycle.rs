@@ -1,9 +1,11 @@
 //! One ingester from first append to an empty restart.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rpc::IngesterApi;
 use rpc::ingester::IngesterError;
+use store::testing::Fault;
 
 use super::harness::{Machine, PLENTY, assert_found, found, held_rows, seal_all, tenant};
 
@@ -245,4 +247,34 @@ async fn units_are_sealed_when_raw_rows_take_too_much_and_then_merged_by_the_flu
     assert_eq!(ingester.core.usage.held_bytes(), 0);
     assert_eq!(ingester.core.deps.catalog.snapshot().all_parts().count(), 1);
     assert_found(&ingester, &acked, &[]).await;
+}
+
+#[tokio::test]
+async fn an_append_that_makes_its_day_due_within_a_head_begins_the_flush_that_it_waits_for() {
+    let mut machine = Machine::new();
+    // No tick of the background comes by.
+    machine.config.flush_check_period = Duration::from_secs(1 << 30);
+    (machine.config.flush_bytes, machine.config.raw_limit) =
+        (base::ByteSize(10_000), base::ByteSize(1_000));
+    let ingester = machine.start().await;
+    let batch = machine.batch(&ingester, 1_000);
+    ingester.append(vec![batch.clone()]).await.unwrap();
+    assert!(!ingester.core.is_short_of_raw(), "the head was flushed");
+    assert_found(&ingester, &[batch], &[]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_append_does_not_wait_for_a_commit_that_failed_once() {
+    let mut machine = Machine::new();
+    (machine.config.flush_bytes, machine.config.raw_limit) =
+        (base::ByteSize(10_000), base::ByteSize(1_000));
+    let ingester = machine.start().await;
+    // The part is put, its commit never.
+    let away = (1..1_000).map(|number| (number, Fault::LostRequest)).collect();
+    machine.store.script(away, BTreeMap::new());
+    let batch = machine.batch(&ingester, 1_000);
+    ingester.append(vec![batch.clone()]).await.unwrap();
+    let day = &ingester.core.days(None)[0];
+    assert!(day.lock().has_failed && day.flush_turn.try_lock().is_err(), "it is still tried");
+    assert_found(&ingester, &[batch], &[]).await;
 }
