@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use base::{Labels, Run};
+use base::{ErrorKind, Labels, Run};
 use rpc::ingester::{Admission, AdmitRequest, IngesterError, Rejection};
 
 use crate::deliver::MAX_ATTEMPTS;
@@ -86,6 +86,10 @@ impl Distributor {
             for (owner, streams, rows, answer) in futures::future::join_all(calls).await {
                 match answer {
                     Ok(admission) => answers.take(owner, &streams, &rows, admission),
+                    // The fault is the request's: no other peer would take it.
+                    Err(error) if error.kind() == ErrorKind::Invalid => {
+                        return Err(refused(&error));
+                    }
                     Err(error) => {
                         self.peers.mark(owner, &error, &*self.clock);
                         failed.insert(owner);

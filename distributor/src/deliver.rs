@@ -10,7 +10,7 @@
 //! 4. After the answer to the client no attempt follows.
 //! 5. A new id only if it is known that no attempt was stored.
 
-use base::{Batch, Incarnation, StoreId};
+use base::{Batch, ErrorKind, Incarnation, StoreId};
 use rpc::ingester::{AppendError, Appended, IngesterError};
 
 use crate::cut::{Cut, Share};
@@ -72,6 +72,8 @@ impl Distributor {
                         return Err(refused(&last));
                     }
                 }
+                // The fault is the batches': this peer is well, and no other would take them.
+                Err(error) if error.kind() == ErrorKind::Invalid => return Err(refused(&error)),
                 Err(error) => {
                     self.peers.mark(peer, &error, &*self.clock);
                     failed.insert(peer);

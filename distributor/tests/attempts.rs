@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use base::StoreId;
 use cluster::{Cluster, Fate, Held};
 use rpc::ingester::{Admission, IngesterError, RejectReason, Rejection};
+use rpc::wire::error::WireErrorDetail;
 use ulid::Ulid;
 
 const SECOND_NS: i64 = 1_000_000_000;
@@ -238,4 +239,22 @@ async fn an_admission_that_names_what_was_not_asked_is_an_error_and_not_a_panic(
         }
         assert_eq!(cluster.rows_held(), 0);
     }
+}
+
+#[tokio::test]
+async fn rows_that_nobody_can_store_are_the_client_s_fault_and_mark_nobody() {
+    let cluster = Cluster::new(3);
+    cluster.push(&[1], 1).await.unwrap();
+    let owner = cluster.holder();
+    cluster.script(&[Fate::Invalid]);
+    let error = cluster.push(&[1], 1).await.unwrap_err();
+    assert_eq!((error.status, error.text.as_str()), (400, "over the record limit"));
+    assert_eq!(cluster.sent(), 2, "no other ingester is tried");
+    let too_large = IngesterError::limited("over the message limit".to_owned());
+    cluster.nodes[owner].admit_next(Err(too_large));
+    let error = cluster.push(&[1], 1).await.unwrap_err();
+    assert_eq!((error.status, error.text.as_str()), (400, "over the message limit"));
+    cluster.push(&[1], 1).await.unwrap();
+    assert_eq!(cluster.holder(), owner, "it was not passed over");
+    cluster.check();
 }

@@ -1,6 +1,7 @@
 //! What can go wrong when an ingester starts, seals, flushes or ends.
 
 use base::ErrorKind;
+use logql::plan::QueryError;
 use rpc::ingester::IngesterError;
 
 /// Errors of this crate. Calls by other services fail with [`IngesterError`].
@@ -64,6 +65,20 @@ pub(crate) fn refusal(error: &wal::Error) -> IngesterError {
     match error.kind() {
         ErrorKind::Unavailable => IngesterError::Unavailable(error.to_string()),
         ErrorKind::Corrupt => IngesterError::Corrupt(error.to_string()),
+        // The batch can be stored nowhere: whoever sent it must not try again.
+        ErrorKind::Invalid => QueryError::Invalid(error.to_string()).into(),
         _ => IngesterError::Internal(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_over_the_record_limit_is_the_sender_s_fault() {
+        let error = wal::Error::BatchTooLarge { bytes: 2, limit_bytes: 1 };
+        assert_eq!(refusal(&error).kind(), ErrorKind::Invalid);
+        assert_eq!(refusal(&wal::Error::Closed).kind(), ErrorKind::Unavailable);
     }
 }

@@ -203,7 +203,8 @@ pub struct ReadStats {
 /// Why an ingester does not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum IngesterError {
-    /// The query itself fails.
+    /// What was asked fails by itself, here and anywhere: the query, or an append too large for a
+    /// message or for a record of the log.
     #[error(transparent)]
     Query(#[from] QueryError),
     /// The list of a batch does not begin with this store, or names one that is cleared: whoever

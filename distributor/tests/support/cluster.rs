@@ -17,6 +17,7 @@ use rpc::ingester::{
     Admission, AdmitRequest, AppendError, Appended, Identity, IngesterError, Peer, SelectAnswer,
     SelectRequest, StreamsAnswer, StreamsRequest,
 };
+use rpc::wire::error::WireErrorDetail;
 use ulid::Ulid;
 
 const NOON: i64 = 1_714_564_800_000_000_000;
@@ -39,6 +40,8 @@ pub enum Fate {
     Swallowed,
     /// The id table does not reach the batch.
     Forgotten,
+    /// The batches can be stored nowhere.
+    Invalid,
     /// It arrives; the answer bears this number.
     Answer(u32),
 }
@@ -198,6 +201,10 @@ impl IngesterApi for Node {
             }
             Fate::Forgotten => {
                 let error = IngesterError::Forgotten("older than the id table".to_owned());
+                return Err(AppendError { error, batches });
+            }
+            Fate::Invalid => {
+                let error = IngesterError::limited("over the record limit".to_owned());
                 return Err(AppendError { error, batches });
             }
             Fate::Doubled => {
