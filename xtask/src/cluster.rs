@@ -135,6 +135,8 @@ impl Setting<'_> {
 pub struct Door {
     /// `127.0.0.1:PORT`.
     pub address: String,
+    /// Its processes end with the door: nobody else holds them for longer than a request.
+    _cluster: Arc<Cluster>,
 }
 
 /// Paths of pushes.
@@ -143,14 +145,15 @@ const PUSHES: [&str; 3] = ["/loki/api/v1/push", "/api/prom/push", "/otlp/v1/logs
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
 impl Door {
-    /// Listens as long as this program runs. `/flush` flushes every ingester if `flushes`, else it
+    /// Listens as long as this program runs; without a door no request is answered. `/flush` flushes every ingester if `flushes`, else it
     /// answers and does nothing.
     pub fn open(cluster: Arc<Cluster>, flushes: bool) -> Result<Door> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?.to_string();
+        let inside = Arc::downgrade(&cluster);
         let accept = move || {
             for client in listener.incoming().flatten() {
-                let cluster = cluster.clone();
+                let Some(cluster) = inside.upgrade() else { return };
                 let serve = move || {
                     if let Err(error) = serve(client, &cluster, flushes) {
                         eprintln!("door: {error:#}");
@@ -161,7 +164,7 @@ impl Door {
             }
         };
         std::thread::Builder::new().spawn(accept)?;
-        Ok(Door { address })
+        Ok(Door { address, _cluster: cluster })
     }
 }
 
