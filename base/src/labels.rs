@@ -24,6 +24,18 @@ struct Inner {
     key: StreamKey,
 }
 
+impl Inner {
+    /// Names and values in turn, from the `first` of them on.
+    fn pieces(&self, first: usize) -> impl Iterator<Item = &str> {
+        let mut from = if first == 0 { 0 } else { self.ends[first - 1] as usize };
+        self.ends[first..].iter().map(move |&end| {
+            let piece = &self.text[from..end as usize];
+            from = end as usize;
+            piece
+        })
+    }
+}
+
 impl Labels {
     /// No labels.
     pub fn empty() -> Labels {
@@ -141,7 +153,12 @@ impl PartialOrd for Labels {
 impl Ord for Labels {
     /// By pairs: name, then value, then the next pair; a prefix sorts first.
     fn cmp(&self, other: &Labels) -> std::cmp::Ordering {
-        self.iter().cmp(other.iter())
+        let (a, b) = (&*self.0, &*other.0);
+        // While pieces are equally long they compare as the bytes they are in.
+        let same = a.ends.iter().zip(&b.ends).take_while(|(a, b)| a == b).count();
+        let upto = if same == 0 { 0 } else { a.ends[same - 1] as usize };
+        let prefix = a.text.as_bytes()[..upto].cmp(&b.text.as_bytes()[..upto]);
+        prefix.then_with(|| a.pieces(same).cmp(b.pieces(same)))
     }
 }
 
@@ -209,6 +226,8 @@ impl LabelsBuilder {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -233,4 +252,17 @@ mod tests {
         assert_eq!(labels.key().0, STABLE_KEY);
     }
     const STABLE_KEY: u64 = 15_665_211_715_308_211_672;
+
+    fn pairs() -> impl Strategy<Value = Vec<(String, String)>> {
+        prop::collection::vec(("[ab]{1,2}", "[aé]{0,2}"), 0..4)
+    }
+
+    proptest! {
+        #[test]
+        fn labels_sort_as_their_pairs_do(a in pairs(), b in pairs()) {
+            let (a, b) = (Labels::from_pairs(a), Labels::from_pairs(b));
+            prop_assert_eq!(a.cmp(&b), a.iter().cmp(b.iter()));
+            prop_assert_eq!(a == b, a.iter().eq(b.iter()));
+        }
+    }
 }
