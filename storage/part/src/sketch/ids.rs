@@ -25,12 +25,11 @@ use crate::sketch::classes::{BLOCK, Classes, pair, take_run};
 const MIN_RUN: usize = 12;
 /// Longer runs are blobs; they are not entries, but count for the longest.
 const MAX_RUN: usize = 256;
-/// Fewest filter bits per entry of the fullest page: 2.5 % false positives, and 0.1 % at twice as
-/// many. The number of blocks is a power of two in between, so that filters of copied pages fit
-/// those of their neighbours by repetition.
-const BITS_PER_ENTRY: usize = 8;
+/// Fewest filter bits per entry of the fullest page: 0.4 % false positives, and 0.1 % at half as
+/// many again. A page that is searched in vain costs more than all filters of its row group.
+const BITS_PER_ENTRY: usize = 12;
 /// All filters of a row group take at most this part of its line bytes.
-const SHARE: u64 = 64;
+const SHARE: u64 = 48;
 /// A filter block: eight words, one bit of each per entry.
 const BLOCK_BYTES: usize = 32;
 /// Odd multipliers that pick the bit of each word of a block (those of Parquet's filters).
@@ -188,6 +187,22 @@ fn bit_of(hash: u64, word: usize) -> u32 {
     1 << ((hash as u32).wrapping_mul(SALT[word]) >> 27)
 }
 
+/// The numbers of blocks that are written are powers of two and three halves of them: few, so that
+/// filters of copied pages mostly fit those of their neighbours as they are or by repetition.
+fn step_down(blocks: usize) -> usize {
+    let power = 1 << blocks.ilog2();
+    if blocks >= power + power / 2 { power + power / 2 } else { power }
+}
+
+/// See [`step_down`].
+fn step_up(blocks: usize) -> usize {
+    match step_down(blocks) {
+        same if same == blocks => blocks,
+        less if less.is_power_of_two() && less > 1 => less + less / 2,
+        less => less.next_power_of_two(),
+    }
+}
+
 /// Collects the ids of a row group.
 #[derive(Default)]
 pub(crate) struct Builder {
@@ -265,15 +280,14 @@ impl Builder {
         let fullest = sizes.max().unwrap_or(0);
         let blocks = match (fullest * BITS_PER_ENTRY).div_ceil(BLOCK_BYTES * 8) {
             0 => 0,
-            blocks => blocks.next_power_of_two(),
+            blocks => step_up(blocks),
         };
         let of_copied = self.copied.iter().map(|&(_, blocks, _)| blocks as usize).max();
         let blocks = blocks.max(of_copied.unwrap_or(0));
         let allowed = (line_bytes / SHARE) as usize / (BLOCK_BYTES * self.ends.len().max(1));
         match blocks <= allowed.max(1) {
             true => blocks,
-            // The greatest power of two that is allowed.
-            false => 1 << allowed.max(1).ilog2(),
+            false => step_down(allowed.max(1)),
         }
     }
 
@@ -438,6 +452,13 @@ mod tests {
             1 => ".{0,4}",
         ];
         prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat().into_bytes())
+    }
+
+    #[test]
+    fn numbers_of_blocks_are_powers_of_two_and_those_halfway() {
+        let steps = |step: fn(usize) -> usize| (1..=13).map(step).collect::<Vec<_>>();
+        assert_eq!(steps(step_up), [1, 2, 3, 4, 6, 6, 8, 8, 12, 12, 12, 12, 16]);
+        assert_eq!(steps(step_down), [1, 2, 3, 4, 4, 6, 6, 8, 8, 8, 8, 12, 12]);
     }
 
     proptest! {
