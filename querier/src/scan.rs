@@ -14,7 +14,7 @@ use logql::engine::overlap::{Overlaps, StreamRange};
 use logql::engine::{Partial, Worker};
 use logql::plan::{Direction, Leaf as PlanLeaf};
 use rpc::stats::PartStats;
-use store::scan::{Scan, ScanStats, Scratch, Unit, scan_unit, sort_for};
+use store::scan::{Scan, ScanStats, Scratch, Unit, keep_first, scan_unit, sort_for};
 
 use crate::error::Error;
 use crate::querier::Querier;
@@ -198,6 +198,7 @@ impl Querier {
         let direction = leaf.leaf.direction();
         if let Some(direction) = direction {
             sort_for(&mut units, direction);
+            units = self.keep_first(leaf, units, bound, &mut stats).await?;
         }
         let workers = self.config.scan_threads.min(workers_for(&units));
         let queue = Arc::new(Queue::new(units, direction, bound));
@@ -224,6 +225,30 @@ impl Querier {
             partials.push(partial);
         }
         Ok(Scanned { partials, stats })
+    }
+
+    /// What is left of `units` once the timestamps of a log query without filters were looked at.
+    async fn keep_first(
+        &self,
+        leaf: Leaf<'_>,
+        mut units: Vec<Unit>,
+        bound: Option<i64>,
+        stats: &mut PartStats,
+    ) -> Result<Vec<Unit>, Error> {
+        if leaf.leaf.takes_first().is_none() {
+            return Ok(units);
+        }
+        let (mut scratch, leaf) = (self.scratches.take(Arc::default()), leaf.leaf.clone());
+        let clock = self.clock.clone();
+        let looked = self.blocking(move || {
+            let (began, mut scan) = (clock.monotonic_ns(), ScanStats::default());
+            keep_first(&mut units, &leaf, bound, &mut scratch, &mut scan)?;
+            Ok((units, scratch, scan, clock.monotonic_ns().saturating_sub(began)))
+        });
+        let (units, scratch, scan, busy_ns) = looked.await?;
+        self.scratches.give(scratch);
+        count(stats, &scan, busy_ns);
+        Ok(units)
     }
 
     /// Runs one worker in slices until the queue is empty.

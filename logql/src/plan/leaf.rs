@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base::{Labels, LabelsBuilder, UnixNanos};
 
-use super::{LabelNeedles, Needle, Needs, Params, QueryError, TimeRange};
+use super::{Direction, LabelNeedles, Needle, Needs, Params, QueryError, TimeRange};
 use crate::engine::entries::Demand;
 use crate::engine::group::Grouping;
 use crate::engine::label_text::LabelText;
@@ -190,6 +190,14 @@ impl Program {
                 self.pipeline.is_empty() && metric.measure.function.measured != Measured::Value
             }
         }
+    }
+
+    /// The limit and direction of a log query that answers every row of a selected stream, and as
+    /// many rows as there are.
+    pub(super) fn takes_first(&self) -> Option<(usize, Direction)> {
+        let LeafKind::Log(LogLeaf { demand, ties: None, .. }) = &self.kind else { return None };
+        let takes_all = self.pipeline.is_empty() && demand.interval_ns == 0;
+        takes_all.then_some((demand.limit, demand.direction))
     }
 
     /// Whether matcher `index` accepts a value.

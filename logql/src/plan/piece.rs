@@ -235,6 +235,12 @@ impl Leaf {
         self.program.counts_rows()
     }
 
+    /// The limit of a log query whose answer are the first rows, from this end of time, of all that
+    /// its selector and its range take: none is dropped, none is equal to another but by its bytes.
+    pub fn takes_first(&self) -> Option<(usize, Direction)> {
+        self.program.takes_first()
+    }
+
     /// Every line that counts contains one needle of each group (an AND of ORs), as stored.
     pub fn needles(&self) -> &[Vec<Needle>] {
         &self.program.needles

@@ -17,6 +17,7 @@
 //! **Invariant:** every row of a selected stream in the leaf's range reaches the worker, but for
 //! rows that a sketch or the worker's threshold says cannot matter; a page goes to it once.
 
+mod first;
 mod unit;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,6 +31,7 @@ use part::{Footer, RangeRead};
 use crate::Error;
 use crate::metrics::CORRUPT;
 
+pub use first::keep_first;
 pub use unit::scan_unit;
 
 /// Where a part's bytes come from: memory, a local file, an object. Blocking.
@@ -77,7 +79,7 @@ pub struct Unit {
     first_row: u64,
     /// Set by [`sort_for`]: pages are visited from this end, and the threshold counts.
     direction: Option<Direction>,
-    /// Set by [`Unit::prune`].
+    /// Set by [`Unit::prune`] and [`keep_first`].
     pruned: Option<Pruned>,
 }
 

@@ -4,6 +4,7 @@ mod count;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::shutdown::Shutdown;
 use bytes::Bytes;
@@ -34,14 +35,14 @@ pub fn scan_unit(
     if cancel.is_cancelled() {
         return Err(ScanError::Cancelled);
     }
-    let reader = Counting { reader: &*unit.scan.reader, read_bytes: Default::default() };
+    let reader = Counting::new(&*unit.scan.reader);
     let pages = metrics::counter!(PAGES_SCANNED);
     let elsewhere = |name: &String| has_label(unit, name);
     let mut needles = leaf.label_needles().iter();
     let labels_of_lines = !needles.any(|needles| needles.labels.iter().any(elsewhere));
     let pass = Pass { leaf, unit, reader: &reader, cancel, labels_of_lines, pages };
     let flow = pass.run(worker, scratch, stats);
-    stats.read_bytes += reader.read_bytes.into_inner();
+    stats.read_bytes += reader.read_bytes();
     flow.map_err(|error| match error {
         ScanError::Store(error) => ScanError::Store(unit.scan.named(error)),
         other => other,
@@ -66,9 +67,9 @@ impl Unit {
         if !asks || !self.scan.footer.holds_sketches(self.group) {
             return Ok(true);
         }
-        let reader = Counting { reader: &*self.scan.reader, read_bytes: Default::default() };
+        let reader = Counting::new(&*self.scan.reader);
         let pruned = candidates(leaf, self, &reader).map_err(|error| self.scan.named(error))?;
-        stats.read_bytes += reader.read_bytes.into_inner();
+        stats.read_bytes += reader.read_bytes();
         self.pruned = Some(pruned);
         if pruned.pages == 0 {
             stats.pages_considered += pruned.considered;
@@ -315,9 +316,19 @@ fn needle_of(needle: &logql::plan::Needle) -> Needle<'_> {
 }
 
 /// Counts what is read.
-struct Counting<'a> {
+pub(super) struct Counting<'a> {
     reader: &'a Reader,
-    read_bytes: std::sync::atomic::AtomicU64,
+    read_bytes: AtomicU64,
+}
+
+impl<'a> Counting<'a> {
+    pub(super) fn new(reader: &'a Reader) -> Counting<'a> {
+        Counting { reader, read_bytes: AtomicU64::new(0) }
+    }
+
+    pub(super) fn read_bytes(&self) -> u64 {
+        self.read_bytes.load(Ordering::Relaxed)
+    }
 }
 
 impl RangeRead for Counting<'_> {
@@ -325,7 +336,7 @@ impl RangeRead for Counting<'_> {
 
     fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
         let bytes: u64 = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
-        self.read_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+        self.read_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.reader.read_ranges(ranges)
     }
 
