@@ -48,6 +48,7 @@ pub(crate) mod samples;
 pub(crate) mod search;
 pub(crate) mod sets;
 mod template;
+pub mod tenants;
 pub(crate) mod ties;
 mod unpack;
 mod unwrap;

@@ -6,10 +6,11 @@ use base::units::{format_go_duration, format_prometheus_duration};
 use base::{TenantId, UnixNanos};
 use logql::syntax::{Expr, LogExpr, MatchOp, Matcher, MetricExpr, RangeAggregation, RangeOp};
 use metrics::counter;
+use rpc::http::Tenants;
 
 use crate::blocked::Subject;
 use crate::http::params::RangeQuery;
-use crate::limits::Limits;
+use crate::limits::{Limits, OfAll};
 use crate::metrics::BLOCKED;
 
 /// Why a query is not run; HTTP 400 with this text.
@@ -17,21 +18,25 @@ use crate::metrics::BLOCKED;
 #[error("{0}")]
 pub struct Refusal(pub String);
 
-/// Limits of one tenant at one time.
+/// Limits of the tenants of a request at one time.
 pub struct Checks<'a> {
     /// The limits.
     pub limits: &'a dyn Limits,
     /// Whose.
-    pub tenant: &'a TenantId,
+    pub tenants: &'a Tenants,
     /// The time of the request.
     pub now: UnixNanos,
 }
 
 impl Checks<'_> {
+    fn of_all(&self) -> OfAll<'_> {
+        OfAll { limits: self.limits, tenants: &self.tenants.ids }
+    }
+
     /// A range query. May move `start` forward ([`Limits::max_query_lookback`]) and aligns metric
     /// queries to multiples of the step.
     pub fn range(&self, expr: &Expr, query: &mut RangeQuery) -> Result<(), Refusal> {
-        let most = self.limits.max_entries_limit_per_query(self.tenant);
+        let most = self.of_all().max_entries_limit_per_query();
         if matches!(expr, Expr::Log(_)) && most > 0 && query.limit > most {
             return Err(Refusal(format!(
                 "max entries limit per query exceeded, limit > max_entries_limit_per_query \
@@ -43,7 +48,7 @@ impl Checks<'_> {
         (query.start, query.end) = self.window(query.start, query.end)?;
         let Expr::Metric(metric) = expr else { return Ok(()) };
         align(query);
-        let split = nanos(self.limits.split_queries_by_interval(self.tenant));
+        let split = nanos(self.of_all().split_queries_by_interval());
         let length = query.end.0.saturating_sub(query.start.0);
         let piece = if split > 0 { length.min(split) } else { length };
         each_range(metric, &mut |range| {
@@ -57,12 +62,13 @@ impl Checks<'_> {
 
     /// Whether a rule of the tenant refuses the query.
     pub fn blocked(&self, query: Subject<'_>) -> Result<(), Refusal> {
-        let rules = self.limits.blocked_queries(self.tenant);
-        if !rules.iter().any(|rule| rule.blocks(query)) {
-            return Ok(());
+        for tenant in &self.tenants.ids {
+            if self.limits.blocked_queries(tenant).iter().any(|rule| rule.blocks(query)) {
+                counter!(BLOCKED, "user" => tenant.as_str().to_owned()).increment(1);
+                return Err(Refusal("query blocked by policy".to_owned()));
+            }
         }
-        counter!(BLOCKED, "user" => self.tenant.as_str().to_owned()).increment(1);
-        Err(Refusal("query blocked by policy".to_owned()))
+        Ok(())
     }
 
     /// An instant query.
@@ -94,7 +100,7 @@ impl Checks<'_> {
         start: UnixNanos,
         end: UnixNanos,
     ) -> Result<(UnixNanos, UnixNanos), Refusal> {
-        let lookback = self.limits.max_query_lookback(self.tenant);
+        let lookback = self.of_all().max_query_lookback();
         let mut start = start;
         if !lookback.is_zero() {
             let oldest = UnixNanos(self.now.0.saturating_sub(nanos(lookback)));
@@ -111,7 +117,7 @@ impl Checks<'_> {
     }
 
     fn length(&self, length_ns: i64) -> Result<(), Refusal> {
-        let limit = self.limits.max_query_length(self.tenant);
+        let limit = self.of_all().max_query_length();
         if limit.is_zero() || length_ns <= nanos(limit) {
             return Ok(());
         }
@@ -123,7 +129,7 @@ impl Checks<'_> {
     }
 
     fn interval(&self, range: &RangeAggregation) -> Result<(), Refusal> {
-        let limit = self.limits.max_query_range(self.tenant);
+        let limit = self.of_all().max_query_range();
         if limit.is_zero() || range.range <= limit {
             return Ok(());
         }
@@ -144,14 +150,18 @@ impl Checks<'_> {
     }
 
     fn matchers(&self, matchers: &[Matcher]) -> Result<(), Refusal> {
-        let most = self.limits.max_streams_matchers_per_query(self.tenant);
+        let most = self.of_all().max_streams_matchers_per_query();
         if most > 0 && matchers.len() > most {
             return Err(Refusal(format!(
                 "max streams matchers per query exceeded, matchers-count > limit ({} > {most})",
                 matchers.len()
             )));
         }
-        let required = self.limits.required_labels(self.tenant);
+        self.tenants.ids.iter().try_for_each(|tenant| self.labels(tenant, matchers))
+    }
+
+    fn labels(&self, tenant: &TenantId, matchers: &[Matcher]) -> Result<(), Refusal> {
+        let required = self.limits.required_labels(tenant);
         let names: Vec<&str> = matchers.iter().map(|matcher| matcher.name.as_str()).collect();
         let missing: Vec<&str> =
             required.iter().map(String::as_str).filter(|name| !names.contains(name)).collect();
@@ -163,7 +173,7 @@ impl Checks<'_> {
                 names.join(", ")
             )));
         }
-        let fewest = self.limits.minimum_labels_number(self.tenant);
+        let fewest = self.limits.minimum_labels_number(tenant);
         if matchers.len() < fewest {
             return Err(Refusal(format!(
                 "stream selector has less label matchers than required: (present: [{}], \

@@ -1,5 +1,6 @@
 //! Ends what takes longer than the tenant's `query_timeout`. Dropping what is below drops its jobs.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -10,6 +11,7 @@ use rpc::querier::ListJob;
 use tower::Service;
 
 use crate::error::Error;
+use crate::limits::OfAll;
 use crate::query::Query;
 use crate::stack::Shared;
 
@@ -30,18 +32,18 @@ impl<S> Deadline<S> {
 /// A request that says whose it is.
 pub trait OfTenant {
     /// Whose.
-    fn tenant(&self) -> &TenantId;
+    fn tenants(&self) -> &[TenantId];
 }
 
 impl OfTenant for Query {
-    fn tenant(&self) -> &TenantId {
-        &self.tenant
+    fn tenants(&self) -> &[TenantId] {
+        &self.tenants.ids
     }
 }
 
 impl OfTenant for ListJob {
-    fn tenant(&self) -> &TenantId {
-        &self.tenant
+    fn tenants(&self) -> &[TenantId] {
+        from_ref(&self.tenant)
     }
 }
 
@@ -59,7 +61,8 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let timeout = self.shared.limits.query_timeout(request.tenant());
+        let limits = &*self.shared.limits;
+        let timeout = OfAll { limits, tenants: request.tenants() }.query_timeout();
         let work = self.inner.call(request);
         if timeout.is_zero() {
             return work.boxed();

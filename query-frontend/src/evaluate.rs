@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use base::task;
+use base::{TenantId, task};
 use futures::FutureExt;
 use futures::future::{BoxFuture, try_join_all};
+use futures::stream::{self, StreamExt};
 use logql::engine::Answer;
+use logql::plan::Leaf;
 use rpc::querier::Selected;
 use rpc::stats::QueryStats;
 use tower::{Service, ServiceExt};
 
 use crate::error::Error;
-use crate::query::{Evaluated, Piece, Planned, Scope};
+use crate::gather::Gathered;
+use crate::query::{Evaluated, Piece, PieceStats, Planned, Scope};
 use crate::stack::Shared;
 
 /// The layer.
@@ -62,12 +65,23 @@ impl<S: Selects> Service<Planned> for Evaluate<S> {
 }
 
 async fn evaluate<S: Selects>(inner: S, planned: Planned) -> Result<Evaluated, Error> {
-    let Planned { tenant, plan, parallelism, shardable } = planned;
-    let scope = Scope::new(tenant, parallelism, shardable);
-    let runs = plan
-        .leaves()
-        .iter()
-        .map(|leaf| inner.clone().oneshot(Piece { leaf: leaf.clone(), scope: scope.clone() }));
+    let Planned { tenants, owners, plan, parallelism, shardable } = planned;
+    let scope = |id: &TenantId| Scope::new(id.clone(), parallelism, shardable);
+    let scopes: Vec<Arc<Scope>> = tenants.ids.iter().map(scope).collect();
+    let runs = plan.leaves().iter().zip(&owners).map(|(leaf, owners)| {
+        let is_owner = |scope: &&Arc<Scope>| owners.contains(&scope.tenant);
+        let pieces = scopes.iter().filter(is_owner);
+        let pieces = pieces.map(|scope| Piece { leaf: leaf.clone(), scope: scope.clone() });
+        let pieces: Vec<Piece> = pieces.collect();
+        let (inner, leaf, multi) = (inner.clone(), leaf.clone(), tenants.multi);
+        async move {
+            match <[Piece; 1]>::try_from(pieces) {
+                Ok([whole]) if !multi => inner.oneshot(whole).await,
+                Ok(one) => of_tenants(inner, leaf, one.to_vec()).await,
+                Err(pieces) => of_tenants(inner, leaf, pieces).await,
+            }
+        }
+    });
     let mut stats = QueryStats::default();
     let mut warnings = Vec::new();
     let mut partials = Vec::with_capacity(plan.leaves().len());
@@ -83,7 +97,36 @@ async fn evaluate<S: Selects>(inner: S, planned: Planned) -> Result<Evaluated, E
     stats.entries_returned = entries(&answer);
     warnings.sort_unstable();
     warnings.dedup();
-    Ok(Evaluated { answer, stats, pieces: scope.stats(), warnings })
+    let mut pieces = PieceStats::default();
+    scopes.iter().for_each(|scope| pieces.take_in(&scope.stats()));
+    Ok(Evaluated { answer, stats, pieces, warnings })
+}
+
+/// Most tenants of one leaf that are read at a time: the jobs of each have limits of their own.
+const TENANTS_AT_A_TIME: usize = 16;
+
+/// One leaf over the rows of several tenants. Each tenant's partial is whole before it is merged
+/// with those of others: rows of two tenants are never the same row.
+async fn of_tenants<S: Selects>(
+    inner: S,
+    leaf: Arc<Leaf>,
+    pieces: Vec<Piece>,
+) -> Result<Selected, Error> {
+    let empty = leaf.empty();
+    let runs = pieces.into_iter().map(|piece| {
+        let (inner, leaf, tenant) = (inner.clone(), leaf.clone(), piece.scope.tenant.clone());
+        async move {
+            let mut selected = inner.oneshot(piece).await?;
+            let partial = std::mem::take(&mut selected.partial);
+            let job = move || partial.of_tenant(&leaf, tenant.as_str());
+            let job = task::blocking("frontend.tenant", job);
+            let died = |died| Error::Internal(format!("a merge died: {died}"));
+            selected.partial = job.await.map_err(died)??;
+            Ok(selected)
+        }
+    });
+    let runs = stream::iter(runs).buffer_unordered(TENANTS_AT_A_TIME);
+    Gathered::new(empty).add_all(runs).await
 }
 
 /// Entries or series of an answer.

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::routing::get;
 use logql::plan::QueryError;
 use logql::syntax::ParseError;
-use rpc::http::{HttpError, Tenants};
+use rpc::http::HttpError;
 use rpc::querier::QuerierError;
 
 use crate::checks::Refusal;
@@ -25,6 +25,7 @@ pub mod index_stats;
 pub mod json;
 mod labels;
 mod legacy;
+mod lists;
 pub mod numbers;
 pub mod params;
 mod patterns;
@@ -64,15 +65,6 @@ pub fn router(frontend: Arc<Frontend>) -> Router {
         .route("/api/prom/label/{name}/values", values())
         .route("/api/prom/series", series())
         .with_state(frontend)
-}
-
-/// The one tenant of a query. Several are not served yet.
-fn one_tenant(tenants: Tenants) -> Result<base::TenantId, HttpError> {
-    let mut ids = tenants.ids;
-    match (tenants.multi, ids.len()) {
-        (false, 1) => Ok(ids.remove(0)),
-        _ => Err(refuse(QueryError::Unsupported("queries over several tenants".to_owned()))),
-    }
 }
 
 fn refuse(error: impl Into<EdgeError>) -> HttpError {

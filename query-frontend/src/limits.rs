@@ -47,6 +47,80 @@ pub trait Limits: Send + Sync + 'static {
     fn volume_max_series(&self, tenant: &TenantId) -> usize;
 }
 
+/// The limits of a query over several tenants: of each the smallest that is one.
+#[derive(Clone, Copy)]
+pub struct OfAll<'a> {
+    /// The limits.
+    pub limits: &'a dyn Limits,
+    /// Whose.
+    pub tenants: &'a [TenantId],
+}
+
+impl<'a> OfAll<'a> {
+    pub(crate) fn smallest<T: PartialOrd + Default>(
+        &self,
+        limit: impl Fn(&'a dyn Limits, &TenantId) -> T,
+    ) -> T {
+        let none = T::default();
+        let values = self.tenants.iter().map(|tenant| limit(self.limits, tenant));
+        let limits = values.filter(|value| *value > none);
+        limits.reduce(|a, b| if b < a { b } else { a }).unwrap_or_default()
+    }
+
+    /// See [`Limits::max_entries_limit_per_query`].
+    pub fn max_entries_limit_per_query(&self) -> usize {
+        self.smallest(|limits, tenant| limits.max_entries_limit_per_query(tenant))
+    }
+    /// See [`Limits::max_query_length`].
+    pub fn max_query_length(&self) -> Duration {
+        self.smallest(|limits, tenant| limits.max_query_length(tenant))
+    }
+    /// See [`Limits::max_query_lookback`].
+    pub fn max_query_lookback(&self) -> Duration {
+        self.smallest(|limits, tenant| limits.max_query_lookback(tenant))
+    }
+    /// See [`Limits::max_query_range`].
+    pub fn max_query_range(&self) -> Duration {
+        self.smallest(|limits, tenant| limits.max_query_range(tenant))
+    }
+    /// See [`Limits::max_query_series`].
+    pub fn max_query_series(&self) -> usize {
+        self.smallest(|limits, tenant| limits.max_query_series(tenant))
+    }
+    /// See [`Limits::max_streams_matchers_per_query`].
+    pub fn max_streams_matchers_per_query(&self) -> usize {
+        self.smallest(|limits, tenant| limits.max_streams_matchers_per_query(tenant))
+    }
+    /// See [`Limits::query_timeout`].
+    pub fn query_timeout(&self) -> Duration {
+        self.smallest(|limits, tenant| limits.query_timeout(tenant))
+    }
+    /// See [`Limits::split_queries_by_interval`].
+    pub fn split_queries_by_interval(&self) -> Duration {
+        self.smallest(|limits, tenant| limits.split_queries_by_interval(tenant))
+    }
+    /// See [`Limits::max_query_parallelism`].
+    pub fn max_query_parallelism(&self) -> usize {
+        self.smallest(|limits, tenant| limits.max_query_parallelism(tenant))
+    }
+    /// See [`Limits::tsdb_max_query_parallelism`].
+    pub fn tsdb_max_query_parallelism(&self) -> usize {
+        self.smallest(|limits, tenant| limits.tsdb_max_query_parallelism(tenant))
+    }
+    /// See [`Limits::max_query_bytes_read`].
+    pub fn max_query_bytes_read(&self) -> u64 {
+        self.smallest(|limits, tenant| limits.max_query_bytes_read(tenant))
+    }
+    /// See [`Limits::volume_max_series`].
+    pub fn volume_max_series(&self) -> usize {
+        self.smallest(|limits, tenant| limits.volume_max_series(tenant))
+    }
+    /// See [`Limits::volume_enabled`]: every tenant must allow it.
+    pub fn volume_enabled(&self) -> bool {
+        self.tenants.iter().all(|tenant| self.limits.volume_enabled(tenant))
+    }
+}
+
 /// Loki's defaults for everybody, each changeable. For tests and for tools without a config file.
 #[derive(Clone, Debug)]
 pub struct StaticLimits {

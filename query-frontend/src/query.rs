@@ -7,17 +7,18 @@ use base::TenantId;
 use logql::engine::Answer;
 use logql::plan::{Leaf, Plan};
 use logql::syntax::Expr;
+use rpc::http::Tenants;
 use rpc::querier::{ListJob, Listed, SelectJob, Selected};
 use rpc::stats::QueryStats;
 use tokio::sync::Semaphore;
 
 use crate::http::params::{InstantQuery, RangeQuery};
 
-/// A parsed query of one tenant.
+/// A parsed query.
 #[derive(Clone, Debug)]
 pub struct Query {
     /// Whose rows.
-    pub tenant: TenantId,
+    pub tenants: Tenants,
     /// What was asked.
     pub expr: Expr,
     /// When and how.
@@ -40,8 +41,10 @@ pub enum Asked {
 /// A query that passed the checks.
 #[derive(Clone, Debug)]
 pub struct Planned {
-    /// Whose rows.
-    pub tenant: TenantId,
+    /// Who asks, whose limits count.
+    pub tenants: Tenants,
+    /// Whose rows each leaf of the plan reads: some of `tenants`.
+    pub owners: Vec<Vec<TenantId>>,
     /// What to evaluate.
     pub plan: Arc<Plan>,
     /// Jobs of the query that may wait or run at the same time.
@@ -164,6 +167,16 @@ impl Scope {
             subqueries: read(&self.subqueries),
             queue_ns: read(&self.queue_ns),
         }
+    }
+}
+
+impl PieceStats {
+    /// Adds what was cut and run for another tenant of the same query.
+    pub fn take_in(&mut self, more: &PieceStats) {
+        self.splits += more.splits;
+        self.shards += more.shards;
+        self.subqueries += more.subqueries;
+        self.queue_ns += more.queue_ns;
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use base::UnixNanos;
+use base::{TenantId, UnixNanos};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use logql::engine::Answer;
@@ -19,6 +19,7 @@ use logql::syntax::{
 use tower::{Service, ServiceExt};
 
 use crate::error::Error;
+use crate::limits::OfAll;
 use crate::query::{Evaluated, Planned};
 use crate::stack::Shared;
 
@@ -52,15 +53,16 @@ where
     }
 
     fn call(&mut self, planned: Planned) -> Self::Future {
-        let limit = self.shared.limits.max_query_bytes_read(&planned.tenant);
+        let limits = &*self.shared.limits;
+        let limit = OfAll { limits, tenants: &planned.tenants.ids }.max_query_bytes_read();
         if limit == 0 {
             return self.inner.call(planned).boxed();
         }
         let inner = self.inner.clone();
         async move {
             let mut bytes = 0;
-            for leaf in planned.plan.leaves() {
-                bytes += size(inner.clone(), &planned, leaf).await?;
+            for (leaf, owners) in planned.plan.leaves().iter().zip(&planned.owners) {
+                bytes += size(inner.clone(), &planned, leaf, owners).await?;
                 if bytes > limit {
                     return Err(too_many(bytes, limit));
                 }
@@ -71,8 +73,13 @@ where
     }
 }
 
-/// Bytes of all lines that the leaf selects from.
-async fn size<S>(inner: S, planned: &Planned, leaf: &Leaf) -> Result<u64, Error>
+/// Bytes of all lines of `owners` that the leaf selects from.
+async fn size<S>(
+    inner: S,
+    planned: &Planned,
+    leaf: &Leaf,
+    owners: &[TenantId],
+) -> Result<u64, Error>
 where
     S: Service<Planned, Response = Evaluated, Error = Error, Future: Send + 'static>,
 {
@@ -112,7 +119,9 @@ where
         now: last,
     };
     let plan = Arc::new(Plan::new(&sum, &params)?);
-    let counted = inner.oneshot(Planned { plan, shardable: true, ..planned.clone() }).await?;
+    let owners = vec![owners.to_vec()];
+    let counted = Planned { plan, owners, shardable: true, ..planned.clone() };
+    let counted = inner.oneshot(counted).await?;
     Ok(match counted.answer {
         Answer::Vector(vector) => vector.first().map_or(0, |(_, sample)| sample.value as u64),
         _ => 0,

@@ -17,8 +17,10 @@ use crate::blocked::{Subject, is_drilldown};
 use crate::checks::{Checks, selects_internal_streams};
 use crate::error::Error;
 use crate::http::params::RangeQuery;
+use crate::limits::OfAll;
 use crate::query::{Asked, Evaluated, Planned, Query};
 use crate::stack::Shared;
+use crate::tenants;
 
 /// The layer.
 #[derive(Clone)]
@@ -35,12 +37,13 @@ impl<S> Validate<S> {
 
     /// The plan, and how many series of the answer are given if it may be cut off.
     fn plan(&self, query: Query) -> Result<(Planned, Option<usize>), Error> {
-        let Query { tenant, expr, asked, tags, categorize } = query;
+        let Query { tenants, mut expr, asked, tags, categorize } = query;
         let limits = &*self.shared.limits;
         let max_memory_bytes = self.shared.config.max_query_memory_bytes;
-        let checks = Checks { limits, tenant: &tenant, now: self.shared.clock.now() };
+        let checks = Checks { limits, tenants: &tenants, now: self.shared.clock.now() };
+        let of_all = OfAll { limits, tenants: &tenants.ids };
         checks.blocked(Subject { text: asked.text(), expr: &expr, tags: &tags })?;
-        let max_series = limits.max_query_series(&tenant);
+        let max_series = of_all.max_query_series();
         let most = is_drilldown(&tags).then_some(max_series).filter(|most| *most > 0);
         let max_series = if most.is_some() { 0 } else { max_series };
         let params = match asked {
@@ -80,13 +83,14 @@ impl<S> Validate<S> {
             Expr::Log(log) => !log.stages.is_empty(),
             Expr::Metric(_) => true,
         };
-        let parallelism = match limits.max_query_parallelism(&tenant) {
+        let parallelism = match of_all.max_query_parallelism() {
             0 => return Err(Error::Disabled),
-            most if shardable => most.max(limits.tsdb_max_query_parallelism(&tenant)),
+            most if shardable => most.max(of_all.tsdb_max_query_parallelism()),
             most => most,
         };
+        let owners = tenants::owners(&mut expr, &tenants)?;
         let plan = Arc::new(Plan::new(&expr, &params)?);
-        Ok((Planned { tenant, plan, parallelism, shardable }, most))
+        Ok((Planned { tenants, owners, plan, parallelism, shardable }, most))
     }
 }
 

@@ -28,8 +28,8 @@ pub struct VolumeQuery {
 }
 
 impl OfTenant for VolumeQuery {
-    fn tenant(&self) -> &TenantId {
-        &self.tenant
+    fn tenants(&self) -> &[TenantId] {
+        std::slice::from_ref(&self.tenant)
     }
 }
 

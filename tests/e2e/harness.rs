@@ -91,13 +91,14 @@ pub struct Site {
     extra: String,
     env: Vec<(String, String)>,
     shape: Shape,
+    has_tenants: bool,
 }
 
 impl Site {
     pub fn new(shape: Shape) -> Site {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let data = dir.path().join("data");
-        Site { dir, data, extra: String::new(), env: Vec::new(), shape }
+        Site { dir, data, extra: String::new(), env: Vec::new(), shape, has_tenants: false }
     }
 
     /// Local state and bucket lie elsewhere than in the site's own folder.
@@ -109,6 +110,13 @@ impl Site {
     /// More YAML, appended to the configuration: whole top-level blocks.
     pub fn with_config(mut self, extra: &str) -> Site {
         self.extra = extra.to_owned();
+        self
+    }
+
+    /// Every request must say whose it is, and queries may name several tenants.
+    pub fn with_tenants(mut self) -> Site {
+        self.has_tenants = true;
+        self.extra.push_str("querier:\n  multi_tenant_queries_enabled: true\n");
         self
     }
 
@@ -146,7 +154,7 @@ impl Site {
             );
         }
         format!(
-            "target: {}\nauth_enabled: false\n\
+            "target: {}\nauth_enabled: {}\n\
              server:\n  http_listen_address: 127.0.0.1\n  http_listen_port: 0\n\
              \x20 grpc_listen_address: 127.0.0.1\n  grpc_listen_port: 0\n\
              common:\n  path_prefix: {state}\n  replication_factor: 1\n\
@@ -154,6 +162,7 @@ impl Site {
              \x20 ring:\n    kvstore:\n      store: inmemory\n\
              {addresses}{limits}{}",
             role.target(),
+            self.has_tenants,
             self.extra
         )
     }

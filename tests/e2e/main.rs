@@ -17,5 +17,6 @@ mod load;
 mod metrics;
 mod otlp;
 mod process;
+mod tenants;
 mod terminal;
 mod traces;

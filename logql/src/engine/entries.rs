@@ -4,6 +4,7 @@
 //! run through the whole pipeline only at the very end, when they are known to be in the answer.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::{HashMap, Labels, StreamKey};
@@ -43,7 +44,9 @@ pub(crate) struct Entries {
     demand: Arc<Demand>,
     ties: Option<Arc<Ties>>,
     streams: Vec<Labels>,
-    index: HashMap<Labels, u32>,
+    /// Whose each stream is, where a query reads several tenants.
+    tenants: Vec<Option<Arc<str>>>,
+    index: BTreeMap<Option<Arc<str>>, HashMap<Labels, u32>>,
     rows: Vec<Candidate>,
     bytes: Vec<u8>,
     /// The instant of the worst row that can matter, once it is known.
@@ -64,7 +67,8 @@ impl Entries {
         Entries {
             ties: leaf.ties.clone(),
             streams: Vec::new(),
-            index: HashMap::default(),
+            tenants: Vec::new(),
+            index: BTreeMap::new(),
             rows: Vec::new(),
             bytes: Vec::new(),
             worst: None,
@@ -75,13 +79,33 @@ impl Entries {
 
     /// The number of the stream with these labels.
     pub(crate) fn stream(&mut self, labels: &Labels) -> u32 {
-        if let Some(&stream) = self.index.get(labels) {
+        self.stream_of(&None, labels)
+    }
+
+    fn stream_of(&mut self, tenant: &Option<Arc<str>>, labels: &Labels) -> u32 {
+        let known = self.index.get(tenant).and_then(|of_tenant| of_tenant.get(labels));
+        if let Some(&stream) = known {
             return stream;
         }
         let stream = self.streams.len() as u32;
-        self.index.insert(labels.clone(), stream);
+        self.index.entry(tenant.clone()).or_default().insert(labels.clone(), stream);
         self.streams.push(labels.clone());
+        self.tenants.push(tenant.clone());
         stream
+    }
+
+    /// The same rows as rows of `tenant`, which had none so far.
+    pub(crate) fn of_tenant(mut self, tenant: &str) -> Entries {
+        let tenant: Option<Arc<str>> = Some(tenant.into());
+        self.tenants.fill(tenant.clone());
+        let streams = self.index.remove(&None).unwrap_or_default();
+        self.index.insert(tenant, streams);
+        self
+    }
+
+    /// Whose row a candidate is, where a query reads several tenants.
+    pub(crate) fn tenant(&self, row: &Candidate) -> Option<&str> {
+        self.tenants[row.stream as usize].as_deref()
     }
 
     /// Rows beyond this instant (older for backward, newer for forward) or at it cannot matter.
@@ -124,7 +148,9 @@ impl Entries {
 
     /// Takes in `other`.
     pub(crate) fn merge(&mut self, other: &Entries) -> Result<(), QueryError> {
-        let mapped: Vec<u32> = other.streams.iter().map(|labels| self.stream(labels)).collect();
+        let streams = other.tenants.iter().zip(&other.streams);
+        let mapped: Vec<u32> =
+            streams.map(|(tenant, labels)| self.stream_of(tenant, labels)).collect();
         for row in &other.rows {
             let (metadata, line) = other.text(row);
             self.add(NewRow {
@@ -158,7 +184,10 @@ impl Entries {
     }
 
     fn compare(&self, a: &Candidate, b: &Candidate) -> Ordering {
-        let key = |row: &Candidate| -> StreamKey { self.streams[row.stream as usize].key() };
+        let key = |row: &Candidate| -> (StreamKey, &Option<Arc<str>>) {
+            let stream = row.stream as usize;
+            (self.streams[stream].key(), &self.tenants[stream])
+        };
         let forward = || {
             (a.ts_ns, key(a), a.order, a.row, a.hash).cmp(&(
                 b.ts_ns,

@@ -6,6 +6,7 @@ use super::effective::{Effective, RowRef};
 use super::entries::{Candidate, Entries, METADATA_MAX};
 use super::overlap::MetadataPairs;
 use super::pipeline::{NameList, Pipeline, Rooms, Runs, Stream as PipelineStream};
+use super::tenants::{with_tenant, without_tenant};
 use super::wanted::Wanted;
 use super::{Entry, Origins, Stream};
 use crate::plan::QueryError;
@@ -18,9 +19,18 @@ pub(crate) fn render(
     categorize: bool,
 ) -> Result<Vec<Stream>, QueryError> {
     let mut out = Grouped::default();
+    let mut rows = entries.rows().iter();
     each_row(&leaf.render, &leaf.names, entries, entries.rows(), &mut |ts_ns, effective, line| {
-        let origins = categorize.then(|| effective.origins());
-        out.add(effective.joined(), origins, Entry { ts_ns, origins: 0, line: line.to_vec() });
+        let tenant = rows.next().and_then(|row| entries.tenant(row));
+        let mut labels = effective.joined();
+        let mut origins = categorize.then(|| effective.origins());
+        if let Some(tenant) = tenant {
+            labels = with_tenant(&labels, tenant);
+            if let Some(Origins { metadata, parsed }) = &mut origins {
+                (*metadata, *parsed) = (without_tenant(metadata), without_tenant(parsed));
+            }
+        }
+        out.add(labels, origins, Entry { ts_ns, origins: 0, line: line.to_vec() });
     })?;
     Ok(out.sorted())
 }

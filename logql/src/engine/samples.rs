@@ -187,6 +187,24 @@ impl Samples {
         }
     }
 
+    /// The same samples with series called by `rename`. All rows of the tenant must be in: those of
+    /// others are never equal to them.
+    pub(crate) fn renamed(
+        mut self,
+        rename: impl Fn(&Labels) -> Labels,
+    ) -> Result<Samples, QueryError> {
+        self.add_all_apart();
+        let mut renamed = Samples::new(Arc::clone(&self.measure));
+        renamed.added = self.added;
+        for (labels, series) in &self.series {
+            let own = renamed.series(rename(labels));
+            renamed.merge_series(own, series);
+            renamed.counted_bytes += series.memory_bytes();
+        }
+        renamed.check_limits()?;
+        Ok(renamed)
+    }
+
     /// The lines and bytes of each series at each evaluation, of a leaf that counts bytes.
     pub(crate) fn volumes(mut self) -> Vec<(Labels, Vec<Volume>)> {
         self.add_all_apart();

@@ -64,6 +64,9 @@ pub(crate) struct LogLeaf {
 pub(crate) struct MetricLeaf {
     pub measure: Arc<Measure>,
     pub grouping: Grouping,
+    /// The grouping is that of an aggregation above the function: its series are not told apart
+    /// by anything else.
+    pub of_aggregation: bool,
     pub offset_ns: i64,
     /// The labels of the only series of `absent_over_time`.
     pub absent: Option<Labels>,
@@ -127,6 +130,7 @@ impl Program {
         let (mut pipeline, mut names, mut build_error) = build(&stages, params.now);
         let absent = function.is_absent().then(|| absent_labels(&range.log.matchers));
         let outer = if absent.is_some() { Some(None) } else { outer };
+        let of_aggregation = outer.is_some();
         let outer = outer.or(range.grouping.as_ref().map(Some));
         let mut grouping = grouping(outer, &mut names);
         if let Some(unwrap) = &range.unwrap {
@@ -166,6 +170,7 @@ impl Program {
             kind: LeafKind::Metric(MetricLeaf {
                 measure,
                 grouping,
+                of_aggregation,
                 offset_ns: range.offset_ns,
                 absent,
             }),

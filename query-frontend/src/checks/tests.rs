@@ -7,8 +7,8 @@ use crate::StaticLimits;
 const HOUR: i64 = 3_600_000_000_000;
 const NOW: UnixNanos = UnixNanos(1_714_564_800_000_000_000);
 
-fn tenant() -> TenantId {
-    TenantId::new("acme").unwrap()
+fn tenants() -> Tenants {
+    Tenants::one(TenantId::new("acme").unwrap())
 }
 
 fn matcher(name: &str) -> Matcher {
@@ -51,8 +51,8 @@ fn query(start_ns: i64, end_ns: i64, step_ns: i64) -> RangeQuery {
 }
 
 fn range_with(limits: &StaticLimits, expr: &Expr, query: &mut RangeQuery) -> Result<(), String> {
-    let tenant = tenant();
-    let checks = Checks { limits, tenant: &tenant, now: NOW };
+    let tenants = tenants();
+    let checks = Checks { limits, tenants: &tenants, now: NOW };
     checks.range(expr, query).map_err(|refusal| refusal.0)
 }
 
@@ -97,8 +97,8 @@ fn the_length_is_limited_for_the_request_and_for_each_piece_with_its_range() {
 #[test]
 fn an_instant_is_limited_by_its_range_unless_loki_would_cut_it() {
     let limits = StaticLimits::default();
-    let tenant = tenant();
-    let checks = Checks { limits: &limits, tenant: &tenant, now: NOW };
+    let tenants = tenants();
+    let checks = Checks { limits: &limits, tenants: &tenants, now: NOW };
     assert_eq!(checks.instant(&summed(over(RangeOp::Rate, 744)), NOW), Ok(()));
     let refused = checks.instant(&summed(over(RangeOp::LastOverTime, 744)), NOW).unwrap_err();
     assert_eq!(
@@ -123,8 +123,8 @@ fn the_lookback_moves_the_start_and_refuses_what_lies_before_it() {
         range_with(&limits, &Expr::Log(log()), &mut asked).unwrap_err(),
         "this data is no longer available, it is past now - max_query_lookback (1w)"
     );
-    let tenant = tenant();
-    let checks = Checks { limits: &limits, tenant: &tenant, now: NOW };
+    let tenants = tenants();
+    let checks = Checks { limits: &limits, tenants: &tenants, now: NOW };
     let constant = Expr::Metric(MetricExpr::VectorFn(1.0));
     assert_eq!(checks.instant(&constant, UnixNanos(0)), Ok(()), "reads nothing");
     assert!(checks.instant(&summed(over(RangeOp::Rate, 1)), UnixNanos(0)).is_err());
@@ -184,12 +184,27 @@ fn a_blocked_query_is_refused_before_it_is_planned() {
     let text = "sum(rate({job=\"x\"}[1m]))";
     let rule = crate::BlockedQuery { pattern: text.to_owned(), ..Default::default() };
     let limits = StaticLimits { blocked_queries: vec![rule], ..StaticLimits::default() };
-    let tenant = tenant();
-    let checks = Checks { limits: &limits, tenant: &tenant, now: NOW };
+    let tenants = tenants();
+    let checks = Checks { limits: &limits, tenants: &tenants, now: NOW };
     let blocked = |text: &str| {
         let expr = logql::syntax::parse(text).unwrap();
         checks.blocked(Subject { text, expr: &expr, tags: "" }).map_err(|refusal| refusal.0)
     };
     assert_eq!(blocked(text), Err("query blocked by policy".to_owned()));
     assert_eq!(blocked("{job=\"x\"}"), Ok(()));
+}
+
+#[test]
+fn several_tenants_have_the_smallest_limit_that_is_one() {
+    let ids = ["a", "b", "c"].map(|id| TenantId::new(id).unwrap());
+    let limit = |tenant: &TenantId| match tenant.as_str() {
+        "a" => 0,
+        "b" => 7,
+        _ => 9,
+    };
+    let limits = StaticLimits::default();
+    let of = |ids: &[TenantId]| OfAll { limits: &limits, tenants: ids }.smallest(|_, id| limit(id));
+    assert_eq!(of(&ids), 7);
+    assert_eq!(of(&ids[..1]), 0, "no limit at all");
+    assert_eq!(of(&ids[2..]), 9);
 }

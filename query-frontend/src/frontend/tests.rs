@@ -12,6 +12,7 @@ use logql::engine::Answer;
 use logql::plan::{Direction, Params, Plan};
 use logql::syntax::parse;
 use proptest::prelude::*;
+use rpc::http::Tenants;
 use rpc::querier::{QuerierError, SelectJob, Selected};
 use tokio::sync::Notify;
 
@@ -59,7 +60,8 @@ impl Ask {
             }),
         };
         let expr = parse(self.text).unwrap();
-        Query { tenant: tenant.clone(), expr, asked, tags: String::new(), categorize: false }
+        let tenants = Tenants::one(tenant.clone());
+        Query { tenants, expr, asked, tags: String::new(), categorize: false }
     }
 
     /// The answer of the uncut query.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use base::{TenantId, task};
+use base::task;
 use http::HeaderMap;
 use logql::engine::Answer;
 use logql::engine::fields::{Field, FieldDetector};
@@ -16,7 +16,7 @@ use rpc::http::{Form, HttpError, Tenants};
 use super::params::{self, RangeQuery};
 use super::respond::ok;
 use super::telemetry::{Watch, tags};
-use super::{encode, one_tenant, refuse};
+use super::{encode, refuse};
 use crate::frontend::Frontend;
 use crate::query::{Asked, Query};
 
@@ -32,12 +32,11 @@ pub(super) async fn fields(
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, HttpError> {
-    let tenant = one_tenant(tenants)?;
-    let mut watch = Watch::new(&frontend, &tenant, &headers, "detected_fields");
+    let mut watch = Watch::new(&frontend, &tenants, &headers, "detected_fields");
     watch.text(form.value("query"));
     let result = async {
         let limit = limit(&form)?;
-        let asker = Asker { tenant: &tenant, tags: tags(&headers) };
+        let asker = Asker { tenants: &tenants, tags: tags(&headers) };
         Ok((detect(&frontend, asker, &form, limit).await?, limit))
     };
     let (list, limit) = watch.finish_with(result.await, |(list, _)| list.len())?;
@@ -52,12 +51,11 @@ pub(super) async fn values(
     Path(name): Path<String>,
     form: Form,
 ) -> Result<Response, HttpError> {
-    let tenant = one_tenant(tenants)?;
-    let mut watch = Watch::new(&frontend, &tenant, &headers, "detected_fields");
+    let mut watch = Watch::new(&frontend, &tenants, &headers, "detected_fields");
     watch.text(form.value("query"));
     let result = async {
         let limit = limit(&form)?;
-        let asker = Asker { tenant: &tenant, tags: tags(&headers) };
+        let asker = Asker { tenants: &tenants, tags: tags(&headers) };
         let fields = detect(&frontend, asker, &form, usize::MAX).await?;
         let field = fields.into_iter().find(|field| field.name == name);
         let mut values = field.map(|field| field.shown_values()).unwrap_or_default();
@@ -76,7 +74,7 @@ fn limit(form: &Form) -> Result<usize, HttpError> {
 
 /// Who asks.
 struct Asker<'a> {
-    tenant: &'a TenantId,
+    tenants: &'a Tenants,
     tags: String,
 }
 
@@ -93,8 +91,8 @@ async fn detect(
     };
     (asked.direction, asked.interval_ns) = (Direction::Backward, 0);
     let expr = Expr::Log(parse_log(&asked.query).map_err(refuse)?);
-    let (tenant, tags) = (asker.tenant.clone(), asker.tags);
-    let query = Query { tenant, expr, asked: Asked::Range(asked), tags, categorize: true };
+    let (tenants, tags) = (asker.tenants.clone(), asker.tags);
+    let query = Query { tenants, expr, asked: Asked::Range(asked), tags, categorize: true };
     let evaluated = frontend.evaluate(query).await.map_err(refuse)?;
     let Answer::Streams(streams) = evaluated.answer else {
         return Err(HttpError::query_with(500, "a log query was answered with samples"));

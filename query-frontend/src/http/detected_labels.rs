@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use base::{HashSet, Labels, TenantId};
+use base::{HashSet, Labels};
 use http::HeaderMap;
 use logql::syntax::parse_matchers;
 use rpc::http::{Form, HttpError, Tenants};
-use rpc::querier::{ListJob, Listed, Listing};
 
+use super::lists::{self, Which};
 use super::respond::ok;
 use super::telemetry::Watch;
-use super::{encode, numbers, one_tenant, params, refuse};
+use super::{encode, numbers, params, refuse};
 use crate::checks::Checks;
 use crate::frontend::Frontend;
 
@@ -27,17 +27,16 @@ pub(super) async fn labels(
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, HttpError> {
-    let tenant = one_tenant(tenants)?;
-    let mut watch = Watch::new(&frontend, &tenant, &headers, "detected_labels");
+    let mut watch = Watch::new(&frontend, &tenants, &headers, "detected_labels");
     watch.text(form.value("query"));
-    let result = detect(&frontend, &tenant, &form).await;
+    let result = detect(&frontend, &tenants, &form).await;
     let list = watch.finish_list(result)?;
     ok(&frontend, &headers, move || encode::detected_labels(&list)).await
 }
 
 async fn detect(
     frontend: &Frontend,
-    tenant: &TenantId,
+    tenants: &Tenants,
     form: &Form,
 ) -> Result<Vec<(String, usize)>, HttpError> {
     let now = frontend.clock().now();
@@ -46,14 +45,13 @@ async fn detect(
         "" => Vec::new(),
         text => parse_matchers(text).map_err(refuse)?,
     };
-    let checks = Checks { limits: frontend.limits(), tenant, now };
+    let checks = Checks { limits: frontend.limits(), tenants, now };
     let (start, end) = checks.window(start, end).map_err(refuse)?;
     let selectors = if matchers.is_empty() { Vec::new() } else { vec![matchers] };
-    let (tenant, listing) = (tenant.clone(), Listing::Streams);
-    match frontend.list(ListJob { tenant, listing, selectors, start, end }).await.map_err(refuse)? {
-        Listed::Streams(streams) => Ok(detected(&streams)),
-        Listed::Texts(_) => Err(HttpError::query_with(500, "streams were answered with texts")),
-    }
+    let which = Which { tenants, selectors, start, end };
+    let of_each = lists::streams(frontend, which).await?;
+    let streams: Vec<Labels> = of_each.into_iter().flat_map(|(_, streams)| streams).collect();
+    Ok(detected(&streams))
 }
 
 /// Names and their numbers of values, sorted by name.

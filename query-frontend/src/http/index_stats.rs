@@ -4,20 +4,19 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use base::TenantId;
 use http::HeaderMap;
 use logql::plan::{TimeRange, VolumesOf};
 use rpc::http::{Form, HttpError, Tenants};
 
 use super::labels::selector;
+use super::lists;
 use super::params::RangeQuery;
 use super::respond::ok;
 use super::telemetry::Watch;
 use super::volume::one_instant;
-use super::{encode, one_tenant, refuse};
+use super::{encode, refuse};
 use crate::checks::Checks;
 use crate::frontend::Frontend;
-use crate::volume::VolumeQuery;
 
 /// What a selector selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,28 +38,26 @@ pub(super) async fn stats(
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, HttpError> {
-    let tenant = one_tenant(tenants)?;
-    let mut watch = Watch::new(&frontend, &tenant, &headers, "stats");
+    let mut watch = Watch::new(&frontend, &tenants, &headers, "stats");
     watch.text(form.value("query"));
-    let result = evaluate(&frontend, &tenant, &form).await;
+    let result = evaluate(&frontend, &tenants, &form).await;
     let stats = watch.finish_list(result.map(|stats| vec![stats]))?[0];
     ok(&frontend, &headers, move || encode::index_stats(&stats)).await
 }
 
 async fn evaluate(
     frontend: &Frontend,
-    tenant: &TenantId,
+    tenants: &Tenants,
     form: &Form,
 ) -> Result<IndexStats, HttpError> {
     let now = frontend.clock().now();
     let asked = RangeQuery::parse(form, now).map_err(refuse)?;
     let matchers = selector(&asked.query)?;
-    let checks = Checks { limits: frontend.limits(), tenant, now };
+    let checks = Checks { limits: frontend.limits(), tenants, now };
     let (start, end) = checks.window(asked.start, asked.end).map_err(refuse)?;
     let range = TimeRange { from_ns: start.0, to_ns: one_instant(start, end) };
     let asked = VolumesOf { matchers, by: None, range, step_ns: 0, max_memory_bytes: 0 };
-    let query = VolumeQuery { tenant: tenant.clone(), asked };
-    let volumed = frontend.volumes(query).await.map_err(refuse)?;
+    let volumed = lists::volumes(frontend, tenants, asked).await?;
     let volumes = volumed.series.iter().flat_map(|(_, volumes)| volumes);
     let (entries, bytes) =
         volumes.fold((0, 0), |(lines, bytes), volume| (lines + volume.lines, bytes + volume.bytes));

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use base::TenantId;
 use http::HeaderMap;
+use logql::engine::tenants::TENANT;
 use logql::syntax::{Matcher, parse_matchers, require_matcher};
 use rpc::http::{Form, HttpError, Tenants};
-use rpc::querier::{ListJob, Listed, Listing};
+use rpc::querier::Listing;
 
+use super::lists::{self, Which};
 use super::respond::ok;
 use super::telemetry::Watch;
-use super::{encode, one_tenant, params, refuse};
+use super::{encode, params, refuse};
 use crate::checks::Checks;
 use crate::frontend::Frontend;
 
@@ -23,10 +24,9 @@ pub(super) async fn names(
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, HttpError> {
-    let tenant = one_tenant(tenants)?;
-    let mut watch = Watch::new(&frontend, &tenant, &headers, "labels");
+    let mut watch = Watch::new(&frontend, &tenants, &headers, "labels");
     watch.text(form.value("query"));
-    let result = texts(&frontend, &tenant, &form, Listing::Names).await;
+    let result = texts(&frontend, &tenants, &form, Listing::Names).await;
     let list = watch.finish_list(result)?;
     ok(&frontend, &headers, move || encode::label_list(&list)).await
 }
@@ -39,17 +39,16 @@ pub(super) async fn values(
     Path(name): Path<String>,
     form: Form,
 ) -> Result<Response, HttpError> {
-    let tenant = one_tenant(tenants)?;
-    let mut watch = Watch::new(&frontend, &tenant, &headers, "labels");
+    let mut watch = Watch::new(&frontend, &tenants, &headers, "labels");
     watch.text(form.value("query"));
-    let result = texts(&frontend, &tenant, &form, Listing::Values(name)).await;
+    let result = texts(&frontend, &tenants, &form, Listing::Values(name)).await;
     let list = watch.finish_list(result)?;
     ok(&frontend, &headers, move || encode::label_list(&list)).await
 }
 
 async fn texts(
     frontend: &Frontend,
-    tenant: &TenantId,
+    tenants: &Tenants,
     form: &Form,
     listing: Listing,
 ) -> Result<Vec<String>, HttpError> {
@@ -59,13 +58,18 @@ async fn texts(
         "" => Vec::new(),
         text => vec![selector(text)?],
     };
-    let checks = Checks { limits: frontend.limits(), tenant, now };
+    let checks = Checks { limits: frontend.limits(), tenants, now };
     let (start, end) = checks.window(start, end).map_err(refuse)?;
-    let job = ListJob { tenant: tenant.clone(), listing, selectors, start, end };
-    match frontend.list(job).await.map_err(refuse)? {
-        Listed::Texts(texts) => Ok(texts),
-        Listed::Streams(_) => Err(HttpError::query_with(500, "texts were answered with streams")),
+    let name_tenants = tenants.multi && listing == Listing::Names;
+    if tenants.multi && matches!(&listing, Listing::Values(name) if name == TENANT) {
+        return Ok(tenants.ids.iter().map(ToString::to_string).collect());
     }
+    let mut texts =
+        lists::texts(frontend, Which { tenants, selectors, start, end }, listing).await?;
+    if name_tenants && let Err(place) = texts.binary_search_by(|text| text.as_str().cmp(TENANT)) {
+        texts.insert(place, TENANT.to_owned());
+    }
+    Ok(texts)
 }
 
 /// A selector without pipeline that does not match everything.

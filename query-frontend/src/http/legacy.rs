@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use base::TenantId;
 use http::HeaderMap;
 use logql::engine::Answer;
 use logql::syntax::{Expr, LineFilter, LineOp, LineOperand, Stage, parse};
@@ -13,7 +12,7 @@ use rpc::http::{Form, HttpError, Tenants};
 use super::params::RangeQuery;
 use super::respond::ok;
 use super::telemetry::{Watch, tags};
-use super::{encode, one_tenant, refuse};
+use super::{encode, refuse};
 use crate::frontend::Frontend;
 use crate::query::{Asked, Evaluated, Query};
 
@@ -27,9 +26,8 @@ pub(super) async fn query(
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, HttpError> {
-    let tenant = one_tenant(tenants)?;
-    let mut watch = Watch::new(&frontend, &tenant, &headers, "limited");
-    let result = evaluate(&frontend, &tenant, &form, tags(&headers), &mut watch).await;
+    let mut watch = Watch::new(&frontend, &tenants, &headers, "limited");
+    let result = evaluate(&frontend, &tenants, &form, tags(&headers), &mut watch).await;
     let evaluated = watch.finish(result)?;
     let Answer::Streams(streams) = evaluated.answer else {
         return Err(HttpError::query_with(400, ONLY_STREAMS));
@@ -40,7 +38,7 @@ pub(super) async fn query(
 
 async fn evaluate(
     frontend: &Frontend,
-    tenant: &TenantId,
+    tenants: &Tenants,
     form: &Form,
     tags: String,
     watch: &mut Watch,
@@ -57,7 +55,7 @@ async fn evaluate(
         log.stages.push(Stage::LineFilter(LineFilter { op: LineOp::Regex, operands }));
     }
     watch.range(&expr, &asked);
-    let (tenant, asked) = (tenant.clone(), Asked::Range(asked));
-    let query = Query { tenant, expr, asked, tags, categorize: false };
+    let (tenants, asked) = (tenants.clone(), Asked::Range(asked));
+    let query = Query { tenants, expr, asked, tags, categorize: false };
     frontend.evaluate(query).await.map_err(refuse)
 }

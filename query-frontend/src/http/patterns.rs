@@ -10,7 +10,7 @@ use logql::syntax::parse_matchers;
 use rpc::http::{Form, HttpError, Tenants};
 
 use super::respond::ok;
-use super::{one_tenant, params, refuse};
+use super::{params, refuse};
 use crate::checks::Checks;
 use crate::frontend::Frontend;
 
@@ -21,12 +21,11 @@ pub(super) async fn patterns(
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, HttpError> {
-    let tenant = one_tenant(tenants)?;
     let now = frontend.clock().now();
     let (start, end) = params::bounds(&form, now).map_err(refuse)?;
     params::check_order(start, end).map_err(refuse)?;
     parse_matchers(form.value("query")).map_err(refuse)?;
-    let checks = Checks { limits: frontend.limits(), tenant: &tenant, now };
+    let checks = Checks { limits: frontend.limits(), tenants: &tenants, now };
     checks.window(start, end).map_err(refuse)?;
     ok(&frontend, &headers, || b"{\"status\":\"success\",\"data\":[]}\n".to_vec()).await
 }

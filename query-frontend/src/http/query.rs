@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use base::TenantId;
 use http::HeaderMap;
 use logql::syntax::parse;
 use rpc::http::{Form, HttpError, Tenants};
 
 use super::encode::{self, EncodingFlags};
 use super::params::InstantQuery;
+use super::refuse;
 use super::respond::ok;
 use super::telemetry::{Watch, tags};
-use super::{one_tenant, refuse};
 use crate::frontend::Frontend;
 use crate::query::{Asked, Evaluated, Query};
 
@@ -23,9 +22,8 @@ pub(super) async fn query(
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, HttpError> {
-    let tenant = one_tenant(tenants)?;
-    let mut watch = Watch::new(&frontend, &tenant, &headers, "metric");
-    let result = evaluate(&frontend, &tenant, &form, tags(&headers), &mut watch).await;
+    let mut watch = Watch::new(&frontend, &tenants, &headers, "metric");
+    let result = evaluate(&frontend, &tenants, &form, tags(&headers), &mut watch).await;
     let evaluated = watch.finish(result)?;
     let flags = EncodingFlags::default();
     ok(&frontend, &headers, move || encode::answer(&evaluated, &flags)).await
@@ -33,7 +31,7 @@ pub(super) async fn query(
 
 async fn evaluate(
     frontend: &Frontend,
-    tenant: &TenantId,
+    tenants: &Tenants,
     form: &Form,
     tags: String,
     watch: &mut Watch,
@@ -43,7 +41,7 @@ async fn evaluate(
     let asked = InstantQuery::parse(form, now).map_err(refuse)?;
     let expr = parse(&asked.query).map_err(refuse)?;
     watch.instant(&expr, &asked);
-    let (tenant, asked) = (tenant.clone(), Asked::Instant(asked));
-    let query = Query { tenant, expr, asked, tags, categorize: false };
+    let (tenants, asked) = (tenants.clone(), Asked::Instant(asked));
+    let query = Query { tenants, expr, asked, tags, categorize: false };
     frontend.evaluate(query).await.map_err(refuse)
 }

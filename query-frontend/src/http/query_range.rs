@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use base::TenantId;
 use http::HeaderMap;
 use logql::syntax::parse;
 use rpc::http::{Form, HttpError, Tenants};
 
 use super::encode::{self, EncodingFlags};
 use super::params::RangeQuery;
+use super::refuse;
 use super::respond::ok;
 use super::telemetry::{Watch, tags};
-use super::{one_tenant, refuse};
 use crate::frontend::Frontend;
 use crate::query::{Asked, Evaluated, Query};
 
@@ -26,11 +25,10 @@ pub(super) async fn query(
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, HttpError> {
-    let tenant = one_tenant(tenants)?;
     let header = headers.get(FLAGS_HEADER).and_then(|value| value.to_str().ok());
     let flags = EncodingFlags::parse(header.unwrap_or(""));
-    let mut watch = Watch::new(&frontend, &tenant, &headers, "metric");
-    let asker = Asker { tenant: &tenant, tags: tags(&headers), categorize: flags.categorize() };
+    let mut watch = Watch::new(&frontend, &tenants, &headers, "metric");
+    let asker = Asker { tenants: &tenants, tags: tags(&headers), categorize: flags.categorize() };
     let result = evaluate(&frontend, asker, &form, &mut watch).await;
     let evaluated = watch.finish(result)?;
     ok(&frontend, &headers, move || encode::answer(&evaluated, &flags)).await
@@ -38,7 +36,7 @@ pub(super) async fn query(
 
 /// Who asks, and how he wants it.
 struct Asker<'a> {
-    tenant: &'a TenantId,
+    tenants: &'a Tenants,
     tags: String,
     categorize: bool,
 }
@@ -53,7 +51,7 @@ async fn evaluate(
     let asked = RangeQuery::parse(form, frontend.clock().now()).map_err(refuse)?;
     let expr = parse(&asked.query).map_err(refuse)?;
     watch.range(&expr, &asked);
-    let Asker { tenant, tags, categorize } = asker;
-    let (tenant, asked) = (tenant.clone(), Asked::Range(asked));
-    frontend.evaluate(Query { tenant, expr, asked, tags, categorize }).await.map_err(refuse)
+    let Asker { tenants, tags, categorize } = asker;
+    let (tenants, asked) = (tenants.clone(), Asked::Range(asked));
+    frontend.evaluate(Query { tenants, expr, asked, tags, categorize }).await.map_err(refuse)
 }

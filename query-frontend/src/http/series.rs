@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use base::{Labels, TenantId};
+use base::Labels;
 use http::HeaderMap;
+use logql::engine::tenants::with_tenant;
 use logql::syntax::Matcher;
 use rpc::http::{Form, HttpError, Tenants};
-use rpc::querier::{ListJob, Listed, Listing};
 
 use super::labels::selector;
+use super::lists::{self, Which};
 use super::respond::ok;
 use super::telemetry::Watch;
-use super::{encode, one_tenant, params, refuse};
+use super::{encode, params, refuse};
 use crate::checks::Checks;
 use crate::frontend::Frontend;
 
@@ -24,16 +25,15 @@ pub(super) async fn series(
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, HttpError> {
-    let tenant = one_tenant(tenants)?;
-    let mut watch = Watch::new(&frontend, &tenant, &headers, "series");
-    let result = streams(&frontend, &tenant, &form, &mut watch).await;
+    let mut watch = Watch::new(&frontend, &tenants, &headers, "series");
+    let result = streams(&frontend, &tenants, &form, &mut watch).await;
     let list = watch.finish_list(result)?;
     ok(&frontend, &headers, move || encode::series(&list)).await
 }
 
 async fn streams(
     frontend: &Frontend,
-    tenant: &TenantId,
+    tenants: &Tenants,
     form: &Form,
     watch: &mut Watch,
 ) -> Result<Vec<Labels>, HttpError> {
@@ -42,13 +42,17 @@ async fn streams(
     let now = frontend.clock().now();
     let (start, end) = params::bounds(form, now).map_err(refuse)?;
     let selectors = selectors(&groups)?;
-    let checks = Checks { limits: frontend.limits(), tenant, now };
+    let checks = Checks { limits: frontend.limits(), tenants, now };
     let (start, end) = checks.window(start, end).map_err(refuse)?;
-    let (tenant, listing) = (tenant.clone(), Listing::Streams);
-    match frontend.list(ListJob { tenant, listing, selectors, start, end }).await.map_err(refuse)? {
-        Listed::Streams(streams) => Ok(streams),
-        Listed::Texts(_) => Err(HttpError::query_with(500, "streams were answered with texts")),
+    let which = Which { tenants, selectors, start, end };
+    let mut series = Vec::new();
+    for (id, streams) in lists::streams(frontend, which).await? {
+        match tenants.multi {
+            true => series.extend(streams.iter().map(|labels| with_tenant(labels, id.as_str()))),
+            false => series.extend(streams),
+        }
     }
+    Ok(series)
 }
 
 /// Values of `match` and `match[]`, each once, in order.

@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use base::TenantId;
 use base::units::format_go_duration;
 use http::HeaderMap;
 use logql::syntax::Expr;
-use rpc::http::HttpError;
+use rpc::http::{HttpError, Tenants};
 use tracing::info;
 
 use super::params::{InstantQuery, RangeQuery};
@@ -28,7 +27,7 @@ const CLIENT_CLOSED: u16 = 499;
 /// client went away.
 pub(super) struct Watch {
     frontend: Arc<Frontend>,
-    tenant: TenantId,
+    tenant: String,
     began_ns: u64,
     query: String,
     tags: String,
@@ -44,13 +43,13 @@ impl Watch {
     /// A request that is not a query: `labels` or `series`.
     pub fn new(
         frontend: &Arc<Frontend>,
-        tenant: &TenantId,
+        tenants: &Tenants,
         headers: &HeaderMap,
         query_type: &'static str,
     ) -> Watch {
         Watch {
             frontend: frontend.clone(),
-            tenant: tenant.clone(),
+            tenant: tenants.name(),
             began_ns: frontend.clock().monotonic_ns(),
             query: String::new(),
             tags: tags(headers),
@@ -139,7 +138,7 @@ impl Watch {
     fn report(&mut self, status: u16, stats: &QueryStats, pieces: &PieceStats) {
         self.finished = true;
         let outcome = Outcome {
-            tenant: self.tenant.as_str(),
+            tenant: &self.tenant,
             query_type: self.query_type,
             range_type: self.range_type,
             status,
@@ -153,7 +152,7 @@ impl Watch {
         let ns = |value: u64| format_go_duration(i64::try_from(value).unwrap_or(i64::MAX));
         info!(
             component = "frontend",
-            org_id = self.tenant.as_str(),
+            org_id = self.tenant,
             latency = outcome.latency_type(),
             query = self.query,
             query_type = self.query_type,

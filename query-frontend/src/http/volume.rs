@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use base::{Labels, TenantId, UnixNanos};
+use base::{Labels, UnixNanos};
 use http::HeaderMap;
 use logql::engine::{Answer, Sample};
 use logql::plan::{TimeRange, VolumesOf};
@@ -14,14 +14,16 @@ use logql::syntax::{Matcher, parse_matchers};
 use rpc::http::{Form, HttpError, Tenants};
 
 use super::encode::{self, EncodingFlags};
+use super::lists;
 use super::params::{self, ParamError};
+use super::refuse;
 use super::respond::ok;
 use super::telemetry::Watch;
-use super::{one_tenant, refuse};
 use crate::checks::{Checks, Refusal};
 use crate::frontend::Frontend;
+use crate::limits::OfAll;
 use crate::query::Evaluated;
-use crate::volume::{VolumeQuery, Volumed};
+use crate::volume::Volumed;
 
 /// Series of an answer when `limit` is not given or 0.
 const DEFAULT_LIMIT: usize = 100;
@@ -53,10 +55,9 @@ async fn answer(
     form: Form,
     in_steps: bool,
 ) -> Result<Response, HttpError> {
-    let tenant = one_tenant(tenants)?;
-    let mut watch = Watch::new(&frontend, &tenant, &headers, "volume");
+    let mut watch = Watch::new(&frontend, &tenants, &headers, "volume");
     watch.text(form.value("query"));
-    let result = evaluate(&frontend, &tenant, &form, in_steps).await;
+    let result = evaluate(&frontend, &tenants, &form, in_steps).await;
     let evaluated = watch.finish(result)?;
     let flags = EncodingFlags::default();
     ok(&frontend, &headers, move || encode::answer(&evaluated, &flags)).await
@@ -140,32 +141,29 @@ const MS: i64 = 1_000_000;
 
 async fn evaluate(
     frontend: &Frontend,
-    tenant: &TenantId,
+    tenants: &Tenants,
     form: &Form,
     in_steps: bool,
 ) -> Result<Evaluated, HttpError> {
-    if !frontend.limits().volume_enabled(tenant) {
+    let of_all = OfAll { limits: frontend.limits(), tenants: &tenants.ids };
+    if !of_all.volume_enabled() {
         return Err(HttpError::query_with(404, "not found"));
     }
     let now = frontend.clock().now();
     let mut asked = Asked::parse(form, now, in_steps)?;
-    let checks = Checks { limits: frontend.limits(), tenant, now };
+    let checks = Checks { limits: frontend.limits(), tenants, now };
     (asked.start, asked.end) = checks.window(asked.start, asked.end).map_err(refuse)?;
     // Names of labels are summed up here; all else the leaf can do.
     let by = asked.names().filter(|_| !asked.by_names);
-    let query = VolumeQuery {
-        tenant: tenant.clone(),
-        asked: VolumesOf {
-            matchers: asked.matchers.clone(),
-            by: by.map(|names| names.into_iter().map(str::to_owned).collect()),
-            range: TimeRange { from_ns: asked.start.0, to_ns: one_instant(asked.start, asked.end) },
-            step_ns: asked.step_ns,
-            max_memory_bytes: 0,
-        },
+    let of = VolumesOf {
+        matchers: asked.matchers.clone(),
+        by: by.map(|names| names.into_iter().map(str::to_owned).collect()),
+        range: TimeRange { from_ns: asked.start.0, to_ns: one_instant(asked.start, asked.end) },
+        step_ns: asked.step_ns,
+        max_memory_bytes: 0,
     };
-    let volumed = frontend.volumes(query).await.map_err(refuse)?;
-    let most = frontend.limits().volume_max_series(tenant);
-    summed(&asked, volumed, most).map_err(refuse)
+    let volumed = lists::volumes(frontend, tenants, of).await?;
+    summed(&asked, volumed, of_all.volume_max_series()).map_err(refuse)
 }
 
 /// As log queries: up to `end`, and an empty range is its one instant.

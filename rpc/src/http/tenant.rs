@@ -40,6 +40,18 @@ pub struct Tenants {
     pub multi: bool,
 }
 
+impl Tenants {
+    /// One tenant.
+    pub fn one(id: TenantId) -> Tenants {
+        Tenants { ids: vec![id], multi: false }
+    }
+
+    /// `a|b`: how logs and metrics call them.
+    pub fn name(&self) -> String {
+        self.ids.iter().map(TenantId::as_str).collect::<Vec<&str>>().join("|")
+    }
+}
+
 impl TenantPolicy {
     /// Parses the header's value for a route that takes one tenant; `a|a` is `a`.
     pub fn single(&self, header: Option<&str>) -> Result<TenantId, HttpError> {
