@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
@@ -37,7 +37,7 @@ impl Topology {
 pub struct Setting<'a> {
     /// Writes the configuration of a process whose local state is the folder given; `target`,
     /// addresses and ports are added.
-    pub config: &'a dyn Fn(&Path) -> String,
+    pub config: &'a (dyn Fn(&Path) -> String + Sync),
     /// Folder of everything that is written.
     pub dir: &'a Path,
     /// Added to the environment.
@@ -105,7 +105,8 @@ impl Cluster {
 }
 
 impl Setting<'_> {
-    fn start(
+    /// Starts a process.
+    pub fn start(
         &self,
         name: &str,
         target: &str,
@@ -137,6 +138,22 @@ pub struct Door {
     pub address: String,
     /// Its processes end with the door: nobody else holds them for longer than a request.
     _cluster: Arc<Cluster>,
+    requests: Arc<Requests>,
+}
+
+/// How many there were, for whoever waits for some.
+#[derive(Default)]
+struct Requests {
+    count: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Requests {
+    fn add(&self, more: usize) {
+        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        *count = count.saturating_add(more);
+        self.changed.notify_all();
+    }
 }
 
 /// Paths of pushes.
@@ -151,9 +168,12 @@ impl Door {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?.to_string();
         let inside = Arc::downgrade(&cluster);
+        let requests: Arc<Requests> = Arc::default();
+        let counted = requests.clone();
         let accept = move || {
             for client in listener.incoming().flatten() {
                 let Some(cluster) = inside.upgrade() else { return };
+                counted.add(1);
                 let serve = move || {
                     if let Err(error) = serve(client, &cluster, flushes) {
                         eprintln!("door: {error:#}");
@@ -164,7 +184,19 @@ impl Door {
             }
         };
         std::thread::Builder::new().spawn(accept)?;
-        Ok(Door { address, _cluster: cluster })
+        Ok(Door { address, _cluster: cluster, requests })
+    }
+
+    /// Returns when so many requests have come, or nobody waits any more.
+    pub fn wait_for_requests(&self, wanted: usize) {
+        let count = self.requests.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.requests.changed.wait_while(count, |count| *count < wanted);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Lets go whoever waits for requests.
+    pub fn let_go(&self) {
+        self.requests.add(usize::MAX);
     }
 }
 

@@ -45,6 +45,8 @@ pub enum Rows {
     Parts,
     /// Every other instant of each stream in parts, the others in memory.
     Half,
+    /// In many small parts, which a compactor merges and deletes while they are queried.
+    Merging,
 }
 
 impl Options {
@@ -67,7 +69,8 @@ impl Options {
                         "head" => Rows::Head,
                         "parts" => Rows::Parts,
                         "half" => Rows::Half,
-                        other => bail!("no rows {other:?}: head, parts or half"),
+                        "merging" => Rows::Merging,
+                        other => bail!("no rows {other:?}: head, parts, half or merging"),
                     }
                 }
                 other => bail!("unknown option {other:?}"),
@@ -120,8 +123,41 @@ pub fn run(options: &Options) -> Result<()> {
     let cluster = Arc::new(Cluster::start(options.topology, &setting)?);
     push(&cluster, options.rows)?;
     let door = Door::open(cluster, options.rows == Rows::Parts)?;
-    let report = replay(options, &format!("http://{}", door.address), &report_path)?;
+    let replay = || replay(options, &format!("http://{}", door.address), &report_path);
+    let report = match options.rows {
+        Rows::Merging => while_merging(&door, &setting, replay)?,
+        _ => replay()?,
+    };
     judge(&report, options)
+}
+
+/// The parts of a stream's day: more than make a merge due at once.
+const SLICES: usize = 20;
+/// Requests after which the compactor starts.
+const BEFORE_MERGES: usize = 300;
+
+/// Starts a compactor amid `replay`, and makes sure that it merged and deleted.
+fn while_merging(
+    door: &Door,
+    setting: &Setting,
+    replay: impl FnOnce() -> Result<Value>,
+) -> Result<Value> {
+    std::thread::scope(|scope| {
+        let compactor = scope.spawn(|| {
+            door.wait_for_requests(BEFORE_MERGES);
+            setting.start("compactor", "compactor", &[], "")
+        });
+        let report = replay();
+        door.let_go();
+        let compactor = compactor.join().map_err(|_| anyhow::anyhow!("no compactor"))??;
+        for metric in ["runelog_compactor_merges_total", "runelog_compactor_deleted_objects_total"]
+        {
+            if compactor.metric(metric)? == 0.0 {
+                bail!("{metric} is 0: nothing happened during the replay");
+            }
+        }
+        report
+    })
 }
 
 /// What the answers were recorded with (tests/conformance/loki.yaml), on ports and folders of ours.
@@ -132,7 +168,10 @@ fn configuration(options: &Options, dir: &Path, state: &Path) -> String {
         .replace("grpc_listen_port: 39095", "grpc_listen_port: 0")
         .replace("path_prefix: /tmp/loki-conformance", &format!("path_prefix: {}", state.display()))
         .replace("/tmp/loki-conformance", &dir.join("data").display().to_string());
-    if options.rows == Rows::Half {
+    if options.rows == Rows::Merging {
+        config.push_str("\ncompactor:\n  delete_delay: 0s\n");
+    }
+    if matches!(options.rows, Rows::Half | Rows::Merging) {
         let overrides = dir.join("overrides.yaml");
         config.push_str(&format!("\nruntime_config:\n  file: {}\n", overrides.display()));
     }
@@ -156,7 +195,7 @@ fn push(cluster: &Cluster, rows: Rows) -> Result<()> {
         let name = file["file"].as_str().context("a file has a name")?;
         files.push((file["tenant"].as_str().context("a file has a tenant")?, read(name)?));
     }
-    let send = |keep: fn(usize) -> bool| -> Result<()> {
+    let send = |keep: &dyn Fn(usize) -> bool| -> Result<()> {
         for (tenant, body) in &files {
             let headers = format!("Content-Type: application/json\r\nX-Scope-OrgID: {tenant}\r\n");
             let body = with_rows(body, keep).to_string();
@@ -169,22 +208,26 @@ fn push(cluster: &Cluster, rows: Rows) -> Result<()> {
         Ok(())
     };
     match rows {
-        Rows::Head => send(|_| true),
+        Rows::Head => send(&|_| true),
         Rows::Parts => {
-            send(|_| true)?;
+            send(&|_| true)?;
             cluster.flush()
         }
         Rows::Half => {
-            send(|place| place % 2 == 0)?;
+            send(&|place| place % 2 == 0)?;
             cluster.flush()?;
-            send(|place| place % 2 == 1)
+            send(&|place| place % 2 == 1)
         }
+        Rows::Merging => (0..SLICES).try_for_each(|slice| {
+            send(&|place| place % SLICES == slice)?;
+            cluster.flush()
+        }),
     }
 }
 
 /// The push without the rows that `keep` is false for, by their place in their stream. Rows of one
 /// instant have one place: their order is that of their arrival.
-fn with_rows(body: &Value, keep: fn(usize) -> bool) -> Value {
+fn with_rows(body: &Value, keep: &dyn Fn(usize) -> bool) -> Value {
     let mut body = body.clone();
     for stream in body["streams"].as_array_mut().into_iter().flatten() {
         if let Some(values) = stream["values"].as_array_mut() {

@@ -109,11 +109,12 @@ fn e2e() -> Result<()> {
 }
 
 /// Every way a call can take and every place a row can be at least once; not every pair of them.
-const CONFORMANCE: [&str; 4] = [
+const CONFORMANCE: [&str; 5] = [
     "--rows head",
     "--rows parts --wire",
     "--topology separate --rows half",
     "--topology two-ingesters --rows parts",
+    "--topology separate --rows merging",
 ];
 
 fn conformance() -> Result<()> {
