@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use catalog::{PartId, PartRecord};
 use part::{Footer, RangeRead};
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, pread};
 use tokio::runtime::Handle;
 
 use crate::bucket::Bucket;
@@ -118,13 +119,21 @@ impl PartReader {
     }
 
     fn read_file(&self, file: &File, range: &Range<u64>) -> Result<Bytes, Error> {
-        let mut buffer = vec![0; (range.end - range.start) as usize];
-        file.read_exact_at(&mut buffer, range.start).map_err(|source| {
-            if source.kind() == std::io::ErrorKind::UnexpectedEof {
-                return self.bucket.damaged(&self.path, format!("it ends before {}", range.end));
+        let len = (range.end - range.start) as usize;
+        // Not zeroed: what is read would be written twice.
+        let mut buffer = Vec::with_capacity(len);
+        while buffer.len() < len {
+            let at = range.start + buffer.len() as u64;
+            match pread(file, spare_capacity(&mut buffer), at) {
+                Ok(0) => {
+                    let problem = format!("it ends before {}", range.end);
+                    return Err(self.bucket.damaged(&self.path, problem));
+                }
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(source) => return Err(file_error(&self.bucket, &self.path, source.into())),
             }
-            file_error(&self.bucket, &self.path, source)
-        })?;
+        }
+        buffer.truncate(len);
         Ok(buffer.into())
     }
 }
