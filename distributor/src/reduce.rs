@@ -30,17 +30,19 @@ pub(crate) fn reduce(
             dropped[row as usize] = true;
         }
     }
+    let mut is_early = vec![false; accepted.streams.len()];
     for &(stream, first, ts_ns) in early {
         // A stream that exists does not have to be made: its old rows are too far behind.
         if dropped[first as usize] {
             continue;
         }
-        for (place, dropped) in places.iter().zip(&mut dropped) {
-            *dropped |= place.stream == stream;
-        }
+        is_early[stream as usize] = true;
         if last_told <= Some(stream) {
             (told, last_told) = (Some(no_schema(ts_ns)), Some(stream));
         }
+    }
+    for (place, dropped) in places.iter().zip(&mut dropped) {
+        *dropped |= is_early[place.stream as usize];
     }
     let mut kept: Vec<Vec<u32>> = accepted.parts.iter().map(|_| Vec::new()).collect();
     for (place, _) in places.iter().zip(&dropped).filter(|(_, dropped)| !**dropped) {

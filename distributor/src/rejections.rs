@@ -25,14 +25,12 @@ impl Offered<'_> {
     /// The error of the stream that was rejected last (Loki tells one), with what all of them lost
     /// added to `discards`.
     pub(crate) fn error(&self, admission: &Admission, discards: &mut Discards) -> Option<Error> {
-        let mut told = None;
         for rejection in &admission.rejected {
             for &(row, reason) in &rejection.rows {
                 discards.add(counted_as(reason), 1, self.bytes(row));
             }
-            told = self.told(rejection).or(told);
         }
-        told
+        admission.rejected.iter().rev().find_map(|rejection| self.told(rejection))
     }
 
     fn ts_ns(&self, row: u32) -> i64 {
