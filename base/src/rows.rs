@@ -218,6 +218,16 @@ impl Rows {
         self.ts_ns.is_empty()
     }
 
+    /// Bytes that the columns take: lines, a timestamp and an end per row, a code per row and
+    /// metadata column, names and distinct values. What a record or a message of them is as large as.
+    pub fn column_bytes(&self) -> usize {
+        let dictionary = |column: &DictColumn| {
+            let values = &column.values;
+            column_bytes(&column.name) + values.bytes.len() + values.len() * VALUE_BYTES
+        };
+        row_bytes(self) + self.metadata.iter().map(dictionary).sum::<usize>()
+    }
+
     /// Bytes of all lines and all distinct metadata values.
     pub fn raw_bytes(&self) -> usize {
         let metadata: usize = self.metadata.iter().map(|column| column.values.bytes.len()).sum();
@@ -247,6 +257,21 @@ impl Rows {
     }
 }
 
+/// What a distinct value takes beside its bytes: its end.
+const VALUE_BYTES: usize = size_of::<u32>();
+
+/// What a metadata column takes beside its codes and values: its name and three counts.
+fn column_bytes(name: &str) -> usize {
+    name.len() + 3 * size_of::<u32>()
+}
+
+/// What rows take beside names and values of metadata.
+#[inline]
+fn row_bytes(rows: &Rows) -> usize {
+    let of_row = size_of::<i64>() + size_of::<u32>() + rows.metadata.len() * size_of::<u32>();
+    rows.lines.bytes.len() + rows.len() * of_row + rows.runs.len() * size_of::<Run>()
+}
+
 /// The runs that have some of the rows `from..to`, which are not empty: found without a look at the
 /// others, because whoever goes through a page run by run asks for each.
 pub fn runs_of(runs: &[Run], from: usize, to: usize) -> &[Run] {
@@ -266,6 +291,8 @@ pub struct RowsBuilder {
     /// Per metadata column (same order as `rows.metadata`, which is insertion order until
     /// [`RowsBuilder::finish`]): value -> code.
     index: Vec<HashTable<u32>>,
+    /// Bytes of names and values of metadata, and of their ends.
+    dictionary_bytes: usize,
     /// Columns of the rows that [`RowsBuilder::take`] gave away, for the rows that follow.
     spare: Vec<Spare>,
 }
@@ -279,6 +306,8 @@ struct Spare {
     value_bytes: usize,
 }
 
+/// Columns that get room for all expected rows when they begin.
+const MAX_RESERVED_COLUMNS: usize = 32;
 /// More names than this are not kept for the next rows: they were somebody's mistake.
 const MAX_SPARE_COLUMNS: usize = 64;
 /// A larger index is freed instead of kept.
@@ -307,6 +336,12 @@ impl RowsBuilder {
     /// Bytes of lines and distinct metadata values so far.
     pub fn raw_bytes(&self) -> usize {
         self.rows.raw_bytes()
+    }
+
+    /// [`Rows::column_bytes`] of what [`RowsBuilder::finish`] would give now, at no cost.
+    #[inline]
+    pub fn column_bytes(&self) -> usize {
+        row_bytes(&self.rows) + self.dictionary_bytes
     }
 
     /// The rows so far. Metadata columns may be shorter than the rows and are not sorted yet.
@@ -350,7 +385,10 @@ impl RowsBuilder {
             }
             None => (name.into(), HashTable::new(), Strings::default()),
         };
-        let codes = Vec::with_capacity(self.rows.ts_ns.capacity());
+        // Names without end are used by few rows each.
+        let is_usual = columns.len() < MAX_RESERVED_COLUMNS;
+        let codes = Vec::with_capacity(if is_usual { self.rows.ts_ns.capacity() } else { 0 });
+        self.dictionary_bytes += column_bytes(&name);
         columns.push(DictColumn { name, codes, values });
         self.index.push(index);
         columns.len() - 1
@@ -395,6 +433,7 @@ impl RowsBuilder {
             return code;
         }
         values.push(value);
+        self.dictionary_bytes += value.len() + VALUE_BYTES;
         let code = values.len() as u32;
         index.insert_unique(hash, code, |&code| hash64(values.get(code as usize - 1)));
         code
@@ -490,6 +529,7 @@ impl RowsBuilder {
             });
         }
         let rows = std::mem::take(&mut self.rows);
+        self.dictionary_bytes = 0;
         finish(rows)
     }
 
@@ -535,6 +575,28 @@ mod tests {
         assert_eq!(rows.metadata[0].codes, [0, 0, 1]);
         assert_eq!(rows.metadata[1].codes, [1, 0, 1]);
         assert_eq!(rows.metadata[1].values.len(), 1);
+    }
+
+    #[test]
+    fn a_builder_knows_what_its_columns_take() {
+        let mut builder = RowsBuilder::default();
+        for round in 0..3 {
+            for row in 0..50u32 {
+                builder.push(row / 7, 10, &vec![b'x'; row as usize]);
+                builder.metadata(&format!("name{}", row % 5), b"value");
+                builder.metadata("n", row.to_string().as_bytes());
+            }
+            let bytes = builder.column_bytes();
+            let rows = builder.take();
+            assert_eq!(rows.column_bytes(), bytes, "round {round}");
+            let (lines, codes, values) = (49 * 50 / 2, 6 * 50 * 4, 90 + 5 * 5 + 55 * 4);
+            let names = 5 * 5 + 1 + 6 * 12;
+            assert_eq!(bytes, lines + 50 * 12 + 8 * 8 + codes + values + names);
+            let views = rows.metadata_views();
+            builder.append(&rows.page(&views), 0, rows.len(), |stream| stream);
+            assert_eq!(builder.column_bytes(), bytes);
+            builder.take();
+        }
     }
 
     #[test]

@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
-use base::{Labels, Run, UnixNanos};
+use base::{Day, HashMap, Labels, Run, UnixNanos};
 use hashbrown::HashTable;
+use rpc::http::body::{BodyError, Hold};
 
+use crate::charge::Charge;
 use crate::columns::Meaning;
 use crate::decode::{Entry, Fault, Pairs, RawLabels, Sink};
 use crate::error::Error;
@@ -44,6 +46,8 @@ pub(crate) struct Collector {
     /// The rows; the first `parts_used` count.
     pub(crate) parts: Vec<Part>,
     pub(crate) parts_used: usize,
+    /// The newest part of each day: the only one that may have room.
+    by_day: HashMap<Day, usize>,
     /// Which part the rows went to: (part, one past the last row).
     pub(crate) order: Vec<(u32, u32)>,
 
@@ -57,6 +61,11 @@ pub(crate) struct Collector {
     labels_error: Option<Error>,
     /// The first metadata name that cannot be stored; fails the push if all labels parse.
     name_error: Option<Error>,
+    /// Why the rows cannot all be held; fails the push whatever else is wrong with it.
+    too_much: Option<Error>,
+    /// One of the three is set: nothing more is taken.
+    has_failed: bool,
+    charge: Charge,
     scratch: Vec<u8>,
     cut_line: Vec<u8>,
     expected_rows: usize,
@@ -92,6 +101,7 @@ impl Collector {
             sizes: Vec::new(),
             parts: Vec::new(),
             parts_used: 0,
+            by_day: HashMap::default(),
             order: Vec::new(),
             received: Volume::default(),
             valid_bytes: 0,
@@ -101,21 +111,27 @@ impl Collector {
             discards: Discards::default(),
             labels_error: None,
             name_error: None,
+            too_much: None,
+            has_failed: false,
+            charge: Charge::nobody(),
             scratch: Vec::new(),
             cut_line: Vec::new(),
             expected_rows: 0,
         }
     }
 
-    /// Begins a push of `tenant` at `now`. `expected_rows` and `body_bytes` are hints.
+    /// Begins a push of `tenant` at `now`. `expected_rows` and `body_bytes` are hints. The rows are
+    /// paid for by `charge`.
     pub(crate) fn begin(
         &mut self,
         tenant: Arc<Tenant>,
         now: UnixNanos,
         expected_rows: usize,
         body_bytes: usize,
+        charge: Charge,
     ) {
         self.tenant = tenant;
+        self.charge = charge;
         self.now = now;
         self.window = Window::new(&self.tenant.limits, now);
         self.expected_rows = expected_rows;
@@ -129,9 +145,30 @@ impl Collector {
         self.parts[0].builder.reserve(expected_rows, body_bytes.min(MAX_RESERVED_BYTES));
     }
 
+    /// What pays for the rows, which must be kept as long as they are. They are taken or dropped.
+    pub(crate) fn end(&mut self) -> Hold {
+        self.reset();
+        std::mem::replace(&mut self.charge, Charge::nobody()).into_hold()
+    }
+
     /// Drops all rows, as before the first stream.
-    pub(crate) fn reset(&mut self) {
+    fn reset(&mut self) {
         self.current = Current::default();
+        self.drop_rows();
+        self.charge.restart();
+        self.received = Volume::default();
+        self.valid_bytes = 0;
+        self.truncated = (0, 0);
+        self.blocked = false;
+        self.problems.clear();
+        self.discards.clear();
+        self.labels_error = None;
+        self.name_error = None;
+        self.too_much = None;
+        self.has_failed = false;
+    }
+
+    fn drop_rows(&mut self) {
         self.streams.clear();
         self.stream_index.clear();
         self.runs.clear();
@@ -143,20 +180,27 @@ impl Collector {
             }
         }
         self.parts_used = 0;
+        self.by_day.clear();
         self.order.clear();
-        self.received = Volume::default();
-        self.valid_bytes = 0;
-        self.truncated = (0, 0);
-        self.blocked = false;
-        self.problems.clear();
-        self.discards.clear();
-        self.labels_error = None;
-        self.name_error = None;
+    }
+
+    /// The push takes more than may be held: what there is of it goes, and nothing more comes.
+    #[cold]
+    fn give_up(&mut self, error: &BodyError) {
+        let text = format!("the rows of the push and their metadata: {error}");
+        self.fail(Error::new(error.status(), text));
+    }
+
+    #[cold]
+    fn fail(&mut self, error: Error) {
+        self.drop_rows();
+        self.too_much.get_or_insert(error);
+        self.has_failed = true;
     }
 
     /// The error that fails the push as a whole, although its body decodes.
     pub(crate) fn fatal(&mut self, streams: usize) -> Option<Error> {
-        if let Some(error) = self.labels_error.take() {
+        if let Some(error) = self.too_much.take().or_else(|| self.labels_error.take()) {
             return Some(error);
         }
         if streams == 0 {
@@ -172,6 +216,7 @@ impl Collector {
             + self.scratch.capacity()
             + self.cut_line.capacity()
             + self.order.capacity() * size_of::<(u32, u32)>()
+            + self.by_day.capacity() * size_of::<(Day, usize)>()
             + self.stream_index.capacity() * 8
     }
 
@@ -216,31 +261,35 @@ impl Collector {
 
     /// The part a row of `ts_ns` goes to.
     #[inline]
-    fn part_for(&mut self, ts_ns: i64) -> usize {
+    fn part_for(&mut self, ts_ns: i64) -> Option<usize> {
         let last = self.order.last().map(|&(part, _)| part as usize);
         if let Some(last) = last
             && self.parts[last].covers(ts_ns)
             && !self.parts[last].is_full()
         {
-            return last;
+            return Some(last);
         }
         self.other_part(ts_ns)
     }
 
-    fn other_part(&mut self, ts_ns: i64) -> usize {
-        // The newest part of a day is the only one that may have room.
-        let used = &self.parts[..self.parts_used];
-        if let Some(found) = used.iter().rposition(|part| part.covers(ts_ns))
-            && !used[found].is_full()
+    /// `None`: the push has too many days.
+    fn other_part(&mut self, ts_ns: i64) -> Option<usize> {
+        let day = Day::of(UnixNanos(ts_ns));
+        if let Some(&found) = self.by_day.get(&day)
+            && !self.parts[found].is_full()
         {
-            return found;
+            return Some(found);
+        }
+        self.by_day.insert(day, self.parts_used);
+        if self.by_day.len() > MAX_DAYS {
+            return None;
         }
         if self.parts.len() == self.parts_used {
             self.parts.push(Part::new());
         }
         self.parts[self.parts_used].begin(ts_ns);
         self.parts_used += 1;
-        self.parts_used - 1
+        Some(self.parts_used - 1)
     }
 
     fn stream_number(&mut self, labels: &Labels) -> u32 {
@@ -263,13 +312,21 @@ impl Collector {
 
     fn push(&mut self, stream: &Stream, ts_ns: i64, line: &[u8], metadata: Pairs<'_>, size: u64) {
         let number = self.stream_number(&stream.labels);
-        let at = self.part_for(ts_ns);
+        let Some(at) = self.part_for(ts_ns) else {
+            let text = format!("a push may have rows of at most {MAX_DAYS} days");
+            return self.fail(Error::new(400, text));
+        };
         let part = &mut self.parts[at];
+        let runs = part.builder.peek().runs.len();
         part.builder.push(number, ts_ns, line);
+        if part.builder.peek().runs.len() > runs {
+            part.add_labels(STREAM_BYTES + stream.labels.text_bytes());
+        }
         let given = match store_metadata(part, &self.tenant, metadata, &mut self.scratch) {
             Ok(given) => given,
             Err(error) => {
                 self.name_error.get_or_insert(error);
+                self.has_failed = true;
                 return;
             }
         };
@@ -285,6 +342,10 @@ impl Collector {
                 (Given::Number(level), None) => part.set_level(level),
                 (Given::Nothing, None) => part.set_level(self.tenant.detector.line(line)),
             }
+        }
+        let grown = part.weigh() + ROW_BYTES;
+        if let Err(error) = self.charge.add(grown) {
+            return self.give_up(&error);
         }
         self.current.part = at;
         self.ts_ns.push(ts_ns);
@@ -302,6 +363,14 @@ impl Collector {
     }
 }
 
+/// Days whose rows one push may have: each becomes a batch, and a part, of its own.
+const MAX_DAYS: usize = 4096;
+/// What a row takes beside its part: timestamp and size.
+const ROW_BYTES: usize = size_of::<i64>() + size_of::<u32>();
+/// What a stream takes in a part beside its labels, and the run of its rows.
+const STREAM_BYTES: usize = 64;
+/// Rows that are made room for at once: a body may announce what it does not hold.
+const MAX_EXPECTED_ROWS: usize = 1 << 20;
 /// A part that expects more than this grows as it fills.
 const MAX_RESERVED_BYTES: usize = 33 << 20;
 
@@ -376,6 +445,7 @@ impl Sink for Collector {
             Ok(pairs) => pairs,
             Err(error) => {
                 self.labels_error.get_or_insert(error);
+                self.has_failed = true;
                 return Ok(());
             }
         };
@@ -393,6 +463,7 @@ impl Sink for Collector {
     }
 
     fn expect(&mut self, entries: usize) {
+        let entries = entries.min(MAX_EXPECTED_ROWS);
         if entries > self.expected_rows {
             self.expected_rows = entries;
             self.ts_ns.reserve(entries);
@@ -409,7 +480,7 @@ impl Sink for Collector {
         self.received.lines += 1;
         self.received.line_bytes += line_bytes;
         self.received.metadata_bytes += metadata_bytes;
-        if self.labels_error.is_some() || self.name_error.is_some() {
+        if self.has_failed {
             return;
         }
         let blocked = self.window.blocked;

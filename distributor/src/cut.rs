@@ -13,7 +13,7 @@ pub(crate) struct Cut {
     pub(crate) rows: Rows,
 }
 
-/// Raw bytes after which a share is full: with its framing an append stays well below the 100 MiB
+/// Bytes of columns after which a share is full: with its framing an append stays well below the 100 MiB
 /// that a message between processes may have.
 const FULL_SHARE_BYTES: usize = 48 << 20;
 
@@ -61,7 +61,7 @@ pub(crate) fn cut(
 
 /// Adds the shares of one owner: mostly one.
 fn fill(shares: &mut Vec<Share>, owner: usize, cuts: Vec<Cut>, full_bytes: usize) {
-    let bytes_of = |cut: &Cut| cut.rows.raw_bytes() + cut.rows.len() * 16;
+    let bytes_of = |cut: &Cut| cut.rows.column_bytes();
     if cuts.iter().map(bytes_of).sum::<usize>() <= full_bytes {
         return shares.push(Share { owner, cuts });
     }

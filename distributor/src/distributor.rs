@@ -10,6 +10,7 @@ use rpc::http::body::Hold;
 use rpc::ingester::Peer;
 
 use crate::body::{self, Buffer, Caps, Encoding};
+use crate::charge::Charge;
 use crate::collector::Collector;
 use crate::config::Config;
 use crate::decode::{self, Pieces};
@@ -176,7 +177,7 @@ impl Distributor {
         let result = self.decode(tenant, payload, &mut scratch).and_then(|streams| {
             self.judge(tenant, payload.format, streams, &mut scratch.collector)
         });
-        scratch.collector.reset();
+        payload.hold = scratch.collector.end();
         self.keep(scratch);
         result
     }
@@ -237,13 +238,17 @@ impl Distributor {
                 // Ids shrink, lengths take five bytes: protobuf is at most a few times as long.
                 hold.grow(body.len().saturating_mul(2)).map_err(body::too_large)?;
                 message.filled(|out| decode::otlp::to_protobuf(body, out)).map_err(|e| *e)?;
+                let longer = message.as_slice().len().saturating_sub(body.len());
+                hold.grow(longer).map_err(body::too_large)?;
                 message.as_slice()
             }
             _ => body,
         };
         let rows = tenant.expected_rows(body.len());
         let now = self.clock.now();
-        collector.begin(tenant.clone(), now, rows, body.len());
+        // Every way here has taken the length of what is read once more, for the rows.
+        let charge = Charge::new(std::mem::replace(hold, Hold::unlimited()), body.len());
+        collector.begin(tenant.clone(), now, rows, body.len(), charge);
         let cut = cut.as_deref();
         match format {
             Format::Protobuf => decode::protobuf::decode(body, pieces, collector),

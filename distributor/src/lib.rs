@@ -25,6 +25,7 @@
 
 mod admit;
 pub mod body;
+mod charge;
 mod collector;
 mod columns;
 pub mod config;

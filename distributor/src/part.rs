@@ -6,8 +6,10 @@ use crate::columns::Columns;
 use crate::level::Level;
 use crate::metadata::DETECTED_LEVEL;
 
-/// Lines of a batch: a WAL record and an append stay of a size that can be buffered.
-const MAX_LINE_BYTES: usize = 32 << 20;
+/// Columns and labels of a batch: a WAL record and an append stay of a size that can be buffered,
+/// whatever takes it: lines, many short lines, values or cells of metadata. Only the last row may
+/// pass it.
+const MAX_BYTES: usize = 32 << 20;
 /// Different metadata names of a batch.
 const MAX_COLUMNS: usize = 1024;
 /// Cells of a batch's metadata columns beyond those that real data needs: every column has a cell
@@ -27,7 +29,14 @@ pub(crate) struct Part {
     pub(crate) columns: Columns,
     level_slot: Option<usize>,
     level_codes: [u32; Level::COUNT],
+    /// What all of it took when it was weighed last.
+    bytes: usize,
+    /// What there is beside the builder: labels, the part itself.
+    other_bytes: usize,
 }
+
+/// What a part takes without rows, and a batch around it.
+const PART_BYTES: usize = 4 << 10;
 
 impl Part {
     pub(crate) fn new() -> Part {
@@ -39,6 +48,8 @@ impl Part {
             columns: Columns::default(),
             level_slot: None,
             level_codes: [0; Level::COUNT],
+            bytes: 0,
+            other_bytes: 0,
         }
     }
 
@@ -51,6 +62,19 @@ impl Part {
         self.columns.clear();
         self.level_slot = None;
         self.level_codes = [0; Level::COUNT];
+        (self.bytes, self.other_bytes) = (0, PART_BYTES);
+    }
+
+    /// A row of another stream than the row before it was pushed.
+    pub(crate) fn add_labels(&mut self, bytes: usize) {
+        self.other_bytes += bytes;
+    }
+
+    /// Weighs the part; by how much it grew since this was asked last.
+    #[inline]
+    pub(crate) fn weigh(&mut self) -> usize {
+        let bytes = self.builder.column_bytes() + self.other_bytes;
+        bytes - std::mem::replace(&mut self.bytes, bytes)
     }
 
     /// Whether a row of `ts_ns` belongs here.
@@ -62,11 +86,10 @@ impl Part {
     /// Whether the next row should go to another part.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        let rows = self.builder.peek();
         let columns = self.columns.len();
-        rows.lines.bytes.len() >= MAX_LINE_BYTES
+        self.bytes >= MAX_BYTES
             || (columns > FREE_COLUMNS
-                && (columns > MAX_COLUMNS || columns * rows.len() > MAX_CELLS))
+                && (columns > MAX_COLUMNS || columns * self.builder.len() > MAX_CELLS))
     }
 
     fn level_slot(&mut self) -> usize {
@@ -96,5 +119,52 @@ impl Part {
                 self.builder.set(slot, value);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows that `push` pushes until the part is full; the part's weight is what its batch takes.
+    fn rows_until_full(mut push: impl FnMut(&mut Part, usize)) -> usize {
+        let mut part = Part::new();
+        part.begin(0);
+        let (mut rows, mut weight) = (0, 0);
+        while !part.is_full() {
+            push(&mut part, rows);
+            weight += part.weigh();
+            rows += 1;
+        }
+        assert_eq!(weight, part.builder.column_bytes() + part.other_bytes);
+        let bytes = part.builder.take().column_bytes() + part.other_bytes;
+        assert_eq!(weight, bytes, "as large as it was taken for");
+        rows
+    }
+
+    #[test]
+    fn a_part_is_full_by_whatever_its_record_holds() {
+        let big = vec![b'x'; 1 << 20];
+        assert_eq!(rows_until_full(|part, _| part.builder.push(0, 0, &big)), 32);
+        let values = rows_until_full(|part, row| {
+            part.builder.push(0, 0, b"");
+            let value = [&big[..], row.to_string().as_bytes()].concat();
+            part.builder.metadata("name", &value);
+        });
+        assert_eq!(values, 32);
+        let labels = rows_until_full(|part, row| {
+            part.builder.push(row as u32, 0, b"");
+            part.add_labels(big.len());
+        });
+        assert_eq!(labels, 32);
+        // Twenty cells and what a row takes without them.
+        let cells = rows_until_full(|part, _| {
+            part.builder.push(0, 0, b"");
+            for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] {
+                part.builder.metadata(name, b"v");
+            }
+        });
+        let most = (32 << 20) / (12 + 10 * 4);
+        assert!((most - 100..=most).contains(&cells), "{cells} of {most}");
     }
 }
