@@ -292,7 +292,7 @@ impl World {
         let deps = Deps {
             ingesters: heads.iter().enumerate().map(peer).collect(),
             catalog: catalog.clone(),
-            parts: Arc::new(Parts::new(bucket, 1 << 20)),
+            parts: Arc::new(Parts::new(bucket, 1 << 20, 0)),
             clock: shared,
         };
         let config = Config { scan_threads: 2, replication_factor, ..Config::default() };

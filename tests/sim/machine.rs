@@ -124,7 +124,7 @@ impl Machine {
         let deps = querier::Deps {
             ingesters: vec![peer],
             catalog,
-            parts: Arc::new(Parts::new(bucket, 1 << 20)),
+            parts: Arc::new(Parts::new(bucket, 1 << 20, 0)),
             clock,
         };
         let querier = Querier::new(querier::Config::default(), deps);

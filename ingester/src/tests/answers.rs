@@ -71,7 +71,7 @@ async fn answer(ingester: &Arc<Ingester>, text: &str, params: &Params) -> Answer
 async fn leaf_partial(ingester: &Arc<Ingester>, leaf: &Arc<Leaf>) -> Partial {
     let catalog = ingester.core.deps.catalog.clone();
     let view = catalog.follow().await.unwrap();
-    let parts = Parts::new(catalog.bucket().clone(), 1 << 20);
+    let parts = Parts::new(catalog.bucket().clone(), 1 << 20, 0);
     let records: Vec<_> = view.all_parts().cloned().collect();
     let open = move || -> Vec<Arc<Scan>> {
         (0..)

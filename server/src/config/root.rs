@@ -77,7 +77,7 @@ blocks! {
         analytics: AnalyticsConfig;
         /// Loki's caches of chunks.
         chunk_store_config: Accepted = "chunk_store", flag "store",
-            ignored "there are no chunks: footers of parts are kept in storage_config.footer_cache";
+            ignored "there are no chunks: parts are kept in storage_config.footer_cache and page_cache";
         /// Loki's tables.
         table_manager: Accepted = "table_manager",
             ignored "there are no tables: see compactor.retention_enabled and \

@@ -121,6 +121,8 @@ blocks! {
             flag "use-thanos-objstore";
         /// Memory of footers of parts that were read.
         footer_cache: ByteSize = "64MB";
+        /// Memory of pieces of parts that were read from an object store; files have the system's.
+        page_cache: ByteSize = "128MB";
         /// A local directory.
         filesystem: FilesystemConfig, flag "local";
         /// S3 and what speaks its protocol.

@@ -59,7 +59,8 @@ pub async fn store(shared: &Shared) -> Result<(Store, Stop)> {
         clock: shared.clock.clone(),
     };
     let catalog = CatalogHandle::open(deps, derive::catalog(config)).await?;
-    let parts = Arc::new(Parts::new(bucket, config.raw.storage_config.footer_cache.0));
+    let raw = &config.raw.storage_config;
+    let parts = Arc::new(Parts::new(bucket, raw.footer_cache.0, raw.page_cache.0));
     Ok((Store { catalog, parts, wal }, nothing_to_stop()))
 }
 

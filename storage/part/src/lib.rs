@@ -39,6 +39,6 @@ pub use error::Error;
 pub use footer::{Footer, Group, Page, Piece, Run, Stream, Survey, TRAILER_BYTES, VERSION, What};
 pub use merge::{Copies, Input, Merge, merge};
 pub use options::{MAX_GROUP_PAGES, MAX_GROUP_ROWS, OWN_PAGE_BYTES, Options, PAGE_BYTES};
-pub use read::{Columns, DecodedPage, Fetched, GroupReader, RangeRead};
+pub use read::{Columns, DecodedPage, Fetched, GroupReader, RangeRead, read_joined};
 pub use seal::{Image, Source, Summary, seal, seal_telling};
 pub use sketch::Needle;

@@ -16,7 +16,8 @@ use crate::{Error, Footer};
 pub trait RangeRead: Send + Sync {
     /// What can go wrong.
     type Error: From<Error>;
-    /// Reads all `ranges`; each answer has exactly the length of its range.
+    /// Reads all `ranges`, which ascend; each answer has exactly the length of its range. It is the
+    /// reader who knows which are near enough to be read as one ([`read_joined`]).
     fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Self::Error>;
 
     /// Whether a read costs little more than its bytes: a file or memory rather than a request.
@@ -52,8 +53,38 @@ pub struct Columns<'a> {
     pub metadata: Option<&'a [String]>,
 }
 
-/// Two ranges closer than this are read as one: a request costs more than these bytes.
+/// Two ranges of a file closer than this are read as one: a call costs more than these bytes.
 const COALESCE_BYTES: u64 = 32 * 1024;
+
+/// Reads `ranges` with one call of `read` for those that are near each other.
+///
+/// # Errors
+/// That of `read`, which must give as many bytes as it is asked for.
+pub fn read_joined<E>(
+    ranges: &[Range<u64>],
+    mut read: impl FnMut(Range<u64>) -> Result<Bytes, E>,
+) -> Result<Vec<Bytes>, E> {
+    let mut pieces = Vec::with_capacity(ranges.len());
+    let mut rest = ranges;
+    while let Some(first) = rest.first() {
+        let mut joined = first.clone();
+        let near = rest.iter().take_while(|next| {
+            let near = joined.start <= next.start
+                && next.start <= joined.end.saturating_add(COALESCE_BYTES);
+            if near {
+                joined.end = joined.end.max(next.end);
+            }
+            near
+        });
+        let (together, others) = rest.split_at(near.count());
+        let start = joined.start;
+        let bytes = read(joined)?;
+        let place = |at: u64| (at - start) as usize;
+        pieces.extend(together.iter().map(|r| bytes.slice(place(r.start)..place(r.end))));
+        rest = others;
+    }
+    Ok(pieces)
+}
 
 /// Ranges of a part and their bytes.
 #[derive(Clone, Debug, Default)]
@@ -64,7 +95,7 @@ pub struct Fetched {
 }
 
 impl Fetched {
-    /// Reads `ranges` (any order, may touch or overlap) with as few requests as reasonable.
+    /// Reads `ranges` (any order, may touch or overlap).
     pub fn read<E: From<Error>>(
         reader: &dyn RangeRead<Error = E>,
         mut ranges: Vec<Range<u64>>,
@@ -72,11 +103,11 @@ impl Fetched {
         ranges.retain(|range| range.start < range.end);
         ranges.sort_unstable_by_key(|range| range.start);
         ranges.dedup_by(|next, last| {
-            let near = next.start <= last.end.saturating_add(COALESCE_BYTES);
-            if near {
+            let shared = next.start < last.end;
+            if shared {
                 last.end = last.end.max(next.end);
             }
-            near
+            shared
         });
         if ranges.is_empty() {
             return Ok(Fetched::default());

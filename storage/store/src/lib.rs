@@ -33,6 +33,7 @@ mod follow;
 pub mod fuzz;
 mod handle;
 pub mod metrics;
+mod pages;
 pub mod read;
 pub mod scan;
 mod start;

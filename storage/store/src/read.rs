@@ -15,13 +15,16 @@ use crate::bucket::Bucket;
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::metrics::CORRUPT;
+use crate::pages::Pages;
 use crate::scan::Scan;
 
-/// Opens parts for scanning; keeps footers. Share it as `Arc<Parts>`.
+/// Opens parts for scanning; keeps footers, and pieces of parts that are not local files. Share it
+/// as `Arc<Parts>`.
 pub struct Parts {
     bucket: Bucket,
     runtime: Handle,
     footers: Cache<PartId, Footer>,
+    pages: Option<Arc<Pages>>,
 }
 
 /// Reads one part. Blocking: use it from `base::task::blocking` threads only.
@@ -31,6 +34,8 @@ pub struct PartReader {
     /// Where the part lies in its object.
     section: Range<u64>,
     source: Source,
+    /// Where pieces of it are kept, if they are.
+    kept: Option<(PartId, Arc<Pages>)>,
 }
 
 enum Source {
@@ -40,11 +45,12 @@ enum Source {
 }
 
 impl Parts {
-    /// Footers take at most `footer_cache_bytes`. Call it within the runtime that remote reads
-    /// shall run on.
-    pub fn new(bucket: Bucket, footer_cache_bytes: u64) -> Parts {
+    /// Footers take at most `footer_cache_bytes`, other pieces of parts at most
+    /// `page_cache_bytes`. Call it within the runtime that remote reads shall run on.
+    pub fn new(bucket: Bucket, footer_cache_bytes: u64, page_cache_bytes: u64) -> Parts {
         let footers = Cache::new("part-footer", footer_cache_bytes);
-        Parts { bucket, runtime: Handle::current(), footers }
+        let pages = (page_cache_bytes > 0).then(|| Arc::new(Pages::new(page_cache_bytes)));
+        Parts { bucket, runtime: Handle::current(), footers, pages }
     }
 
     /// Opens a part: one read, none if its footer is held. Blocking.
@@ -52,7 +58,7 @@ impl Parts {
     /// # Errors
     /// [`Error::NotFound`]: it was merged or expired; read the catalog and repeat the split whole.
     pub fn open(&self, record: &PartRecord) -> Result<Scan, Error> {
-        let reader = self.reader(record)?;
+        let mut reader = self.reader(record)?;
         let footer = match self.footers.get(&record.id) {
             Some(footer) => footer,
             None => {
@@ -61,6 +67,9 @@ impl Parts {
                 footer
             }
         };
+        if !reader.is_near() {
+            reader.kept = self.pages.clone().map(|pages| (record.id, pages));
+        }
         let (store, path) = (self.bucket.name().to_owned(), reader.path.clone());
         let scan = Scan::new(footer, Arc::new(reader));
         // Parts arrived when their ids were drawn, near enough for the order of equal instants.
@@ -91,7 +100,7 @@ impl PartReader {
             None => Source::Object(runtime.clone()),
         };
         let section = record.offset()..record.offset() + record.len_bytes;
-        Ok(PartReader { bucket: bucket.clone(), path, section, source })
+        Ok(PartReader { bucket: bucket.clone(), path, section, source, kept: None })
     }
 
     /// The object that holds the part.
@@ -146,21 +155,25 @@ impl RangeRead for PartReader {
     }
 
     fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
-        let mut absolute = Vec::with_capacity(ranges.len());
-        for range in ranges {
-            let (len, start) = (self.section.end - self.section.start, self.section.start);
-            if range.start > range.end || range.end > len {
-                let problem = format!("{range:?} is outside the part of {len} bytes");
-                return Err(self.bucket.damaged(&self.path, problem));
-            }
-            absolute.push(start + range.start..start + range.end);
+        let (len, start) = (self.section.end - self.section.start, self.section.start);
+        if let Some(range) = ranges.iter().find(|r| r.start > r.end || r.end > len) {
+            let problem = format!("{range:?} is outside the part of {len} bytes");
+            return Err(self.bucket.damaged(&self.path, problem));
         }
+        let in_object = |range: &Range<u64>| start + range.start..start + range.end;
         match &self.source {
             Source::File(file) => {
-                absolute.iter().map(|range| self.read_file(file, range)).collect()
+                part::read_joined(ranges, |range| self.read_file(file, &in_object(&range)))
             }
             Source::Object(runtime) => {
-                base::task::block_on(runtime, self.bucket.get_ranges(&self.path, &absolute))
+                let fetch = |ranges: &[Range<u64>]| {
+                    let ranges: Vec<Range<u64>> = ranges.iter().map(in_object).collect();
+                    base::task::block_on(runtime, self.bucket.get_ranges(&self.path, &ranges))
+                };
+                match &self.kept {
+                    Some((part, pages)) => pages.read(*part, ranges, fetch),
+                    None => fetch(ranges),
+                }
             }
         }
     }

@@ -213,6 +213,11 @@ impl Scan {
         &self.footer
     }
 
+    #[cfg(test)]
+    pub(crate) fn read(&self, ranges: &[std::ops::Range<u64>]) -> Result<Vec<bytes::Bytes>, Error> {
+        self.reader.read_ranges(ranges)
+    }
+
     /// The stream table as workers take it.
     pub fn source(&self) -> &StreamSource {
         &self.source

@@ -342,7 +342,7 @@ impl Cluster {
     async fn run_querier(&self, node: &Arc<Node>, start: Start) -> Result<(), String> {
         let committer = StoreId(start.random.ulid(&*start.clock));
         let catalog = self.catalog(node, &start, committer).await?;
-        let parts = Arc::new(Parts::new(self.bucket(node, &start), 1 << 20));
+        let parts = Arc::new(Parts::new(self.bucket(node, &start), 1 << 20, 0));
         let ingesters = self.peers(node, &start);
         let deps = querier::Deps { ingesters, catalog, parts, clock: start.clock.clone() };
         let config = querier::Config { scan_threads: 2, ..querier::Config::default() };

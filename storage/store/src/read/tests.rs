@@ -62,7 +62,7 @@ async fn small_parts_share_a_bundle_and_a_big_one_stands_alone() {
         assert_eq!(records[0].path(), records[2].path());
         assert_ne!(records[0].path(), records[1].path());
         assert!(records[2].offset().is_multiple_of(16));
-        let parts = Arc::new(Parts::new(bucket, 1 << 20));
+        let parts = Arc::new(Parts::new(bucket, 1 << 20, 1 << 20));
         for (record, bytes) in records.into_iter().zip(bytes) {
             let parts = parts.clone();
             blocking(move || {
@@ -94,7 +94,7 @@ async fn an_open_part_costs_no_request_for_its_footer() {
     let bucket = Bucket::new("b".into(), store.clone(), Arc::new(ManualClock::default()));
     let records = put(&bucket, vec![upload(&SeededRandom::new(1), 10)]).await;
     // A remote reader needs a runtime that is not busy: this one waits in `blocking`.
-    let parts = Arc::new(Parts::new(bucket, 1 << 20));
+    let parts = Arc::new(Parts::new(bucket, 1 << 20, 1 << 20));
     let record = records[0].clone();
     blocking(move || {
         parts.open(&record).unwrap();
@@ -110,7 +110,7 @@ async fn a_range_outside_the_part_is_refused_even_if_the_bundle_goes_on() {
     let random = SeededRandom::new(1);
     let bucket = memory();
     let records = put(&bucket, vec![upload(&random, 10), upload(&random, 10)]).await;
-    let parts = Parts::new(bucket, 0);
+    let parts = Parts::new(bucket, 0, 0);
     blocking(move || {
         let reader = parts.reader(&records[0]).unwrap();
         let len = records[0].len_bytes;
@@ -133,7 +133,7 @@ async fn a_missing_truncated_or_exchanged_part_is_an_error_that_names_it() {
     let other = put(&bucket, vec![upload(&random, 20)]).await.remove(0);
     let file = dir.path().join(one.path());
     let whole = std::fs::read(&file).unwrap();
-    let parts = Arc::new(Parts::new(bucket, 0));
+    let parts = Arc::new(Parts::new(bucket, 0, 0));
     let open = |record: &PartRecord| {
         let (parts, record) = (parts.clone(), record.clone());
         blocking(move || parts.open(&record).map(|scan| scan.footer().rows()))
@@ -174,4 +174,29 @@ async fn a_lost_answer_of_an_upload_is_tried_again() {
     store.script(faults, BTreeMap::new());
     let record = put(&bucket, vec![upload(&SeededRandom::new(1), 10)]).await.remove(0);
     assert_eq!(bucket.get(&record.path(), 1 << 20).await.unwrap().len() as u64, record.len_bytes);
+}
+
+#[tokio::test]
+async fn what_was_read_of_an_object_is_kept_and_nothing_else() {
+    let (bucket, random) = (memory(), SeededRandom::new(1));
+    let record = put(&bucket, vec![upload(&random, 60_000)]).await.remove(0);
+    let path = record.path();
+    for (page_cache_bytes, is_kept) in [(1 << 20, true), (0, false)] {
+        let parts = Arc::new(Parts::new(bucket.clone(), 1 << 20, page_cache_bytes));
+        let read = |ranges: Vec<std::ops::Range<u64>>| {
+            let (parts, record) = (parts.clone(), record.clone());
+            blocking(move || parts.open(&record).unwrap().read(&ranges))
+        };
+        let first = read(vec![0..100, 200..300]).await.unwrap();
+        let bytes = bucket.get(&path, u64::MAX).await.unwrap();
+        bucket.delete(&path).await.unwrap();
+        let again = read(vec![200..300, 0..100]).await;
+        match is_kept {
+            true => assert_eq!(again.unwrap(), [first[1].clone(), first[0].clone()]),
+            false => assert_eq!(again.unwrap_err().kind(), ErrorKind::NotFound),
+        }
+        let other = read(vec![0..100, 400..500]).await;
+        assert_eq!(other.unwrap_err().kind(), ErrorKind::NotFound);
+        bucket.put(&path, vec![bytes]).await.unwrap();
+    }
 }
