@@ -22,12 +22,13 @@ use distributor::{Config, Distributor, Encoding, Format, Payload};
 use rpc::IngesterApi;
 use rpc::http::body::Hold;
 use rpc::ingester::Peer;
+use rpc::members::Fixed;
 
 fn distributor(ingester: Arc<dyn IngesterApi>) -> Arc<Distributor> {
     Arc::new(Distributor::new(
         Config::default(),
         Arc::new(FakeLimits::new(FakeLimits::open())),
-        vec![Peer { address: "in-process".to_owned(), api: ingester }],
+        Arc::new(Fixed::new(vec![Peer { address: "in-process".to_owned(), api: ingester }], 1)),
         Arc::new(ManualClock::new(UnixNanos(i64::MAX / 2))),
         Arc::new(SeededRandom::new(1)),
     ))

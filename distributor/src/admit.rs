@@ -4,21 +4,21 @@
 use std::collections::BTreeMap;
 
 use base::{ErrorKind, Labels, Run};
+use ring::Spot;
 use rpc::ingester::{Admission, AdmitRequest, IngesterError, Rejection};
 
 use crate::deliver::MAX_ATTEMPTS;
 use crate::distributor::{Accepted, Distributor};
 use crate::error::Error;
-use crate::peers::{Failed, refused};
-use crate::placement::Spot;
+use crate::peers::{Failed, Roster, refused};
 use crate::tenants::Tenant;
 
-/// Who admitted the streams of a push, by place in the list of peers.
+/// Who admitted the streams of a push, by place in the roster.
 pub(crate) enum Owners {
     /// One peer all of them.
-    One(usize),
+    One(u16),
     /// The owner of each stream.
-    Each(Vec<usize>),
+    Each(Vec<u16>),
 }
 
 /// Rows of a push that one owner is asked about.
@@ -33,7 +33,7 @@ struct Offer {
 /// What the owners have said so far.
 struct Answers {
     /// Admitted streams have an owner.
-    owners: Vec<Option<usize>>,
+    owners: Vec<Option<u16>>,
     /// By number in the push.
     rejected: BTreeMap<u32, Rejection>,
 }
@@ -43,6 +43,7 @@ impl Distributor {
     pub(crate) async fn admit(
         &self,
         tenant: &Tenant,
+        roster: &Roster,
         accepted: &mut Accepted,
     ) -> Result<(Owners, Admission), Error> {
         let request = AdmitRequest {
@@ -52,18 +53,22 @@ impl Distributor {
             ts_ns: std::mem::take(&mut accepted.ts_ns),
             sizes: std::mem::take(&mut accepted.sizes),
         };
-        match self.peers.only() {
+        match roster.only() {
             Some(peer) => {
                 let (streams, rows) = (request.streams.len(), request.ts_ns.len());
-                let admission = self.peers.admit(peer, request).await;
+                let admission = roster.peer(peer).api.admit(request).await;
                 let sound = admission.and_then(|admission| sound(admission, streams, rows));
                 Ok((Owners::One(peer), sound.map_err(|error| refused(&error))?))
             }
-            None => self.admit_each(&request).await,
+            None => self.admit_each(roster, &request).await,
         }
     }
 
-    async fn admit_each(&self, push: &AdmitRequest) -> Result<(Owners, Admission), Error> {
+    async fn admit_each(
+        &self,
+        roster: &Roster,
+        push: &AdmitRequest,
+    ) -> Result<(Owners, Admission), Error> {
         let spot = Spot::of_tenant(&push.tenant);
         let spots: Vec<Spot> = push.streams.iter().map(|labels| spot(labels.key())).collect();
         let owners = vec![None; push.streams.len()];
@@ -71,7 +76,7 @@ impl Distributor {
         let mut failed = Failed::default();
         let mut last = IngesterError::Unavailable(String::new());
         for _ in 0..MAX_ATTEMPTS {
-            let Some(asked) = self.place(&spots, &answers, &failed) else { break };
+            let Some(asked) = self.place(roster, &spots, &answers, &failed) else { break };
             let offers = offers(push, &asked);
             if offers.is_empty() {
                 return Ok(answers.finish());
@@ -79,7 +84,7 @@ impl Distributor {
             let calls = offers.into_iter().map(|(owner, offer)| async move {
                 let Offer { request, streams, rows } = offer;
                 let asked = (request.streams.len(), request.ts_ns.len());
-                let answer = self.peers.admit(owner, request).await;
+                let answer = roster.peer(owner).api.admit(request).await;
                 let answer = answer.and_then(|answer| sound(answer, asked.0, asked.1));
                 (owner, streams, rows, answer)
             });
@@ -91,8 +96,9 @@ impl Distributor {
                         return Err(refused(&error));
                     }
                     Err(error) => {
-                        self.peers.mark(owner, &error, &*self.clock);
-                        failed.insert(owner);
+                        let peer = roster.peer(owner);
+                        peer.mark(&error, &*self.clock);
+                        failed.insert(peer);
                         last = error;
                     }
                 }
@@ -101,21 +107,22 @@ impl Distributor {
                 return Ok(answers.finish());
             }
         }
-        Err(self.peers.unavailable(&failed, &last))
+        Err(roster.unavailable(&failed, &last))
     }
 
     /// Whom to ask about each stream that nobody has admitted; `None`: nobody is left.
     fn place(
         &self,
+        roster: &Roster,
         spots: &[Spot],
         answers: &Answers,
         failed: &Failed,
-    ) -> Option<Vec<Option<usize>>> {
+    ) -> Option<Vec<Option<u16>>> {
         let now_ns = self.clock.monotonic_ns();
         let mut asked = vec![None; spots.len()];
         for ((asked, &spot), owner) in asked.iter_mut().zip(spots).zip(&answers.owners) {
             if owner.is_none() {
-                *asked = Some(self.peers.first(spot, failed, now_ns)?);
+                *asked = Some(roster.owner(spot, failed, now_ns)?);
             }
         }
         Some(asked)
@@ -124,7 +131,7 @@ impl Distributor {
 
 impl Answers {
     /// Takes in what `owner` said of the given streams and rows of the push.
-    fn take(&mut self, owner: usize, streams: &[u32], rows: &[(u32, u32)], admission: Admission) {
+    fn take(&mut self, owner: u16, streams: &[u32], rows: &[(u32, u32)], admission: Admission) {
         for &stream in streams {
             let before = self.owners[stream as usize].replace(owner);
             assert_eq!(before, None, "one owner admits a stream");
@@ -143,7 +150,7 @@ impl Answers {
 
     fn finish(self) -> (Owners, Admission) {
         let rejected = self.rejected.into_values().collect();
-        let owners: Vec<usize> = self.owners.into_iter().flatten().collect();
+        let owners: Vec<u16> = self.owners.into_iter().flatten().collect();
         let first = owners.first().copied().unwrap_or_default();
         let owners = match owners.iter().all(|&owner| owner == first) {
             true => Owners::One(first),
@@ -154,8 +161,8 @@ impl Answers {
 }
 
 /// The rows of `push` by whom they are offered to.
-fn offers(push: &AdmitRequest, asked: &[Option<usize>]) -> BTreeMap<usize, Offer> {
-    let mut offers: BTreeMap<usize, Offer> = BTreeMap::new();
+fn offers(push: &AdmitRequest, asked: &[Option<u16>]) -> BTreeMap<u16, Offer> {
+    let mut offers: BTreeMap<u16, Offer> = BTreeMap::new();
     // Number of each stream in its offer.
     let mut numbers: Vec<Option<u32>> = vec![None; asked.len()];
     let mut from = 0;

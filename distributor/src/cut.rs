@@ -19,8 +19,8 @@ const FULL_SHARE_BYTES: usize = 48 << 20;
 
 /// What one owner gets in one call.
 pub(crate) struct Share {
-    /// The owner, by its place in the list of peers.
-    pub(crate) owner: usize,
+    /// The owner, by its place in the roster.
+    pub(crate) owner: u16,
     /// Never empty.
     pub(crate) cuts: Vec<Cut>,
 }
@@ -43,7 +43,7 @@ pub(crate) fn cut(
             shares
         }
         Owners::Each(owners) => {
-            let mut of_owners: BTreeMap<usize, Vec<Cut>> = BTreeMap::new();
+            let mut of_owners: BTreeMap<u16, Vec<Cut>> = BTreeMap::new();
             for (day, rows) in parts {
                 for (owner, mut rows) in split(rows, owners) {
                     let streams = compact(&mut rows, &streams);
@@ -60,7 +60,7 @@ pub(crate) fn cut(
 }
 
 /// Adds the shares of one owner: mostly one.
-fn fill(shares: &mut Vec<Share>, owner: usize, cuts: Vec<Cut>, full_bytes: usize) {
+fn fill(shares: &mut Vec<Share>, owner: u16, cuts: Vec<Cut>, full_bytes: usize) {
     let bytes_of = |cut: &Cut| cut.rows.column_bytes();
     if cuts.iter().map(bytes_of).sum::<usize>() <= full_bytes {
         return shares.push(Share { owner, cuts });
@@ -94,7 +94,7 @@ fn cut_days(streams: Vec<Labels>, parts: Vec<(Day, Rows)>, whole: bool) -> Vec<C
 }
 
 /// The rows of each owner, in their order.
-fn split(rows: Rows, owners: &[usize]) -> BTreeMap<usize, Rows> {
+fn split(rows: Rows, owners: &[u16]) -> BTreeMap<u16, Rows> {
     let owner_of = |run: &Run| owners[run.stream as usize];
     let first = owner_of(&rows.runs[0]);
     if rows.runs.iter().all(|run| owner_of(run) == first) {
@@ -102,7 +102,7 @@ fn split(rows: Rows, owners: &[usize]) -> BTreeMap<usize, Rows> {
     }
     let views = rows.metadata_views();
     let page = rows.page(&views);
-    let mut builders: BTreeMap<usize, RowsBuilder> = BTreeMap::new();
+    let mut builders: BTreeMap<u16, RowsBuilder> = BTreeMap::new();
     let mut from = 0;
     for runs in rows.runs.chunk_by(|a, b| owner_of(a) == owner_of(b)) {
         let to = runs[runs.len() - 1].end as usize;
@@ -158,9 +158,9 @@ mod tests {
     #[test]
     fn every_row_goes_to_the_owner_of_its_stream_in_its_order() {
         let streams: Vec<Labels> = (0..7).map(labels).collect();
-        let owners: Vec<usize> = vec![2, 0, 2, 1, 0, 0, 2];
+        let owners: Vec<u16> = vec![2, 0, 2, 1, 0, 0, 2];
         let mut parts = Vec::new();
-        let mut expected: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+        let mut expected: BTreeMap<u16, Vec<_>> = BTreeMap::new();
         for day in [0, 1] {
             let mut builder = RowsBuilder::default();
             for row in 0..40i64 {

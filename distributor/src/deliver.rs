@@ -3,25 +3,28 @@
 //! The rules, each kept here and nowhere else:
 //! 1. A batch gets its id when it is first sent; its rows never change after that. It is sent
 //!    whole: while any attempt may be stored somewhere nothing is cut anew.
-//! 2. Every attempt has the next number and a list of its own, and goes out after the one before
-//!    has ended: what counts is the newest.
-//! 3. A batch is acknowledged if the answer bears the number that was sent, or says that a commit
-//!    claims it. Nothing else acknowledges it.
-//! 4. After the answer to the client no attempt follows.
+//! 2. Every attempt has the next number and an ordered list of its own; what counts is the newest.
+//! 3. A batch is acknowledged when the first floor(RF/2)+1 of the newest list have answered with the
+//!    number that was sent, or that a commit claims it. Nothing else acknowledges it: neither answers
+//!    to earlier attempts nor any other majority.
+//! 4. After the answer to the client no attempt follows. Calls of the last one may still end.
 //! 5. A new id only if it is known that no attempt was stored.
 
+use std::sync::Arc;
+
 use base::{Batch, ErrorKind, Incarnation, StoreId};
+use ring::{Replicas, Spot};
 use rpc::ingester::{AppendError, Appended, IngesterError};
 
 use crate::cut::{Cut, Share};
 use crate::distributor::Distributor;
 use crate::error::Error;
-use crate::peers::{Failed, refused};
-use crate::placement::Spot;
+use crate::peers::{Failed, Peer, Roster, majority, refused};
+use crate::replicate::{Trouble, replicate};
 use crate::tenants::Tenant;
 
 /// Attempts of a batch, and rounds of admission, before the client is told 503: each may last as
-/// long as the timeout of a call.
+/// long as the timeout of a call. With several members as many more as there are further members.
 pub(crate) const MAX_ATTEMPTS: u32 = 4;
 
 /// The number of a batch that a commit claims: no attempt of it matters any more.
@@ -38,55 +41,53 @@ struct Delivery {
     is_renewed: bool,
 }
 
+/// Who takes part in the attempts of one delivery.
+struct Course {
+    spot: Spot,
+    roster: Arc<Roster>,
+    list: Replicas,
+    /// Not asked again.
+    failed: Failed,
+    /// Behind the others from now on.
+    late: Failed,
+    /// Refused once because the view was old.
+    misplaced: Failed,
+    last: IngesterError,
+}
+
 impl Distributor {
-    /// Returns when every batch of `share` is durable, or nobody is left who could take them.
-    pub(crate) async fn deliver(&self, tenant: &Tenant, share: Share) -> Result<(), Error> {
-        // A batch is one piece: its successors are those of its first stream.
+    /// Returns when every batch of `share` is durable, or too few are left who could take them.
+    pub(crate) async fn deliver(
+        &self,
+        tenant: &Tenant,
+        roster: &Arc<Roster>,
+        share: Share,
+    ) -> Result<(), Error> {
+        // A batch is one piece: its members are those of its first stream, after its owner.
         let spot = Spot::of_tenant(&tenant.id)(share.cuts[0].streams[0].key());
-        let (mut failed, mut misplaced) = (Failed::default(), Failed::default());
-        let (mut delivery, mut cuts) = (None, Some(share.cuts));
-        let mut next = Some(share.owner);
-        let mut last = IngesterError::Unavailable(String::new());
-        for _ in 0..MAX_ATTEMPTS {
-            let Some(peer) = next else { break };
-            let sent = match self.peers.store(peer).await {
-                Ok(store) => {
-                    let cuts = cuts.take();
-                    let delivery = delivery.get_or_insert_with(|| {
-                        Delivery::new(self.batches(tenant, store, cuts.unwrap_or_default()))
-                    });
-                    self.attempt(peer, store, delivery).await
-                }
-                Err(error) => Err(error),
+        let list = roster.list_of(share.owner, spot, self.clock.monotonic_ns());
+        let owner = roster.peer(share.owner).store;
+        let mut course = Course::new(spot, roster.clone(), list);
+        let mut delivery = None;
+        let mut cuts = Some(share.cuts);
+        for _ in 0..MAX_ATTEMPTS + roster.factor() as u32 - 1 {
+            let needed = majority(course.roster.factor());
+            if course.list.as_slice().len() < needed {
+                break;
+            }
+            let delivery = delivery.get_or_insert_with(|| {
+                Delivery::new(self.batches(tenant, owner, cuts.take().unwrap_or_default()))
+            });
+            let sent = match course.list.as_slice() {
+                &[only] => self.attempt(&course.roster, only, delivery).await,
+                _ => self.attempt_all(&course, needed, delivery).await,
             };
             match sent {
                 Ok(()) => return Ok(()),
-                // It has another store than it said before: once more, to that one.
-                Err(IngesterError::Misplaced(text)) if !misplaced.contains(peer) => {
-                    misplaced.insert(peer);
-                    last = IngesterError::Misplaced(text);
-                }
-                Err(IngesterError::Forgotten(text)) => {
-                    last = IngesterError::Forgotten(text);
-                    if !delivery.as_mut().is_some_and(|delivery| self.renew(delivery)) {
-                        return Err(refused(&last));
-                    }
-                }
-                // The fault is the batches': this peer is well, and no other would take them.
-                Err(error) if error.kind() == ErrorKind::Invalid => return Err(refused(&error)),
-                Err(error) => {
-                    self.peers.mark(peer, &error, &*self.clock);
-                    failed.insert(peer);
-                    last = error;
-                    if delivery.as_ref().is_some_and(|delivery| delivery.batches.is_empty()) {
-                        // Whoever had them died with them.
-                        return Err(refused(&last));
-                    }
-                    next = self.peers.first(spot, &failed, self.clock.monotonic_ns());
-                }
+                Err(trouble) => self.next(&mut course, trouble, delivery).await?,
             }
         }
-        Err(self.peers.unavailable(&failed, &last))
+        Err(course.roster.unavailable(&course.failed, &course.last))
     }
 
     /// The first batches of `cuts`: from here on their rows do not change.
@@ -103,37 +104,101 @@ impl Distributor {
         cuts.into_iter().map(batch).collect()
     }
 
-    /// Sends the batches once more, to one store.
+    /// Sends the batches once more, to one store. They travel, and come back if it fails.
     async fn attempt(
         &self,
-        peer: usize,
-        store: StoreId,
+        roster: &Roster,
+        only: u16,
         delivery: &mut Delivery,
-    ) -> Result<(), IngesterError> {
-        delivery.attempt += 1;
-        for batch in &mut delivery.batches {
-            assert!(batch.attempt < delivery.attempt, "attempts count up");
-            batch.attempt = delivery.attempt;
-            batch.members.clear();
-            batch.members.push(store);
-        }
+    ) -> Result<(), Trouble> {
+        let peer = roster.peer(only);
+        delivery.count_up(&[peer.store]);
         let batches = std::mem::take(&mut delivery.batches);
         let sent = Sent::of(&batches);
-        match self.peers.append(peer, batches).await {
-            Ok(appended) => acknowledged(&appended, sent.count, delivery.attempt),
+        let error = match peer.append(batches).await {
+            Ok(appended) => match acknowledged(&appended, sent.count, delivery.attempt) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            },
             Err(AppendError { error, batches }) => {
-                let is_stored_nowhere =
-                    matches!(error, IngesterError::Misplaced(_) | IngesterError::Forgotten(_));
-                delivery.may_be_stored |= !is_stored_nowhere;
-                if matches!(error, IngesterError::Misplaced(_)) {
-                    self.peers.forget_store(peer);
-                }
                 if sent == Sent::of(&batches) {
                     delivery.batches = batches;
                 }
-                Err(error)
+                error
             }
+        };
+        delivery.may_be_stored |= !is_refused_whole(&error);
+        Err(Trouble { failed: vec![(peer.clone(), error)], late: Vec::new() })
+    }
+
+    /// Sends the batches once more, to all members of the list at once.
+    async fn attempt_all(
+        &self,
+        course: &Course,
+        needed: usize,
+        delivery: &mut Delivery,
+    ) -> Result<(), Trouble> {
+        let peers: Vec<Arc<Peer>> =
+            course.list.as_slice().iter().map(|&m| course.roster.peer(m).clone()).collect();
+        let stores: Vec<StoreId> = peers.iter().map(|peer| peer.store).collect();
+        delivery.count_up(&stores);
+        // Whoever is late leaves the list only for somebody who is not.
+        let can_do_without = |passed: &[Arc<Peer>]| course.can_do_without(passed, needed);
+        let (batches, attempt) = (&delivery.batches, delivery.attempt);
+        let sent = replicate(&peers, needed, batches, attempt, &self.clock, can_do_without).await;
+        if let Err(trouble) = &sent {
+            let is_stored_nowhere = trouble.failed.len() == peers.len()
+                && trouble.failed.iter().all(|(_, error)| is_refused_whole(error));
+            delivery.may_be_stored |= !is_stored_nowhere;
         }
+        sent
+    }
+
+    /// What follows from a failed attempt for the next one.
+    async fn next(
+        &self,
+        course: &mut Course,
+        trouble: Trouble,
+        delivery: &mut Delivery,
+    ) -> Result<(), Error> {
+        let is_forgotten = |error: &IngesterError| matches!(error, IngesterError::Forgotten(_));
+        if let Some((_, error)) = trouble.failed.iter().find(|(_, error)| is_forgotten(error))
+            && !self.renew(delivery)
+        {
+            return Err(refused(error));
+        }
+        let is_invalid = |error: &IngesterError| error.kind() == ErrorKind::Invalid;
+        if let Some((_, error)) = trouble.failed.iter().find(|(_, error)| is_invalid(error)) {
+            // The fault is the batches': this peer is well, and no other would take them.
+            return Err(refused(error));
+        }
+        for peer in trouble.late {
+            let error = IngesterError::Unavailable(format!("{} is late", peer.address));
+            peer.mark(&error, &*self.clock);
+            course.late.insert(&peer);
+            course.last = error;
+        }
+        for (peer, error) in trouble.failed {
+            match &error {
+                // It is another store than it was, or the view is old: look, then once more.
+                IngesterError::Misplaced(_) if !course.misplaced.contains(peer.store) => {
+                    course.misplaced.insert(&peer);
+                    course.roster = self.peers.look(peer.store).await;
+                }
+                IngesterError::Forgotten(_) => {}
+                _ => {
+                    peer.mark(&error, &*self.clock);
+                    course.failed.insert(&peer);
+                    if delivery.batches.is_empty() {
+                        // Whoever had them died with them.
+                        return Err(refused(&error));
+                    }
+                }
+            }
+            course.last = error;
+        }
+        course.list = course.next_list(self.clock.monotonic_ns());
+        Ok(())
     }
 
     /// New ids for batches that no ingester can judge any more, if it is sure that none is stored.
@@ -152,14 +217,60 @@ impl Distributor {
     }
 }
 
+impl Course {
+    fn new(spot: Spot, roster: Arc<Roster>, list: Replicas) -> Course {
+        let last = IngesterError::Unavailable("no ingester is known".to_owned());
+        let (failed, late, misplaced) = Default::default();
+        Course { spot, roster, list, failed, late, misplaced, last }
+    }
+
+    /// Whether there is a majority without `passed`.
+    fn can_do_without(&self, passed: &[Arc<Peer>], needed: usize) -> bool {
+        let mut passed_over = self.passed_over();
+        passed.iter().for_each(|peer| passed_over.insert(peer));
+        let list = self.roster.list(self.spot, self.roster.factor(), &passed_over, 0);
+        list.as_slice().len() >= needed
+    }
+
+    fn passed_over(&self) -> Failed {
+        let mut passed_over = self.failed.clone();
+        passed_over.extend(&self.late);
+        passed_over
+    }
+
+    /// Those who neither failed nor were late, then those who were late.
+    fn next_list(&self, now_ns: u64) -> Replicas {
+        let roster = &self.roster;
+        let mut list = roster.list(self.spot, roster.factor(), &self.passed_over(), now_ns);
+        roster.demote(&mut list, self.spot, &self.late);
+        list
+    }
+}
+
 impl Delivery {
     fn new(batches: Vec<Batch>) -> Delivery {
         Delivery { batches, attempt: 0, may_be_stored: false, is_renewed: false }
     }
 
+    /// Gives the batches the number and the list of the next attempt.
+    fn count_up(&mut self, stores: &[StoreId]) {
+        self.attempt += 1;
+        for batch in &mut self.batches {
+            assert!(batch.attempt < self.attempt, "attempts count up");
+            batch.attempt = self.attempt;
+            batch.members.clear();
+            batch.members.extend_from_slice(stores);
+        }
+    }
+
     fn incarnation(&self) -> Option<Incarnation> {
         self.batches.first().map(|batch| batch.id.incarnation)
     }
+}
+
+/// Whether an error says that nothing of the call was stored by it.
+fn is_refused_whole(error: &IngesterError) -> bool {
+    matches!(error, IngesterError::Misplaced(_) | IngesterError::Forgotten(_))
 }
 
 /// What tells that batches that came back are those that were sent.
@@ -176,7 +287,11 @@ impl Sent {
 }
 
 /// Whether an answer acknowledges `count` batches of this attempt (B3).
-fn acknowledged(appended: &Appended, count: usize, attempt: u32) -> Result<(), IngesterError> {
+pub(crate) fn acknowledged(
+    appended: &Appended,
+    count: usize,
+    attempt: u32,
+) -> Result<(), IngesterError> {
     if appended.attempts.len() != count {
         let text =
             format!("an ingester answered for {} batches of {count}", appended.attempts.len());

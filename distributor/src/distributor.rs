@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use base::random::Random;
 use base::{Clock, Day, Labels, Rows, Run, TenantId};
 use bytes::Bytes;
+use rpc::Members;
 use rpc::http::body::Hold;
-use rpc::ingester::Peer;
 
 use crate::body::{self, Buffer, Caps, Encoding};
 use crate::charge::Charge;
@@ -109,21 +109,18 @@ const MAX_IDLE: usize = 16;
 const MAX_IDLE_BYTES: usize = 16 << 20;
 
 impl Distributor {
-    /// A distributor in front of `ingesters`, by the addresses they are known under: every
-    /// distributor of a cluster has the same list, in any order. `random` draws the incarnation
-    /// (B2). Panics if there is no ingester.
+    /// A distributor in front of the ingesters of `members`. `random` draws the incarnation (B2).
     pub fn new(
         config: Config,
         limits: Arc<dyn Limits>,
-        ingesters: Vec<Peer>,
+        members: Arc<dyn Members>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Distributor {
-        metrics::gauge!(crate::metrics::REPLICATION_FACTOR).set(1.0);
         Distributor {
             cache: Arc::new(StreamCache::new(config.stream_cache_entries)),
             tenants: Tenants::new(limits),
-            peers: Peers::new(ingesters),
+            peers: Peers::new(members),
             ids: Ids::new(clock.clone(), random),
             clock,
             idle: Mutex::default(),

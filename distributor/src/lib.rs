@@ -11,15 +11,17 @@
 //! 3. The pipeline finds the stream in a cache by the raw bytes of its labels, validates each entry
 //!    and copies its line, once, into the rows of the entry's UTC day.
 //! 4. The tenant's rate is charged for all valid rows together.
-//! 5. Every stream has an owner among the ingesters, a pure function of their addresses. Owners
-//!    admit rows, all of them asked at once; what they reject leaves the push.
-//! 6. The rest is cut into one batch per owner and day, and each owner gets one call. Batches get
-//!    their ids as they are first sent. 204 when every one is durable.
-//! 7. After a failed call the owner is passed over for five seconds and the next ingester in order
+//! 5. Every stream has an owner among the ingesters, a pure function of the ring. Owners admit rows,
+//!    all of them asked at once; what they reject leaves the push.
+//! 6. The rest is cut into one batch per owner and day. Its list is the owner and the next in ring
+//!    order, as many as the replication factor, in different zones; every member gets one call, all
+//!    at once. Batches get their ids as they are first sent. 204 when the first majority of the list
+//!    has made every one durable.
+//! 7. Whoever fails, or is late while others are not, is passed over for five seconds; another list
 //!    gets the same batches as the next attempt, a few times; then 503.
 //!
 //! **Invariant:** after a batch has an id its rows never change (B2), and it is acknowledged only
-//! by an answer to the attempt that was sent last (B3). After the answer to the client nothing more
+//! by answers to the attempt that was sent last, from the beginning of its list (B3). After the answer to the client nothing more
 //! is sent. A request that fails to decode stores nothing; rows that fail validation never hold back
 //! the valid rows beside them.
 
@@ -45,11 +47,11 @@ mod metadata;
 pub mod metrics;
 mod part;
 mod peers;
-mod placement;
 mod problems;
 mod rate;
 mod reduce;
 mod rejections;
+mod replicate;
 mod send;
 mod streams;
 mod tenants;

@@ -1,37 +1,57 @@
-//! The ingesters that a distributor knows: who they are, how their calls went lately.
+//! The ingesters that a distributor knows: where streams live, how calls went lately.
 //!
-//! **Invariant:** nothing here decides what is stored. A mark or a cached store id may be wrong: an
-//! ingester refuses batches that name another store, and a marked peer is used when no other is
-//! left (B6).
+//! **Invariant:** nothing here decides what is stored. A view may be old and a mark may be wrong: an
+//! ingester refuses batches whose list does not name its store, and a marked peer is used when too
+//! few others are left (B6).
 
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::{Batch, Clock, ErrorKind, StoreId};
 use metrics::{Counter, counter, gauge};
-use rpc::ingester::{self, Admission, AdmitRequest, AppendError, Appended, IngesterError};
+use ring::{Replicas, Spot};
+use rpc::IngesterApi;
+use rpc::ingester::{AppendError, Appended, IngesterError};
+use rpc::members::{Members, View};
 
 use crate::error::Error;
 use crate::metrics::{
     INGESTER_APPEND_FAILURES, INGESTER_APPEND_TIMEOUTS, INGESTER_APPENDS, INGESTER_CLIENTS,
+    REPLICATION_FACTOR,
 };
-use crate::placement::{Placement, Spot};
 
-/// How long a peer is passed over after a failed call, nanoseconds (B6).
+/// How long a peer is passed over after a failed call, nanoseconds (B6), and how often addresses
+/// that have not said who they are are asked again.
 const MARK_NS: u64 = 5_000_000_000;
 
-/// All ingesters.
+/// All ingesters, as the newest view has them.
 pub(crate) struct Peers {
-    list: Vec<Peer>,
-    placement: Placement,
+    members: Arc<dyn Members>,
+    roster: Mutex<Arc<Roster>>,
+    /// When nameless addresses are asked again, monotonic nanoseconds.
+    look_at_ns: AtomicU64,
+}
+
+/// A view, and how calls of its members went. One push works with one of them as long as it can.
+pub(crate) struct Roster {
+    pub(crate) view: Arc<View>,
+    /// As the members of the placement.
+    peers: Vec<Arc<Peer>>,
 }
 
 /// One ingester.
-struct Peer {
-    address: String,
-    api: std::sync::Arc<dyn rpc::IngesterApi>,
-    /// What it answered when it was asked who it is.
-    store: Mutex<Option<StoreId>>,
+pub(crate) struct Peer {
+    pub(crate) store: StoreId,
+    pub(crate) address: String,
+    pub(crate) api: Arc<dyn IngesterApi>,
+    /// Whether the ring hears from it: a hint as a mark is.
+    is_up: bool,
+    health: Arc<Health>,
+}
+
+/// How calls of one store went; the same in every view.
+struct Health {
     /// Passed over until then, monotonic nanoseconds.
     marked_until_ns: AtomicU64,
     appends: Counter,
@@ -39,114 +59,182 @@ struct Peer {
     timeouts: Counter,
 }
 
-/// The peers that failed one push. They are not asked again for it.
+/// The stores that failed one push. They are not asked again for it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Failed(Vec<usize>);
+pub(crate) struct Failed(Vec<(StoreId, String)>);
 
 impl Failed {
-    pub(crate) fn insert(&mut self, peer: usize) {
-        if !self.0.contains(&peer) {
-            self.0.push(peer);
+    pub(crate) fn insert(&mut self, peer: &Peer) {
+        if !self.contains(peer.store) {
+            self.0.push((peer.store, peer.address.clone()));
         }
     }
 
-    pub(crate) fn contains(&self, peer: usize) -> bool {
-        self.0.contains(&peer)
+    pub(crate) fn extend(&mut self, more: &Failed) {
+        for (store, address) in &more.0 {
+            if !self.contains(*store) {
+                self.0.push((*store, address.clone()));
+            }
+        }
+    }
+
+    pub(crate) fn contains(&self, store: StoreId) -> bool {
+        self.0.iter().any(|&(failed, _)| failed == store)
+    }
+
+    fn names(&self) -> String {
+        let names: Vec<&str> = self.0.iter().map(|(_, address)| address.as_str()).collect();
+        names.join(",")
     }
 }
 
 impl Peers {
-    /// An address that stands there twice is one peer.
-    pub(crate) fn new(ingesters: Vec<ingester::Peer>) -> Peers {
-        assert!(!ingesters.is_empty(), "a distributor has an ingester");
-        let mut list: Vec<Peer> = Vec::with_capacity(ingesters.len());
-        for ingester::Peer { address, api } in ingesters {
-            if list.iter().all(|known| known.address != address) {
-                list.push(Peer::new(address, api));
+    pub(crate) fn new(members: Arc<dyn Members>) -> Peers {
+        let roster = Arc::new(Roster::new(members.view(), &[]));
+        Peers { members, roster: Mutex::new(roster), look_at_ns: AtomicU64::new(0) }
+    }
+
+    /// The newest view. Asks around first if it has nobody; without waiting, if it lacks somebody.
+    pub(crate) async fn roster(&self, clock: &dyn Clock) -> Arc<Roster> {
+        let roster = self.newest();
+        if roster.peers.is_empty() {
+            return self.take(self.members.look(None).await);
+        }
+        if !roster.view.nameless().is_empty() {
+            let now_ns = clock.monotonic_ns();
+            let due_ns = self.look_at_ns.load(Ordering::Relaxed);
+            if now_ns >= due_ns {
+                self.look_at_ns.store(now_ns.saturating_add(MARK_NS), Ordering::Relaxed);
+                let members = self.members.clone();
+                base::task::spawn("look for ingesters", async move {
+                    members.look(None).await;
+                });
             }
         }
-        gauge!(INGESTER_CLIENTS).set(list.len() as f64);
-        let placement = Placement::new(list.iter().map(|peer| &*peer.address));
-        Peers { list, placement }
+        roster
+    }
+
+    /// The view after `store` turned out to be another one, or to have refused a list.
+    pub(crate) async fn look(&self, store: StoreId) -> Arc<Roster> {
+        self.take(self.members.look(Some(store)).await)
+    }
+
+    fn newest(&self) -> Arc<Roster> {
+        self.take(self.members.view())
+    }
+
+    fn take(&self, view: Arc<View>) -> Arc<Roster> {
+        let mut roster = lock(&self.roster);
+        if !Arc::ptr_eq(&roster.view, &view) && view.version() >= roster.view.version() {
+            *roster = Arc::new(Roster::new(view, &roster.peers));
+        }
+        roster.clone()
+    }
+}
+
+impl Roster {
+    /// What was known of `before` stays known.
+    fn new(view: Arc<View>, before: &[Arc<Peer>]) -> Roster {
+        let before: BTreeMap<StoreId, &Arc<Peer>> =
+            before.iter().map(|peer| (peer.store, peer)).collect();
+        let members = view.placement().members();
+        let peer = |(index, member): (usize, &ring::Member)| {
+            let way = view.placed(index as u16);
+            let known = before.get(&member.store).map(|peer| peer.health.clone());
+            Arc::new(Peer {
+                store: member.store,
+                address: way.address.clone(),
+                api: way.api.clone(),
+                is_up: view.state().instance(member.store).is_some_and(|i| i.is_up),
+                health: known.unwrap_or_else(|| Arc::new(Health::new(&way.address))),
+            })
+        };
+        let peers: Vec<Arc<Peer>> = members.iter().enumerate().map(peer).collect();
+        gauge!(INGESTER_CLIENTS).set(peers.len() as f64);
+        gauge!(REPLICATION_FACTOR).set(view.write_factor() as f64);
+        Roster { view, peers }
     }
 
     /// The only peer, if there is one: nothing has to be placed.
-    pub(crate) fn only(&self) -> Option<usize> {
-        (self.list.len() == 1).then_some(0)
+    pub(crate) fn only(&self) -> Option<u16> {
+        (self.peers.len() == 1).then_some(0)
     }
 
-    /// The first peer in the order of `spot` that did not fail this push; marked ones are last.
-    pub(crate) fn first(&self, spot: Spot, failed: &Failed, now_ns: u64) -> Option<usize> {
-        let is_marked =
-            |peer: usize| self.list[peer].marked_until_ns.load(Ordering::Relaxed) > now_ns;
-        let may = |peer| !failed.contains(peer);
-        self.placement
-            .first(spot, |peer| may(peer) && !is_marked(peer))
-            .or_else(|| self.placement.first(spot, may))
+    pub(crate) fn peer(&self, member: u16) -> &Arc<Peer> {
+        &self.peers[usize::from(member)]
     }
 
-    /// Passes over `peer` for a while.
-    pub(crate) fn mark(&self, peer: usize, error: &IngesterError, clock: &dyn Clock) {
-        let until_ns = clock.monotonic_ns().saturating_add(MARK_NS);
-        self.list[peer].marked_until_ns.store(until_ns, Ordering::Relaxed);
-        tracing::warn!(ingester = self.list[peer].address, %error, "passed over for a while");
+    /// Members of a list.
+    pub(crate) fn factor(&self) -> usize {
+        self.view.write_factor()
     }
 
-    /// The store of `peer`: asked once, and again after [`Peers::forget_store`].
-    pub(crate) async fn store(&self, peer: usize) -> Result<StoreId, IngesterError> {
-        let peer = &self.list[peer];
-        if let Some(store) = *lock(&peer.store) {
-            return Ok(store);
-        }
-        let identity = peer.api.identify().await?;
-        *lock(&peer.store) = Some(identity.store);
-        Ok(identity.store)
+    /// The owner of `spot`: the first in its order that did not fail this push; marked ones are last.
+    pub(crate) fn owner(&self, spot: Spot, failed: &Failed, now_ns: u64) -> Option<u16> {
+        self.list(spot, 1, failed, now_ns).as_slice().first().copied()
     }
 
-    /// The peer has another store than it said.
-    pub(crate) fn forget_store(&self, peer: usize) {
-        *lock(&self.list[peer].store) = None;
+    /// The list of `spot`, of those that did not fail this push. Marked ones are in it only if there
+    /// would be no majority without them, and then behind the others.
+    pub(crate) fn list(&self, spot: Spot, factor: usize, failed: &Failed, now_ns: u64) -> Replicas {
+        self.complete(Replicas::default(), spot, factor, failed, now_ns)
     }
 
-    pub(crate) async fn admit(
+    /// The list of `spot` that begins with `owner`.
+    pub(crate) fn list_of(&self, owner: u16, spot: Spot, now_ns: u64) -> Replicas {
+        let first = self.view.placement().replicas(spot, 1, |member| member == usize::from(owner));
+        self.complete(first, spot, self.factor(), &Failed::default(), now_ns)
+    }
+
+    fn complete(
         &self,
-        peer: usize,
-        request: AdmitRequest,
-    ) -> Result<Admission, IngesterError> {
-        self.list[peer].api.admit(request).await
+        mut list: Replicas,
+        spot: Spot,
+        factor: usize,
+        failed: &Failed,
+        now_ns: u64,
+    ) -> Replicas {
+        let placement = self.view.placement();
+        let may = |member: usize| !failed.contains(self.peers[member].store);
+        let is_well = |member: usize| self.peers[member].is_well(now_ns);
+        placement.extend(&mut list, spot, factor, |member| may(member) && is_well(member));
+        placement.extend(&mut list, spot, majority(factor), may);
+        list
     }
 
-    pub(crate) async fn append(
-        &self,
-        peer: usize,
-        batches: Vec<Batch>,
-    ) -> Result<Appended, AppendError> {
-        let peer = &self.list[peer];
-        peer.appends.increment(1);
-        let appended = peer.api.append(batches).await;
-        if let Err(refused) = &appended {
-            peer.failures.increment(1);
-            if refused.error.kind() == ErrorKind::Timeout {
-                peer.timeouts.increment(1);
-            }
-        }
-        appended
+    /// Puts those of `late` behind the others, as far as there is room.
+    pub(crate) fn demote(&self, list: &mut Replicas, spot: Spot, late: &Failed) {
+        let may = |member: usize| late.contains(self.peers[member].store);
+        self.view.placement().extend(list, spot, self.factor(), may);
     }
 
-    /// What a client reads when nobody could take its rows. `last`: why the last one did not.
+    /// What a client reads when too few could take its rows. `last`: why the last one did not.
     pub(crate) fn unavailable(&self, failed: &Failed, last: &IngesterError) -> Error {
-        if self.only().is_some() {
+        let required = majority(self.factor());
+        if required == 1 && self.only().is_some() && self.view.nameless().is_empty() {
             return refused(last);
         }
-        let names: Vec<&str> = failed.0.iter().map(|&peer| &*self.list[peer].address).collect();
-        let names = names.join(",");
-        // Loki's words for a quorum of one that is not there.
+        let members = self.view.placement().members().iter();
+        let well = members.filter(|member| !failed.contains(member.store));
+        let zones: BTreeSet<u16> = well.map(|member| member.zone).collect();
+        let found = zones.len().min(required - 1);
+        let mut names = failed.names();
+        for nameless in self.view.nameless() {
+            let comma = if names.is_empty() { "" } else { "," };
+            names.push_str(&format!("{comma}{}", nameless.address));
+        }
+        // Loki's words for a quorum that is not there.
         let text = format!(
-            "at least 1 live replicas required, could only find 0 - unhealthy instances: {names} \
-             ({last})"
+            "at least {required} live replicas required, could only find {found} - unhealthy \
+             instances: {names} ({last})"
         );
         Error::new(503, text)
     }
+}
+
+/// How many of a list must hold a batch before it is acknowledged (B3).
+pub(crate) fn majority(factor: usize) -> usize {
+    factor / 2 + 1
 }
 
 /// What a client reads when the only ingester says `error`.
@@ -160,19 +248,43 @@ pub(crate) fn refused(error: &IngesterError) -> Error {
 }
 
 impl Peer {
-    fn new(address: String, api: std::sync::Arc<dyn rpc::IngesterApi>) -> Peer {
-        Peer {
+    fn is_well(&self, now_ns: u64) -> bool {
+        self.is_up && self.health.marked_until_ns.load(Ordering::Relaxed) <= now_ns
+    }
+
+    /// Passes over it for a while.
+    pub(crate) fn mark(&self, error: &IngesterError, clock: &dyn Clock) {
+        let until_ns = clock.monotonic_ns().saturating_add(MARK_NS);
+        self.health.marked_until_ns.store(until_ns, Ordering::Relaxed);
+        tracing::warn!(ingester = self.address, %error, "passed over for a while");
+    }
+
+    pub(crate) async fn append(&self, batches: Vec<Batch>) -> Result<Appended, AppendError> {
+        let health = &self.health;
+        health.appends.increment(1);
+        let appended = self.api.append(batches).await;
+        if let Err(refused) = &appended {
+            health.failures.increment(1);
+            if refused.error.kind() == ErrorKind::Timeout {
+                health.timeouts.increment(1);
+            }
+        }
+        appended
+    }
+}
+
+impl Health {
+    fn new(address: &str) -> Health {
+        let address = address.to_owned();
+        Health {
+            marked_until_ns: AtomicU64::new(0),
             appends: counter!(INGESTER_APPENDS, "ingester" => address.clone()),
             failures: counter!(INGESTER_APPEND_FAILURES, "ingester" => address.clone()),
-            timeouts: counter!(INGESTER_APPEND_TIMEOUTS, "ingester" => address.clone()),
-            address,
-            api,
-            store: Mutex::default(),
-            marked_until_ns: AtomicU64::new(0),
+            timeouts: counter!(INGESTER_APPEND_TIMEOUTS, "ingester" => address),
         }
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

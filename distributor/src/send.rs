@@ -11,7 +11,8 @@ impl Distributor {
     /// stored. When this returns no call is under way and none follows.
     pub(crate) async fn send(&self, tenant: &Tenant, mut accepted: Accepted) -> Result<(), Error> {
         let early = self.streams_before_schema(&accepted);
-        let (owners, admission) = self.admit(tenant, &mut accepted).await?;
+        let roster = self.peers.roster(&*self.clock).await;
+        let (owners, admission) = self.admit(tenant, &roster, &mut accepted).await?;
         let mut told = None;
         if !admission.rejected.is_empty() || !early.is_empty() {
             told = reduce(tenant, &mut accepted, &admission, &early);
@@ -19,12 +20,12 @@ impl Distributor {
         let Accepted { streams, parts, .. } = accepted;
         let mut shares = cut(&owners, streams, parts, told.is_none());
         if shares.len() > 1 {
-            let deliveries = shares.into_iter().map(|share| self.deliver(tenant, share));
+            let deliveries = shares.into_iter().map(|share| self.deliver(tenant, &roster, share));
             // All of them to their ends: no attempt follows the answer (B3).
             let delivered = futures::future::join_all(deliveries).await;
             delivered.into_iter().collect::<Result<(), Error>>()?;
         } else if let Some(share) = shares.pop() {
-            self.deliver(tenant, share).await?;
+            self.deliver(tenant, &roster, share).await?;
         }
         told.map_or(Ok(()), Err)
     }

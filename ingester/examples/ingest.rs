@@ -137,7 +137,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let catalog = CatalogHandle::open(deps, CatalogConfig::default()).await?;
     let limits = Arc::new(NoLimits);
     let config = Config { wal, flush_bytes: ByteSize(128 << 20), ..Config::default() };
-    let deps = Deps { disk, clock: clock.clone(), random, limits, catalog };
+    let ring = Arc::new(rpc::members::NoRing::default());
+    let deps = Deps { disk, clock: clock.clone(), random, limits, catalog, ring };
     let ingester = Ingester::start(config, deps).await?;
 
     let tenant = TenantId::new("bench")?;

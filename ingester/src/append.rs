@@ -71,6 +71,7 @@ impl Core {
         if let Err(error) = self.bound_open_days(&fresh).await {
             return Err((error, fresh));
         }
+        // Followed batches take memory only on their way to the log.
         let bytes = fresh.iter().map(|batch| memory_bytes(&batch.rows) as u64).sum();
         let limit = self.config.memory_limit;
         let Some(_in_flight) = self.usage.begin_append(bytes, limit.0) else {
@@ -94,7 +95,8 @@ impl Core {
             let (id, attempt) = (batch.id, batch.attempt);
             let (taken, day) = self.take_in(batch, true);
             held.push(match taken {
-                TakenIn::Head { .. } => attempt,
+                TakenIn::Followed => attempt,
+                TakenIn::Head { attempt, .. } => attempt,
                 // Another call may have brought a higher one meanwhile: that one counts (B3).
                 TakenIn::Known { attempt } => attempt,
                 TakenIn::Claimed => CLAIMED,
@@ -103,7 +105,7 @@ impl Core {
                     return Err((IngesterError::Internal(text), Vec::new()));
                 }
             });
-            if let TakenIn::Head { is_full } = taken
+            if let TakenIn::Head { is_full, .. } = taken
                 && (is_full || self.is_short_of_raw())
             {
                 self.settle(day, is_full).await;
@@ -115,10 +117,7 @@ impl Core {
     /// The attempt that is held of a batch and safe, if that is enough (B2, B3); `None`: it must go
     /// to the WAL.
     fn standing(&self, batch: &Batch) -> Result<Option<u32>, IngesterError> {
-        if batch.members.first() != Some(&self.store()) {
-            let text = format!("batch {} belongs to another owner: {:?}", batch.id, batch.members);
-            return Err(IngesterError::Misplaced(text));
-        }
+        self.check_list(batch)?;
         match self.deps.catalog.claim_state(&batch.id) {
             ClaimState::Claimed => return Ok(Some(CLAIMED)),
             ClaimState::Forgotten => {

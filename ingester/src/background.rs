@@ -3,11 +3,14 @@
 
 use std::sync::Arc;
 
-use base::{BatchId, HashMap, HashSet};
+use base::{BatchId, HashMap, HashSet, StoreId};
+use ring::{Phase, State};
 use tokio::sync::mpsc;
 
+use crate::Error;
+use crate::adopt::RANK_NS;
 use crate::core::Core;
-use crate::day::{DayKey, DayRows};
+use crate::day::{DayKey, DayRows, DayState, Followed};
 use crate::flush::{Reason, blocking};
 
 /// First and longest pause before a failed flush of a day is tried again, nanoseconds.
@@ -20,6 +23,15 @@ const UNHELD_NS: u64 = 600_000_000_000;
 /// Days whose last flush failed.
 type Failed = HashMap<DayKey, (u64, u64)>;
 
+/// A day that should be flushed now.
+struct Due {
+    day: Arc<DayRows>,
+    reason: Reason,
+    /// Followed batches that nobody else seems to flush.
+    adopt: Vec<BatchId>,
+    bytes: u64,
+}
+
 impl Core {
     /// Runs until [`Core::stop`]; then waits for the flushes under way.
     pub(crate) async fn background(self: Arc<Self>) {
@@ -31,6 +43,7 @@ impl Core {
         // After a stall once is enough.
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.stop.is_cancelled() {
+            let mut is_tick = false;
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
@@ -39,18 +52,18 @@ impl Core {
                     self.note(&mut failed, key, is_flushed);
                 }
                 () = self.wake.notified() => {}
-                _ = tick.tick() => {}
+                _ = tick.tick() => is_tick = true,
             }
             self.tidy().await;
-            for (day, reason) in self.due(&failed).await {
+            for due in self.due(&failed, is_tick).await {
                 if running.len() >= self.config.concurrent_flushes.max(1) {
                     break;
                 }
-                if running.insert(day.key.clone()) {
+                if running.insert(due.day.key.clone()) {
                     let (core, tell) = (Arc::clone(&self), tell.clone());
                     base::task::spawn("flush-day", async move {
-                        let key = day.key.clone();
-                        let flushed = core.flush(vec![day], reason).await;
+                        let key = due.day.key.clone();
+                        let flushed = core.flush_due(due).await;
                         let _ended = tell.send((key, flushed.is_ok())).await.is_err();
                     });
                 }
@@ -99,9 +112,19 @@ impl Core {
         });
     }
 
-    /// Days that should be flushed now, most urgent first.
-    async fn due(self: &Arc<Self>, failed: &Failed) -> Vec<(Arc<DayRows>, Reason)> {
-        let oldest = self.days_of_oldest_segment().await;
+    async fn flush_due(self: &Arc<Self>, due: Due) -> Result<(), Error> {
+        if let Err(error) = self.adopt(&due.day, due.adopt).await {
+            tracing::error!(%error, "followed batches could not be read; they stay in the log");
+            return Err(error);
+        }
+        self.flush(vec![due.day], due.reason).await
+    }
+
+    /// Days that should be flushed now, most urgent first. Followed batches are looked at only now
+    /// and then (`is_tick`): there may be many.
+    async fn due(self: &Arc<Self>, failed: &Failed, is_tick: bool) -> Vec<Due> {
+        let oldest = self.oldest_batches().await;
+        let ring = self.deps.ring.state();
         let too_many = self.days_too_many();
         let limit = self.config.memory_limit.0 / 100 * PRESSURE_PERCENT;
         let is_short = self.usage.held_bytes() > limit;
@@ -112,9 +135,19 @@ impl Core {
                 continue;
             }
             let state = day.lock();
+            let mut adopt = match is_tick {
+                true => self.overdue(&state, &ring, now_ns),
+                false => Vec::new(),
+            };
+            let is_forced = oldest.iter().any(|id| state.held.contains_key(id));
+            let followed = oldest.iter().filter(|id| state.followed.contains_key(*id));
+            let is_forced = is_forced || followed.clone().next().is_some();
+            adopt.extend(followed);
             let bytes = state.unflushed_raw_bytes();
-            let Some(oldest_ns) = state.oldest_unflushed_ns() else {
-                continue;
+            let oldest_ns = match state.oldest_unflushed_ns() {
+                Some(oldest_ns) => oldest_ns,
+                None if adopt.is_empty() => continue,
+                None => now_ns,
             };
             let (age_ns, idle_ns) =
                 (now_ns.saturating_sub(oldest_ns), now_ns.saturating_sub(state.last_append_ns));
@@ -122,45 +155,64 @@ impl Core {
             drop(state);
             let reason = if bytes >= self.config.flush_bytes.0 {
                 Reason::Full
-            } else if is_torn
-                || is_short
-                || oldest.contains(&day.key)
-                || too_many.contains(&day.key)
-            {
+            } else if is_torn || is_short || is_forced || too_many.contains(&day.key) {
                 Reason::Forced
-            } else if u128::from(age_ns) >= self.config.max_chunk_age.as_nanos() {
+            } else if !adopt.is_empty()
+                || u128::from(age_ns) >= self.config.max_chunk_age.as_nanos()
+            {
                 Reason::MaxAge
             } else if u128::from(idle_ns) >= self.config.chunk_idle_period.as_nanos() {
                 Reason::Idle
             } else {
                 continue;
             };
-            due.push((bytes, day, reason));
+            due.push(Due { day, reason, adopt, bytes });
         }
-        due.sort_by_key(|&(bytes, ..)| std::cmp::Reverse(bytes));
-        due.into_iter().map(|(_, day, reason)| (day, reason)).collect()
+        due.sort_by_key(|due| std::cmp::Reverse(due.bytes));
+        due
     }
 
-    /// Days with batches in the oldest segment of a WAL that is too large (W4): of those segments
-    /// that a flush can free. Batches put aside are of no day, and keep only their own segment.
-    async fn days_of_oldest_segment(self: &Arc<Self>) -> Vec<DayKey> {
+    /// Followed batches that this store flushes now: the k-th of a list k minutes after the age at
+    /// which the first should have, at once when all before it are gone (W3).
+    pub(crate) fn overdue(&self, state: &DayState, ring: &State, now_ns: u64) -> Vec<BatchId> {
+        let (own, refusals) = (self.store(), self.lock_refusals());
+        let age_ns = u64::try_from(self.config.max_chunk_age.as_nanos()).unwrap_or(u64::MAX);
+        let is_overdue = |followed: &Followed| {
+            let ahead = followed.held.ahead(own);
+            if ahead.iter().all(|&store| is_gone(ring, store)) {
+                return true;
+            }
+            let aged_ns = followed.began_ns.saturating_add(age_ns);
+            // A store that leaves waits for it.
+            let asked_ns = refusals.began_ns(&followed.held.members).unwrap_or(u64::MAX);
+            now_ns >= aged_ns.min(asked_ns).saturating_add(RANK_NS * ahead.len() as u64)
+        };
+        let overdue = state.followed.iter().filter(|(_, followed)| is_overdue(followed));
+        overdue.map(|(&id, _)| id).collect()
+    }
+
+    /// Batches in the oldest segment of a WAL that is too large (W4): of those segments that a flush
+    /// can free. Batches put aside are of no day, and keep only their own segment.
+    async fn oldest_batches(self: &Arc<Self>) -> Vec<BatchId> {
         if !self.wal().is_some_and(wal::Wal::over_soft_limit) {
             return Vec::new();
         }
-        let mut day_of: HashMap<BatchId, DayKey> = HashMap::default();
+        let mut of_days: HashSet<BatchId> = HashSet::default();
         for day in self.days(None) {
-            day_of.extend(day.lock().held.keys().map(|id| (*id, day.key.clone())));
+            let state = day.lock();
+            of_days.extend(state.held.keys().chain(state.followed.keys()).copied());
         }
         let core = Arc::clone(self);
         let oldest = blocking("oldest-batches", move || {
-            let wal = core.wal();
-            let oldest = wal.map(|wal| wal.oldest_batches(|id| day_of.contains_key(id)));
-            let oldest = oldest.unwrap_or_default().into_iter();
-            let mut days: Vec<DayKey> = oldest.filter_map(|id| day_of.remove(&id)).collect();
-            days.sort_unstable();
-            days.dedup();
-            days
+            let oldest = core.wal().map(|wal| wal.oldest_batches(|id| of_days.contains(id)));
+            oldest.unwrap_or_default()
         });
         oldest.await.unwrap_or_default()
     }
+}
+
+/// Whether the ring has given up a store.
+fn is_gone(ring: &State, store: StoreId) -> bool {
+    ring.retired.contains_key(&store)
+        || ring.instance(store).is_some_and(|instance| instance.phase == Phase::Gone)
 }

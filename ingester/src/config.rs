@@ -10,6 +10,9 @@ use base::ByteSize;
 pub struct Config {
     /// The write-ahead log (`ingester.wal`).
     pub wal: wal::Config,
+    /// The availability zone (`ring.instance_zone`); empty where there are none. The members of a
+    /// list are in different zones.
+    pub zone: String,
     /// Whether SIGTERM flushes before it ends (`ingester.wal.flush_on_shutdown`). Without it the
     /// WAL keeps the rows and the next start replays them.
     pub flush_on_shutdown: bool,
@@ -47,6 +50,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             wal: wal::Config::default(),
+            zone: String::new(),
             flush_on_shutdown: false,
             chunk_idle_period: Duration::from_secs(30 * 60),
             max_chunk_age: Duration::from_secs(2 * 60 * 60),

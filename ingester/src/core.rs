@@ -10,12 +10,15 @@ use base::shutdown::Shutdown;
 use base::{Batch, BatchId, Clock, Day, Labels, StoreId, TenantId};
 use catalog::{Catalog, ClaimState, Commit};
 use metrics::{counter, histogram};
+use rpc::members::Ring;
 use store::{CatalogHandle, CommitObserver};
 use tokio::sync::{Notify, RwLock, Semaphore};
 use wal::Wal;
 
 use crate::admit::Admitter;
-use crate::day::{Claimed, DayKey, DayRows, DayState, Held, Released};
+use crate::clear::Refusals;
+use crate::day::{Claimed, DayKey, DayRows, DayState, Followed, Held, Released};
+use crate::head::memory_bytes;
 use crate::metrics::{CHUNK_AGE, CHUNKS_CREATED, WAL_DISCARDED_BYTES, WAL_DISCARDED_SAMPLES};
 use crate::seal;
 use crate::usage::Usage;
@@ -37,6 +40,8 @@ pub struct Deps {
     pub limits: Arc<dyn Limits>,
     /// The followed catalog; its committer is this store ([`wal::store_id`]).
     pub catalog: CatalogHandle,
+    /// What the ring says; hints, and the version that answers carry.
+    pub ring: Arc<dyn Ring>,
 }
 
 /// Heads sealed at the same time; more wait, and with them the appends that filled them.
@@ -65,6 +70,11 @@ pub(crate) struct Core {
     next_order: AtomicU64,
     /// The highest commit for which rows were dropped (R1).
     floor: AtomicU64,
+    /// The highest commit for which followed batches were dropped: it matters to queries that take
+    /// somebody for gone.
+    followed_floor: AtomicU64,
+    /// What this store has promised to refuse (R1b).
+    pub refusals: Mutex<Refusals>,
     /// Batches the WAL may let go of.
     releases: Mutex<Vec<BatchId>>,
 }
@@ -74,6 +84,8 @@ pub(crate) struct Core {
 pub(crate) enum TakenIn {
     /// Its rows are in the head.
     Head {
+        /// The highest attempt that is held (B3).
+        attempt: u32,
         /// The head was full and is a unit now.
         is_full: bool,
     },
@@ -82,6 +94,8 @@ pub(crate) enum TakenIn {
         /// The highest attempt that is held (B3).
         attempt: u32,
     },
+    /// Its rows stay in the log: another store is first of its list.
+    Followed,
     /// A commit claims it.
     Claimed,
     /// The id table does not reach back to it, or it belongs to another store: it stays in the WAL.
@@ -110,6 +124,8 @@ impl Core {
             wal: OnceLock::new(),
             next_order: AtomicU64::new(FIRST_ORDER),
             floor: AtomicU64::new(floor),
+            followed_floor: AtomicU64::new(floor),
+            refusals: Mutex::default(),
             releases: Mutex::default(),
         })
     }
@@ -126,6 +142,7 @@ impl Core {
 
     pub(crate) fn set_wal(&self, wal: Wal) {
         assert_eq!(wal.store(), self.store(), "the catalog's committer is this store");
+        self.lock_refusals().promised(wal.promises());
         assert!(self.wal.set(wal).is_ok(), "the log is opened once");
     }
 
@@ -143,8 +160,13 @@ impl Core {
         self.deps.clock.monotonic_ns()
     }
 
-    pub(crate) fn floor(&self) -> u64 {
-        self.floor.load(Ordering::SeqCst)
+    /// Views below it cannot be answered to a query that takes `gone` for gone.
+    pub(crate) fn floor(&self, gone: &[StoreId]) -> u64 {
+        let floor = self.floor.load(Ordering::SeqCst);
+        match gone {
+            [] => floor,
+            _ => floor.max(self.followed_floor.load(Ordering::SeqCst)),
+        }
     }
 
     /// All days, or those of one tenant.
@@ -179,8 +201,8 @@ impl Core {
         day
     }
 
-    /// Puts the rows of a batch into the head of its day, unless they are here or committed.
-    /// `is_durable`: this process appended it to the WAL.
+    /// Puts the rows of a batch into the head of its day, unless they are here or committed, or
+    /// another store is first of its list. `is_durable`: this process appended it to the WAL.
     pub(crate) fn take_in(&self, batch: Batch, is_durable: bool) -> (TakenIn, Arc<DayRows>) {
         let key = DayKey { tenant: batch.tenant.clone(), day: batch.day };
         loop {
@@ -200,9 +222,9 @@ impl Core {
         mut batch: Batch,
         is_durable: bool,
     ) -> TakenIn {
-        if batch.members.first() != Some(&self.store()) {
+        if !batch.members.contains(&self.store()) {
             // An append was refused for this: only a log can hold it.
-            self.put_aside(&batch, "misplaced", "the list of the batch begins with another store");
+            self.put_aside(&batch, "misplaced", "the list of the batch does not name this store");
             return TakenIn::PutAside;
         }
         // Under the lock that `committed` takes: the claim is seen here or told there.
@@ -218,14 +240,30 @@ impl Core {
                 return TakenIn::PutAside;
             }
         }
+        let (id, own) = (batch.id, self.store());
         let members = std::mem::take(&mut batch.members);
-        if let Some(held) = state.held.get_mut(&batch.id) {
-            held.learn(batch.attempt, members, is_durable);
-            return TakenIn::Known { attempt: held.attempt };
+        if state.held.contains_key(&id) {
+            let attempt = state.learn(id, batch.attempt, members, own, is_durable);
+            return TakenIn::Known { attempt };
         }
         let appended = if is_durable { batch.attempt } else { 0 };
-        state.held.insert(batch.id, Held { attempt: batch.attempt, members, appended });
-        let order = self.next_order.fetch_add(1, Ordering::Relaxed);
+        let mut held = Held { attempt: batch.attempt, members, appended };
+        if let Some(followed) = state.followed.get_mut(&id) {
+            followed.held.learn(held.attempt, std::mem::take(&mut held.members), is_durable);
+            if !followed.held.ahead(own).is_empty() {
+                return TakenIn::Known { attempt: followed.held.attempt };
+            }
+            // The newest attempt makes this store the first.
+            held = followed.held.clone();
+            state.followed.remove(&id);
+        } else if !held.ahead(own).is_empty() {
+            let bytes = memory_bytes(&batch.rows) as u64;
+            state.followed.insert(id, Followed { held, began_ns: self.now_ns(), bytes });
+            return TakenIn::Followed;
+        }
+        let attempt = held.attempt;
+        state.held.insert(id, held);
+        let order = self.next_order();
         let (before, was_empty) = (state.head.raw_bytes(), state.head.is_empty());
         let appended = state.append(batch, self.now_ns(), order);
         if was_empty {
@@ -242,7 +280,11 @@ impl Core {
             self.hold_streams(day, held);
         }
         let is_full = seal::is_full(&state.head) && state.freeze();
-        TakenIn::Head { is_full }
+        TakenIn::Head { attempt, is_full }
+    }
+
+    pub(crate) fn next_order(&self) -> u64 {
+        self.next_order.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn lock_admitter(&self) -> MutexGuard<'_, Admitter> {
@@ -254,7 +296,8 @@ impl Core {
         let key = DayKey { tenant: batch.tenant.clone(), day: batch.day };
         let day = self.known_day(&key)?;
         let state = day.lock();
-        let held = state.held.get(&batch.id)?;
+        let followed = || state.followed.get(&batch.id).map(|followed| &followed.held);
+        let held = state.held.get(&batch.id).or_else(followed)?;
         (held.appended >= batch.attempt).then_some(held.attempt)
     }
 
@@ -263,7 +306,11 @@ impl Core {
         self.lock_admitter().forget_unheld(monotonic_ns);
     }
 
-    fn hold_streams<'a>(&self, day: &DayRows, held: impl Iterator<Item = (&'a Labels, i64)>) {
+    pub(crate) fn hold_streams<'a>(
+        &self,
+        day: &DayRows,
+        held: impl Iterator<Item = (&'a Labels, i64)>,
+    ) {
         let mut admitter = self.lock_admitter();
         let fresh = admitter.hold(&day.key.tenant, held);
         day.metrics.streams_created.increment(fresh);
@@ -326,6 +373,9 @@ impl Core {
             state.claim(catalog.version(), now_ns, is_claimed, &mut released);
             catalog.version()
         });
+        if released.followed {
+            self.followed_floor.fetch_max(commit, Ordering::SeqCst);
+        }
         if !released.units.is_empty() {
             // Which commit up to this one it was is not known: views before it are refused.
             self.raise_floor(commit);
@@ -342,6 +392,9 @@ impl Core {
             self.usage.move_retained(0, bytes);
             histogram!(CHUNK_AGE).record(now_ns.saturating_sub(unit.began_ns) as f64 / 1e9);
             self.release_streams(day, &unit.streams);
+        }
+        if released.followed {
+            self.forget_if_empty(day);
         }
         self.queue_release(&released.batches);
     }
@@ -427,7 +480,13 @@ impl CommitObserver for Observer {
         for day in core.days(None) {
             let mut released = Released::default();
             let is_claimed = |id: &BatchId| commit.claims.contains(id);
-            day.lock().claim(number, now_ns, is_claimed, &mut released);
+            let mut state = day.lock();
+            state.claim(number, now_ns, is_claimed, &mut released);
+            if released.followed {
+                // Before anybody can look and not find them.
+                core.followed_floor.fetch_max(number, Ordering::SeqCst);
+            }
+            drop(state);
             core.finish_claims(&day, released);
         }
     }
@@ -438,6 +497,7 @@ impl CommitObserver for Observer {
         };
         // Which commit claimed a batch is not known any more: older views are refused.
         core.floor.fetch_max(catalog.version(), Ordering::SeqCst);
+        core.followed_floor.fetch_max(catalog.version(), Ordering::SeqCst);
         for day in core.days(None) {
             core.look_up_claims(&day);
         }

@@ -1,5 +1,5 @@
-//! What is held for one (tenant, day): the head, and units of whole batches that do not change any
-//! more, raw or sealed.
+//! What is held for one (tenant, day): the head, units of whole batches that do not change any more,
+//! raw or sealed, and the batches that are followed: only known here, their rows in the log.
 //!
 //! Rows move head -> raw unit -> sealed unit under one lock, so that whoever takes a snapshot finds
 //! each row once. Sealing and flushing work outside the lock.
@@ -48,6 +48,9 @@ pub(crate) struct DayState {
     pub units: Vec<UnitState>,
     /// Batches whose rows are here and in no commit that is known.
     pub held: HashMap<BatchId, Held>,
+    /// Batches of which another store is first, and that no commit claims that is known: their rows
+    /// are in the write-ahead log (W3).
+    pub followed: HashMap<BatchId, Followed>,
     /// The last flush failed: rows may stay here for long.
     pub has_failed: bool,
 }
@@ -57,8 +60,8 @@ pub(crate) struct DayState {
 pub(crate) struct Held {
     /// Highest attempt (B3).
     pub attempt: u32,
-    /// Its ordered list, which begins with this store. Whoever is first of it outside G answers
-    /// for the batch (R1).
+    /// Its ordered list, which names this store. Whoever is first of it outside G answers for the
+    /// batch (R1).
     pub members: Vec<StoreId>,
     /// Highest attempt that this process appended: no ack may rest on one that was only replayed,
     /// see `wal::Wal::open`. 0: none.
@@ -66,6 +69,17 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// The stores before `own` in the list: while one of them is there, it answers and flushes.
+    pub(crate) fn ahead(&self, own: StoreId) -> &[StoreId] {
+        let own = self.members.iter().position(|&member| member == own);
+        &self.members[..own.unwrap_or(self.members.len())]
+    }
+
+    /// Whether `own` is the first of the list outside `gone`.
+    pub(crate) fn is_owed(&self, own: StoreId, gone: &[StoreId]) -> bool {
+        self.ahead(own).iter().all(|store| gone.contains(store))
+    }
+
     /// The same rows came with another attempt. A lower one changes nothing but what is appended.
     pub(crate) fn learn(&mut self, attempt: u32, members: Vec<StoreId>, is_appended: bool) {
         if attempt > self.attempt {
@@ -75,6 +89,16 @@ impl Held {
             self.appended = self.appended.max(attempt);
         }
     }
+}
+
+/// A batch that another store answers for and flushes while it is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Followed {
+    pub held: Held,
+    /// When it came, monotonic nanoseconds.
+    pub began_ns: u64,
+    /// What its rows will take in memory.
+    pub bytes: u64,
 }
 
 /// Rows of whole batches that do not change any more.
@@ -102,6 +126,9 @@ pub(crate) enum UnitRows {
 pub(crate) struct UnitState {
     pub unit: Arc<Unit>,
     pub claimed: Claimed,
+    /// It is answered only if all of these are in G: they are before this store in the lists of its
+    /// batches. Too few of them are never wrong: equal rows are counted once (R2).
+    pub ahead: Vec<StoreId>,
 }
 
 /// Whether commits claim a unit's batches.
@@ -134,6 +161,8 @@ pub(crate) struct Released {
     pub batches: Vec<BatchId>,
     /// Units that are flushed now.
     pub units: Vec<Arc<Unit>>,
+    /// Whether followed batches were among those.
+    pub followed: bool,
 }
 
 impl Unit {
@@ -212,8 +241,53 @@ impl DayState {
         }
         let head = std::mem::take(&mut self.head);
         let unit = Arc::new(Unit::raw(head, self.head_order, self.head_began_ns));
-        self.units.push(UnitState { unit, claimed: Claimed::No });
+        self.units.push(UnitState { unit, claimed: Claimed::No, ahead: Vec::new() });
         true
+    }
+
+    /// Another attempt of a batch that is held: its rows are here, its list may be another one.
+    pub(crate) fn learn(
+        &mut self,
+        batch: BatchId,
+        attempt: u32,
+        members: Vec<StoreId>,
+        own: StoreId,
+        is_appended: bool,
+    ) -> u32 {
+        let held = self.held.get_mut(&batch).expect("the caller has looked");
+        held.learn(attempt, members, is_appended);
+        // Whoever is not before this store any more need not be gone.
+        let ahead = held.ahead(own);
+        for state in self.units.iter_mut().filter(|state| !state.ahead.is_empty()) {
+            if state.unit.batches.contains(&batch) {
+                state.ahead.retain(|store| ahead.contains(store));
+            }
+        }
+        held.attempt
+    }
+
+    /// Followed batches that `own` has to answer if `gone` are gone.
+    pub(crate) fn owed(&self, own: StoreId, gone: &[StoreId]) -> Vec<BatchId> {
+        let owed = self.followed.iter().filter(|(_, f)| f.held.is_owed(own, gone));
+        owed.map(|(&id, _)| id).collect()
+    }
+
+    /// Rows of followed batches, built from the log, are here from now on: behind `ahead`.
+    pub(crate) fn adopt(&mut self, unit: Unit, ahead: Vec<StoreId>, now_ns: u64) {
+        for id in &unit.batches {
+            let followed = self.followed.remove(id).expect("the caller has looked");
+            self.held.insert(*id, followed.held);
+        }
+        // As if it had come now: it is idle only later.
+        self.last_append_ns = self.last_append_ns.max(now_ns);
+        let unit = Arc::new(unit);
+        self.units.push(UnitState { unit, claimed: Claimed::No, ahead });
+    }
+
+    /// Whether a batch that is held or followed has `store` in its list.
+    pub(crate) fn names(&self, store: StoreId) -> bool {
+        self.held.values().any(|held| held.members.contains(&store))
+            || self.followed.values().any(|followed| followed.held.members.contains(&store))
     }
 
     /// Puts `sealed` into the place of `raw`, if it is still there and wanted.
@@ -249,10 +323,10 @@ impl DayState {
     ) {
         let at = self.units.iter().position(|state| Arc::ptr_eq(&state.unit, unit));
         let at = at.expect("the caller has looked under the same lock");
-        self.units.remove(at);
+        let UnitState { ahead, .. } = self.units.remove(at);
         if let Some(rebuilt) = rebuilt {
             let unit = Arc::new(rebuilt);
-            self.units.insert(at, UnitState { unit, claimed: Claimed::No });
+            self.units.insert(at, UnitState { unit, claimed: Claimed::No, ahead });
         }
         for id in gone {
             self.held.remove(id);
@@ -267,6 +341,15 @@ impl DayState {
         is_claimed: impl Fn(&BatchId) -> bool + Copy,
         released: &mut Released,
     ) {
+        let before = released.batches.len();
+        self.followed.retain(|id, _| {
+            let stays = !is_claimed(id);
+            if !stays {
+                released.batches.push(*id);
+            }
+            stays
+        });
+        released.followed |= released.batches.len() > before;
         // A unit says which commit claims it; a head cannot.
         if self.head.batches().iter().any(is_claimed) {
             self.freeze();
@@ -290,8 +373,9 @@ impl DayState {
         }
     }
 
-    /// The rows that are in no commit at or before `view`, as far as commits are known.
-    pub(crate) fn snapshot(&mut self, view: u64) -> DaySnapshot {
+    /// The rows that are in no commit at or before `view`, as far as commits are known, and that
+    /// nobody outside `gone` has to answer first.
+    pub(crate) fn snapshot(&mut self, view: u64, gone: &[StoreId]) -> DaySnapshot {
         let head = match self.head.is_empty() {
             true => None,
             false => Some((self.head_order, self.head.snapshot())),
@@ -300,7 +384,9 @@ impl DayState {
             Claimed::No | Claimed::Partly => true,
             Claimed::By { commit, .. } => view < commit,
         };
-        let units = self.units.iter().filter(is_held).map(|state| Arc::clone(&state.unit));
+        let is_owed = |state: &&UnitState| state.ahead.iter().all(|store| gone.contains(store));
+        let units = self.units.iter().filter(is_held).filter(is_owed);
+        let units = units.map(|state| Arc::clone(&state.unit));
         DaySnapshot { head, units: units.collect() }
     }
 
@@ -326,6 +412,9 @@ impl DayState {
 
     /// Whether nothing is left to answer, flush or remember.
     pub(crate) fn is_empty(&self) -> bool {
-        self.head.is_empty() && self.units.is_empty() && self.held.is_empty()
+        self.head.is_empty()
+            && self.units.is_empty()
+            && self.held.is_empty()
+            && self.followed.is_empty()
     }
 }

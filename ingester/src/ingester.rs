@@ -134,7 +134,7 @@ impl Ingester {
 #[async_trait]
 impl IngesterApi for Ingester {
     async fn identify(&self) -> Result<Identity, IngesterError> {
-        Ok(Identity { store: self.store, zone: String::new() })
+        Ok(Identity { store: self.store, zone: self.core.config.zone.clone() })
     }
 
     async fn admit(&self, request: AdmitRequest) -> Result<Admission, IngesterError> {

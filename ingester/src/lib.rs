@@ -4,7 +4,7 @@
 //! Does not own: validation and limits of a push (distributor), which parts exist (catalog), what a
 //! query means (logql), reading of parts for queries (querier).
 //!
-//! Life of a batch:
+//! Life of a batch of which this store is first:
 //! 1. `append`: an id in the id table is acked at once (B2); an id held here with the same or a
 //!    higher attempt is acked once it is durable (B3).
 //! 2. The WAL writes it and fsyncs it together with all waiting appends (W1).
@@ -20,15 +20,22 @@
 //! Several ingesters may hold one batch, each first of the list of another attempt. Whose commit
 //! claims it first is told by the log, which every ingester follows; the others drop their copies.
 //!
-//! **Invariant:** every batch held here has a list that begins with this store (B3). So this store
-//! is the first of it that is not gone, and answers for it, exactly if it is not gone itself.
+//! Where rows have several copies, this store is first of the lists of some batches and follows the
+//! others: it keeps their WAL bytes and a line of index, no head (W3). What is followed goes when a
+//! commit claims it. It becomes rows here when a query takes all stores before this one for gone,
+//! or when they have not flushed it in time (`adopt.rs`).
+//!
+//! **Invariant:** for a G without this store, every batch held here is answered of whose list it is
+//! the first outside G (B3, R1). A batch answered besides is equal rows, which readers count once.
 //! **Invariant:** a row is answered for a view V exactly if no commit at or before V claims its
 //! batch; the ingester follows the log to V before it decides.
 //! **Invariant:** memory is bounded: unflushed bytes have a ceiling and a push above it is refused.
 
 mod admit;
+mod adopt;
 mod append;
 mod background;
+mod clear;
 pub mod config;
 mod core;
 mod cover;

@@ -77,6 +77,10 @@ pub const SEALED_UNITS: &str = "runelog_ingester_sealed_units_total";
 /// Batches of a unit that somebody else's commit claimed: the unit was built anew. Counter.
 pub const REBUILT_UNITS: &str = "runelog_ingester_rebuilt_units_total";
 
+/// Batches of which other stores are first that were read back to be answered or flushed here.
+/// Counter.
+pub const ADOPTED_BATCHES: &str = "runelog_ingester_adopted_batches_total";
+
 /// What is counted per tenant, looked up once per (tenant, day).
 pub(crate) struct TenantMetrics {
     pub memory_streams: Gauge,

@@ -22,8 +22,12 @@ impl Core {
         self: &Arc<Self>,
         fresh: &[Batch],
     ) -> Result<(), IngesterError> {
+        let own = self.store();
         let mut asked: HashSet<DayKey> = HashSet::default();
         for batch in fresh {
+            if batch.members.first() != Some(&own) {
+                continue; // followed: no head
+            }
             let key = DayKey { tenant: batch.tenant.clone(), day: batch.day };
             if !self.is_open(&key) {
                 asked.insert(key);

@@ -1,4 +1,5 @@
-//! Replay: the WAL becomes heads again, sealed and if need be flushed on the way (W5).
+//! Replay: the WAL becomes heads again, sealed and if need be flushed on the way (W5). Of followed
+//! batches only what is known of them.
 
 use std::sync::Arc;
 
@@ -106,8 +107,10 @@ impl Replay {
             let (taken, day) = core.take_in(batch, false);
             match taken {
                 TakenIn::Claimed => return Verdict::Release,
-                TakenIn::Known { .. } | TakenIn::PutAside => return Verdict::Keep,
-                TakenIn::Head { is_full } => {
+                TakenIn::Known { .. } | TakenIn::Followed | TakenIn::PutAside => {
+                    return Verdict::Keep;
+                }
+                TakenIn::Head { is_full, .. } => {
                     *entries += rows;
                     if is_full && let Err(error) = core.seal_while_short(&day) {
                         failed = Some(error);

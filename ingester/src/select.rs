@@ -1,7 +1,8 @@
 //! Reads: a leaf, or the stream labels, over the rows that are in no commit at or before V (R1).
 //!
-//! 1. The log is followed to V, so that every commit up to V has marked its units. Units that it
-//!    claims in part are built anew without what it claims (B2).
+//! 1. The log is followed to V, so that every commit up to V has marked its units. What is followed
+//!    and only answered because of G is read back from the write-ahead log (`adopt.rs`). Units that
+//!    a commit claims in part are built anew without what it claims (B2).
 //! 2. One snapshot of each day is taken: pages of heads, sealed units. Then the floor is read: rows
 //!    dropped before the snapshot have raised it before.
 //! 3. Instants that two sources here cover are overlaps besides those of the request (R2).
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use base::shutdown::Shutdown;
-use base::{HashMap, HashSet, Labels, StoreId, StreamKey, TenantId, UnixNanos};
+use base::{ErrorKind, HashMap, HashSet, Labels, StoreId, StreamKey, TenantId, UnixNanos};
 use logql::engine::overlap::{Overlaps, StreamRange};
 use logql::engine::{Flow, Partial, StreamSource, Worker};
 use logql::plan::{Direction, Leaf, Params, Plan, TimeRange};
@@ -24,6 +25,7 @@ use rpc::ingester::{
 };
 use store::scan::{Scan, ScanError, ScanStats, Scratch, scan_unit, sort_for};
 
+use crate::Error;
 use crate::core::Core;
 use crate::day::{DayKey, DaySnapshot, Unit, UnitRows};
 use crate::head::{Page, Snapshot};
@@ -143,15 +145,18 @@ impl Core {
         self: &Arc<Self>,
         request: SelectRequest,
     ) -> Result<SelectAnswer, IngesterError> {
+        self.is_meant(request.store)?;
+        // Before the rows: whoever is in the answer is known to the state that it carries.
+        let ring = self.deps.ring.state().version;
         self.follow_to(request.view).await?;
         let range = request.leaf.range();
-        let snapshots = self.snapshot(&request.tenant, range, request.view, &request.gone).await;
-        let floor = self.floor();
+        let snapshots = self.snapshot(&request.tenant, range, request.view, &request.gone).await?;
+        let floor = self.floor(&request.gone);
         if request.view < floor {
             return Ok(SelectAnswer::Behind { floor });
         }
         let select = Select::new(&request, snapshots);
-        select.run().await
+        select.run(ring).await
     }
 
     /// Labels of streams that have rows here that are in no commit at or before V.
@@ -159,11 +164,13 @@ impl Core {
         self: &Arc<Self>,
         request: StreamsRequest,
     ) -> Result<StreamsAnswer, IngesterError> {
+        self.is_meant(request.store)?;
         let leaves = selector_leaves(&request)?;
+        let ring = self.deps.ring.state().version;
         self.follow_to(request.view).await?;
         let range = TimeRange { from_ns: request.from_ns, to_ns: request.to_ns };
-        let snapshots = self.snapshot(&request.tenant, range, request.view, &request.gone).await;
-        let floor = self.floor();
+        let snapshots = self.snapshot(&request.tenant, range, request.view, &request.gone).await?;
+        let floor = self.floor(&request.gone);
         if request.view < floor {
             return Ok(StreamsAnswer::Behind { floor });
         }
@@ -179,7 +186,18 @@ impl Core {
                 }
             }
         }
-        Ok(StreamsAnswer::Streams(found.into_iter().collect()))
+        Ok(StreamsAnswer::Streams { streams: found.into_iter().collect(), ring })
+    }
+
+    /// Another store may have been at this address.
+    fn is_meant(&self, store: Option<StoreId>) -> Result<(), IngesterError> {
+        let own = self.store();
+        match store {
+            Some(store) if store != own => {
+                Err(IngesterError::Misplaced(format!("{store} is asked, this is {own}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn follow_to(&self, view: u64) -> Result<(), IngesterError> {
@@ -190,24 +208,41 @@ impl Core {
     }
 
     /// The rows that this ingester answers for: of batches that no commit up to `view` claims and
-    /// whose first member outside `gone` is this store. Every list here begins with this store.
+    /// whose first member outside `gone` is this store. Those of them that were followed until now
+    /// are adopted.
     async fn snapshot(
         self: &Arc<Self>,
         tenant: &TenantId,
         range: TimeRange,
         view: u64,
         gone: &[StoreId],
-    ) -> Vec<DaySnapshot> {
+    ) -> Result<Vec<DaySnapshot>, IngesterError> {
         if range.from_ns >= range.to_ns || gone.contains(&self.store()) {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let (first, last) = (UnixNanos(range.from_ns), UnixNanos(range.to_ns - 1));
         let days = base::Day::of(first)..=base::Day::of(last);
         let in_range = |key: &DayKey| days.contains(&key.day);
         let mut of_tenant = self.days(Some(tenant));
         of_tenant.retain(|day| in_range(&day.key));
+        if !gone.is_empty() {
+            for day in &of_tenant {
+                let owed = day.lock().owed(self.store(), gone);
+                self.adopt(day, owed).await.map_err(|error| unread(&error))?;
+            }
+        }
         self.mend(&of_tenant).await;
-        of_tenant.iter().map(|day| day.lock().snapshot(view)).collect()
+        Ok(of_tenant.iter().map(|day| day.lock().snapshot(view, gone)).collect())
+    }
+}
+
+/// What a query is told when rows that only this store has cannot be read: never a short answer.
+fn unread(error: &Error) -> IngesterError {
+    let text = format!("rows of stores that are gone cannot be answered: {error}");
+    match error.kind() {
+        ErrorKind::Corrupt => IngesterError::Corrupt(text),
+        ErrorKind::Unavailable | ErrorKind::Timeout => IngesterError::Unavailable(text),
+        _ => IngesterError::Internal(text),
     }
 }
 
@@ -270,7 +305,7 @@ impl Select {
         Select { leaf, overlaps, sources, ranges, cancel: request.cancel.clone() }
     }
 
-    async fn run(self) -> Result<SelectAnswer, IngesterError> {
+    async fn run(self, ring: u64) -> Result<SelectAnswer, IngesterError> {
         let queue = Arc::new(self.queue());
         let threads = queue.jobs.len().min(cores());
         let select = Arc::new(self);
@@ -298,7 +333,7 @@ impl Select {
             pages: pages + scanned.pages_scanned,
             pages_pruned: scanned.pages_considered.saturating_sub(scanned.pages_scanned),
         };
-        Ok(SelectAnswer::Rows { ranges: select.ranges.clone(), partial, stats })
+        Ok(SelectAnswer::Rows { ranges: select.ranges.clone(), partial, stats, ring })
     }
 
     /// Everything that can matter, in the order in which a log query wants it.

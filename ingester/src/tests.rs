@@ -5,4 +5,5 @@ mod faults;
 pub(crate) mod harness;
 mod lifecycle;
 mod open;
+mod replicas;
 mod two;

@@ -9,15 +9,12 @@ pub struct Config {
     /// Jobs that run at the same time (`querier.max_concurrent`). They share the scan threads; more
     /// of them make short queries wait less behind long ones and hold more memory.
     pub max_concurrent: usize,
-    /// Stores that hold each row (`common.replication_factor`): as many as half of them, rounded
-    /// down, may be silent. At least 1.
-    pub replication_factor: usize,
 }
 
 impl Default for Config {
     fn default() -> Config {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Config { scan_threads: cores, max_concurrent: 4, replication_factor: 1 }
+        Config { scan_threads: cores, max_concurrent: 4 }
     }
 }
 
@@ -29,9 +26,6 @@ impl Config {
         }
         if self.max_concurrent == 0 {
             return Err("querier.max_concurrent must be at least 1".to_owned());
-        }
-        if self.replication_factor == 0 {
-            return Err("the replication factor must be at least 1".to_owned());
         }
         Ok(())
     }

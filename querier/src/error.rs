@@ -31,6 +31,14 @@ pub enum Error {
         /// What each of them said.
         reasons: String,
     },
+    /// Ingesters follow a newer ring than can be read here: somebody may not have been asked.
+    #[error("ingesters follow version {newest} of the ring, only {known} is known here")]
+    OldRing {
+        /// The newest version here.
+        known: u64,
+        /// The newest version of an answer.
+        newest: u64,
+    },
     /// Object storage did not answer, or a stored object is damaged; names the object.
     #[error(transparent)]
     Store(Box<store::Error>),
@@ -65,7 +73,9 @@ impl Error {
             Error::Ingester(error) => error.kind(),
             Error::Store(error) => error.kind(),
             Error::Damaged { .. } => ErrorKind::Corrupt,
-            Error::Unstable { .. } | Error::TooFewReplicas { .. } => ErrorKind::Unavailable,
+            Error::Unstable { .. } | Error::TooFewReplicas { .. } | Error::OldRing { .. } => {
+                ErrorKind::Unavailable
+            }
             Error::Cancelled => ErrorKind::Timeout,
         }
     }

@@ -15,7 +15,7 @@ use store::{PartRecord, Snapshot};
 
 use crate::error::Error;
 use crate::metrics::{CORRUPT, REPEATS};
-use crate::peers::Gone;
+use crate::peers::{Gone, Versioned};
 use crate::querier::Querier;
 use crate::select::{MAX_ATTEMPTS, check_damage};
 
@@ -74,15 +74,17 @@ impl Querier {
             to_ns: query.end.0.saturating_add(1),
             view: view.version(),
             gone: Vec::new(),
+            store: None,
         };
-        let ask = self
-            .peers
-            .ask(gone, |peer, gone| peer.api.streams(StreamsRequest { gone, ..request.clone() }));
+        let ask = self.peers.ask(gone, |peer, store, gone| {
+            let request = StreamsRequest { gone, store: Some(store), ..request.clone() };
+            Box::pin(async move { peer.api.streams(request).await })
+        });
         let mut found = Vec::new();
         for answer in ask.await? {
             match answer {
                 StreamsAnswer::Behind { .. } => return Ok(None),
-                StreamsAnswer::Streams(streams) => found.extend(streams),
+                StreamsAnswer::Streams { streams, .. } => found.extend(streams),
             }
         }
         Ok(Some(found))
@@ -126,6 +128,15 @@ impl Querier {
             all.extend(found);
         }
         Ok(all)
+    }
+}
+
+impl Versioned for StreamsAnswer {
+    fn ring(&self) -> u64 {
+        match self {
+            StreamsAnswer::Streams { ring, .. } => *ring,
+            StreamsAnswer::Behind { .. } => 0,
+        }
     }
 }
 

@@ -3,245 +3,214 @@
 //! All are asked with the same V and G. One that does not answer joins G, and all others are asked
 //! again, because they may have rows to answer for in its place. With more than half of the copies
 //! of a row gone there may be rows that nobody answers: then the query fails and names them.
+//!
+//! Who there is the newest view of the ring says. An ingester answers with the version that it
+//! follows: if that is newer there may be somebody who was not asked, and all are asked again.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use base::{ErrorKind, StoreId};
+use base::{Clock, ErrorKind, HashMap, StoreId};
 use futures::future::{BoxFuture, join_all};
 use metrics::counter;
-use rpc::ingester::{Identity, IngesterError, Peer};
+use ring::reads::{self, Readable};
+use rpc::ingester::{IngesterError, Peer};
+use rpc::members::{Members, View};
 
 use crate::error::Error;
 use crate::metrics::SILENT;
 
 /// Times one job may find a store misplaced before it counts as gone.
 const MAX_MISPLACED: u32 = 2;
+/// Times one job may find that others follow a newer ring.
+const MAX_OUTDATED: u32 = 8;
+/// How long after it was silent a store is taken for gone from the start, where it can be done
+/// without: so one that hangs holds up one query and not each, nanoseconds.
+const MARK_NS: u64 = 5_000_000_000;
 
 /// All ingesters that may hold rows in no commit.
 pub struct Peers {
-    list: Vec<Known>,
-    replication_factor: usize,
+    members: Arc<dyn Members>,
+    clock: Arc<dyn Clock>,
+    /// Until when stores that were silent are passed over, monotonic nanoseconds.
+    marks: Mutex<HashMap<StoreId, u64>>,
 }
 
-struct Known {
-    peer: Peer,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    /// Who it was when it last said so.
-    identity: Option<Identity>,
-    /// Whether every call since then was answered. After one that was not, another process with
-    /// another store may have come up at the address.
-    is_current: bool,
-    /// Who it was before: gone, and not cleared as far as anybody here knows (R1b).
-    lost: Vec<Identity>,
-}
-
-/// G of one job, and how its stores got there. Only grows.
+/// G of one job beyond what the ring says, and how its stores got there. Only grows.
 #[derive(Default)]
 pub struct Gone {
     silent: Vec<Silent>,
     misplaced: u32,
+    outdated: u32,
 }
 
 /// An ingester that does not answer.
 struct Silent {
-    /// Index into [`Peers::list`].
-    peer: usize,
-    /// `None` = it never said who it is: nobody can be told to answer in its place.
-    identity: Option<Identity>,
+    store: StoreId,
     why: String,
 }
 
+/// An answer that carries the version of the ring that the ingester follows.
+pub trait Versioned {
+    /// The version; 0 = it says nothing about rows.
+    fn ring(&self) -> u64;
+}
+
 impl Peers {
-    /// Each row is held by `replication_factor` of them.
-    pub fn new(list: Vec<Peer>, replication_factor: usize) -> Peers {
-        assert!(replication_factor > 0, "a row is held by at least one store");
-        let known = |peer| Known { peer, state: Mutex::default() };
-        Peers { list: list.into_iter().map(known).collect(), replication_factor }
-    }
-
-    /// Number of ingesters.
-    pub fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+    /// Those of `members`.
+    pub fn new(members: Arc<dyn Members>, clock: Arc<dyn Clock>) -> Peers {
+        Peers { members, clock, marks: Mutex::default() }
     }
 
     /// Calls all that are not gone with the same G, until all of them answer.
-    pub async fn ask<'a, T>(
+    pub async fn ask<'a, T: Versioned + Send>(
         &'a self,
         gone: &mut Gone,
-        call: impl Fn(&'a Peer, Vec<StoreId>) -> BoxFuture<'a, Result<T, IngesterError>>,
+        call: impl Fn(Peer, StoreId, Vec<StoreId>) -> BoxFuture<'a, Result<T, IngesterError>>,
     ) -> Result<Vec<T>, Error> {
+        let mut view = self.members.view();
         loop {
-            self.identify(gone).await?;
-            let mut stores = gone.stores();
-            stores.extend(self.lost().iter().map(|(_, identity)| identity.store));
-            let asked: Vec<usize> = (0..self.list.len()).filter(|&peer| !gone.has(peer)).collect();
-            let calls = asked.iter().map(|&peer| call(&self.list[peer].peer, stores.clone()));
+            if !view.nameless().is_empty() {
+                view = self.members.look(None).await;
+            }
+            self.pass_over_marked(&view, gone);
+            check(&view, gone)?;
+            let stores = gone.stores(&view);
+            let asked: Vec<(StoreId, &Peer)> =
+                view.peers().filter(|(store, _)| !stores.contains(store)).collect();
+            let calls =
+                asked.iter().map(|&(store, peer)| call(peer.clone(), store, stores.clone()));
             let mut answers = Vec::with_capacity(asked.len());
-            let mut complete = true;
-            for (peer, answer) in asked.iter().zip(join_all(calls).await) {
+            let (mut is_complete, mut newest, mut doubted) = (true, view.version(), None);
+            for (&(store, peer), answer) in asked.iter().zip(join_all(calls).await) {
                 match answer {
-                    Ok(answer) => answers.push(answer),
+                    Ok(answer) => {
+                        newest = newest.max(answer.ring());
+                        answers.push(answer);
+                    }
                     Err(error) => {
-                        complete = false;
-                        self.silence(*peer, error, gone)?;
+                        is_complete = false;
+                        if self.silence(store, &peer.address, error, gone)? {
+                            doubted = Some(store);
+                        }
                     }
                 }
             }
-            self.check(gone)?;
-            // Another job may have found meanwhile that one of them is another store.
-            let lost = self.lost();
-            if complete && lost.iter().all(|(_, identity)| stores.contains(&identity.store)) {
+            if is_complete && newest <= view.version() {
                 return Ok(answers);
             }
-        }
-    }
-
-    /// Makes sure who everybody is, before anybody is told who is gone.
-    async fn identify(&self, gone: &mut Gone) -> Result<(), Error> {
-        let unsure = |peer: &usize| !gone.has(*peer) && !self.list[*peer].lock().is_current;
-        let unsure: Vec<usize> = (0..self.list.len()).filter(unsure).collect();
-        if unsure.is_empty() {
-            return Ok(());
-        }
-        let calls = unsure.iter().map(|&peer| self.list[peer].identify());
-        for (peer, identified) in unsure.iter().zip(join_all(calls).await) {
-            if let Err(error) = identified {
-                self.silence(*peer, error, gone)?;
+            if newest > view.version() {
+                gone.outdated += 1;
+                view = self.members.reach(newest).await;
+                if view.version() < newest && gone.outdated > MAX_OUTDATED {
+                    return Err(Error::OldRing { known: view.version(), newest });
+                }
+            } else if doubted.is_some() {
+                view = self.members.look(doubted).await;
+            } else {
+                view = self.members.view();
             }
         }
-        self.check(gone)
     }
 
-    /// What a failed call says about its peer.
-    fn silence(&self, peer: usize, error: IngesterError, gone: &mut Gone) -> Result<(), Error> {
+    /// What a failed call says about its store. `true`: look again who is there.
+    fn silence(
+        &self,
+        store: StoreId,
+        address: &str,
+        error: IngesterError,
+        gone: &mut Gone,
+    ) -> Result<bool, Error> {
         let misplaced = error.kind() == ErrorKind::Conflict;
         if !misplaced && !is_silence(&error) {
             return Err(error.into());
         }
-        let identity = self.list[peer].doubt();
         if misplaced && gone.misplaced < MAX_MISPLACED {
             gone.misplaced += 1;
-            return Ok(());
+            return Ok(true);
         }
-        counter!(SILENT, "ingester" => self.list[peer].peer.address.clone()).increment(1);
-        gone.silent.push(Silent { peer, identity, why: error.to_string() });
-        Ok(())
+        counter!(SILENT, "ingester" => address.to_owned()).increment(1);
+        let until_ns = self.clock.monotonic_ns().saturating_add(MARK_NS);
+        self.marks().insert(store, until_ns);
+        gone.silent.push(Silent { store, why: error.to_string() });
+        Ok(false)
     }
 
-    /// Fails if rows may be missing.
-    fn check(&self, gone: &Gone) -> Result<(), Error> {
-        let lost = self.lost();
-        let nameless = gone.silent.iter().any(|silent| silent.identity.is_none());
-        let copies = copies(
-            gone.silent
-                .iter()
-                .map(|silent| silent.identity.as_ref())
-                .chain(lost.iter().map(|(_, identity)| Some(identity))),
-        );
-        if !nameless && copies <= self.replication_factor / 2 {
-            return Ok(());
+    /// Stores that were silent a moment ago join G at once, if an answer is possible without them.
+    fn pass_over_marked(&self, view: &View, gone: &mut Gone) {
+        let mut marks = self.marks();
+        if marks.is_empty() {
+            return;
         }
-        let (mut addresses, mut reasons) = (Vec::new(), Vec::new());
-        for Silent { peer, identity, why } in &gone.silent {
-            let address = self.list[*peer].peer.address.clone();
-            reasons.push(match identity {
-                Some(identity) => format!("{address} (store {}): {why}", identity.store),
-                None => format!("{address}: {why}"),
-            });
-            addresses.push(address);
+        let now_ns = self.clock.monotonic_ns();
+        marks.retain(|_, until_ns| *until_ns > now_ns);
+        let is_new = |store: &StoreId| gone.silent.iter().all(|silent| silent.store != *store);
+        let mut marked: Vec<StoreId> = marks.keys().copied().filter(is_new).collect();
+        drop(marks);
+        marked.retain(|store| view.peer(*store).is_some());
+        let mut stores = gone.stores(view);
+        stores.extend_from_slice(&marked);
+        if marked.is_empty() || reads::check(view.state(), &stores) != Readable::Yes {
+            return;
         }
-        for (address, identity) in lost {
-            reasons.push(format!("{address}: store {} is not there any more", identity.store));
-            addresses.push(address.to_owned());
-        }
-        Err(Error::TooFewReplicas {
-            required: self.replication_factor / 2 + 1,
-            found: self.replication_factor.saturating_sub(copies),
-            unhealthy: addresses.join(","),
-            reasons: reasons.join("; "),
-        })
-    }
-}
-
-impl Peers {
-    /// Stores that were at an address and are not any more, for others to answer in their place.
-    /// With one copy of a row nobody can: what was only there is lost, and waiting for it would
-    /// refuse every query for ever.
-    fn lost(&self) -> Vec<(&str, Identity)> {
-        if self.replication_factor == 1 {
-            return Vec::new();
-        }
-        let of = |known: &'_ Known| known.lock().lost.clone();
-        let lost = self.list.iter().flat_map(|known| {
-            of(known).into_iter().map(|identity| (known.peer.address.as_str(), identity))
-        });
-        lost.collect()
-    }
-}
-
-impl Known {
-    async fn identify(&self) -> Result<(), IngesterError> {
-        let identity = self.peer.api.identify().await?;
-        let mut state = self.lock();
-        if let Some(before) = state.identity.replace(identity.clone())
-            && before.store != identity.store
-        {
-            let (address, store) = (&self.peer.address, before.store);
-            tracing::error!(address, %store, now = %identity.store, "an ingester lost its store");
-            state.lost.push(before);
-        }
-        // A store that moved between addresses, or came back, is not lost.
-        state.lost.retain(|lost| lost.store != identity.store);
-        state.is_current = true;
-        Ok(())
+        let silent = |store| Silent { store, why: "did not answer a moment ago".to_owned() };
+        gone.silent.extend(marked.into_iter().map(silent));
     }
 
-    /// A call failed: who was it?
-    fn doubt(&self) -> Option<Identity> {
-        let mut state = self.lock();
-        state.is_current = false;
-        state.identity.clone()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn marks(&self) -> MutexGuard<'_, HashMap<StoreId, u64>> {
         // Whoever panicked while holding it had only values to write.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Fails if rows may be missing.
+fn check(view: &View, gone: &Gone) -> Result<(), Error> {
+    let stores = gone.stores(view);
+    let readable = reads::check(view.state(), &stores);
+    if readable == Readable::Yes && view.nameless().is_empty() {
+        return Ok(());
+    }
+    let missing = match readable {
+        Readable::Yes => Vec::new(),
+        Readable::No(missing) => missing,
+    };
+    let (mut names, mut reasons, mut zones) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for store in &missing {
+        let (name, zone) = (view.name(*store), view.zone(*store));
+        let why = match gone.silent.iter().find(|silent| silent.store == *store) {
+            Some(silent) => silent.why.as_str(),
+            None => "it is not there any more",
+        };
+        reasons.push(match zone {
+            "" => format!("{name} (store {store}): {why}"),
+            zone => format!("{name} (store {store}, zone {zone}): {why}"),
+        });
+        zones.insert(if zone.is_empty() { store.to_string() } else { zone.to_owned() });
+        names.push(name);
+    }
+    for nameless in view.nameless() {
+        reasons.push(format!("{}: {}", nameless.address, nameless.why));
+        names.push(nameless.address.clone());
+    }
+    let factor = view.read_factor();
+    let copies = zones.len() + view.nameless().len();
+    Err(Error::TooFewReplicas {
+        required: factor / 2 + 1,
+        found: factor.saturating_sub(copies).min(factor / 2),
+        unhealthy: names.join(","),
+        reasons: reasons.join("; "),
+    })
 }
 
 impl Gone {
-    fn has(&self, peer: usize) -> bool {
-        self.silent.iter().any(|silent| silent.peer == peer)
+    /// G: what the ring says, and who was silent.
+    fn stores(&self, view: &View) -> Vec<StoreId> {
+        let mut stores = reads::gone(view.state());
+        stores.extend(self.silent.iter().map(|silent| silent.store));
+        stores.sort_unstable();
+        stores.dedup();
+        stores
     }
-
-    fn stores(&self) -> Vec<StoreId> {
-        let identities = self.silent.iter().filter_map(|silent| silent.identity.as_ref());
-        identities.map(|identity| identity.store).collect()
-    }
-}
-
-/// Copies of a row that may be out of reach: zones of the gone, or stores without a zone.
-fn copies<'a>(gone: impl Iterator<Item = Option<&'a Identity>>) -> usize {
-    let mut zones = std::collections::BTreeSet::new();
-    let mut single = 0;
-    for identity in gone {
-        match identity {
-            Some(identity) if !identity.zone.is_empty() => {
-                zones.insert(identity.zone.as_str());
-            }
-            _ => single += 1,
-        }
-    }
-    zones.len() + single
 }
 
 /// Whether the call may have failed for no reason of the query's: the ingester stops, is out of

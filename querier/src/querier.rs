@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use base::Clock;
 use metrics::gauge;
-use rpc::ingester::Peer;
+use rpc::Members;
 use rpc::querier::{ListJob, Listed, Listing, QuerierApi, QuerierError, SelectJob, Selected};
 use store::scan::Scratches;
 use store::{CatalogHandle, Parts};
@@ -20,7 +20,7 @@ use crate::select::{Leaf, Selection};
 #[derive(Clone)]
 pub struct Deps {
     /// Every ingester that may hold rows in no commit.
-    pub ingesters: Vec<Peer>,
+    pub members: Arc<dyn Members>,
     /// Which parts exist.
     pub catalog: CatalogHandle,
     /// Opens parts.
@@ -45,10 +45,10 @@ pub struct Querier {
 impl Querier {
     /// A querier over `deps`.
     pub fn new(config: Config, deps: Deps) -> Querier {
-        let Deps { ingesters, catalog, parts, clock } = deps;
+        let Deps { members, catalog, parts, clock } = deps;
         let scans = Arc::new(Semaphore::new(config.scan_threads));
         let scratches = Scratches::new(config.scan_threads);
-        let peers = Peers::new(ingesters, config.replication_factor);
+        let peers = Peers::new(members, clock.clone());
         Querier { config, catalog, parts, clock, peers, scans, scratches }
     }
 }

@@ -14,7 +14,7 @@ use store::{PartRecord, Snapshot};
 
 use crate::error::Error;
 use crate::metrics::{CORRUPT, REPEATS};
-use crate::peers::Gone;
+use crate::peers::{Gone, Versioned};
 use crate::querier::Querier;
 use crate::rounds::{Numbered, Rounds};
 use crate::scan::{Opened, Scanned};
@@ -210,17 +210,19 @@ impl Querier {
                 view: view.version(),
                 gone: Vec::new(),
                 overlaps: sent.clone(),
+                store: None,
                 cancel: cancel.clone(),
             };
-            let ask = self
-                .peers
-                .ask(gone, |peer, gone| peer.api.select(SelectRequest { gone, ..request.clone() }));
-            let mut answers = Vec::with_capacity(self.peers.len());
+            let ask = self.peers.ask(gone, |peer, store, gone| {
+                let request = SelectRequest { gone, store: Some(store), ..request.clone() };
+                Box::pin(async move { peer.api.select(request).await })
+            });
+            let mut answers = Vec::new();
             for answer in ask.await? {
                 calls += 1;
                 match answer {
                     SelectAnswer::Behind { .. } => return Ok(Err(Again::Behind)),
-                    SelectAnswer::Rows { ranges, partial, stats: more } => {
+                    SelectAnswer::Rows { ranges, partial, stats: more, .. } => {
                         stats::add(&mut read, &more);
                         answers.push(HeadAnswer { ranges, partial });
                     }
@@ -238,6 +240,15 @@ impl Querier {
             return Ok(Ok(Asked { answers, overlaps: sent, calls, read }));
         }
         Ok(Err(Again::Behind))
+    }
+}
+
+impl Versioned for SelectAnswer {
+    fn ring(&self) -> u64 {
+        match self {
+            SelectAnswer::Rows { ring, .. } => *ring,
+            SelectAnswer::Behind { .. } => 0,
+        }
     }
 }
 

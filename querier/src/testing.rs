@@ -16,6 +16,7 @@ use rpc::ingester::{
     Admission, AdmitRequest, AppendError, Appended, Identity, IngesterApi, IngesterError, Peer,
     ReadStats, SelectAnswer, SelectRequest, StreamsAnswer, StreamsRequest,
 };
+use rpc::members::Fixed;
 use store::{
     Bucket, BucketConfig, CatalogConfig, CatalogHandle, Outcome, PartId, PartRecord, Parts, Place,
     put_parts,
@@ -99,6 +100,8 @@ pub struct FakeIngester {
     pub seen: Mutex<Vec<(u64, Vec<StoreId>)>>,
     /// Calls of `identify` so far.
     pub identified: AtomicU64,
+    /// The version of the ring that answers carry.
+    pub ring: AtomicU64,
     /// While set, no call is answered.
     pub down: AtomicBool,
     /// So many calls of `select` find that it is another store.
@@ -124,6 +127,7 @@ impl FakeIngester {
             selects: AtomicU64::new(0),
             seen: Mutex::default(),
             identified: AtomicU64::new(0),
+            ring: AtomicU64::new(0),
             down: AtomicBool::new(false),
             misplaced: AtomicU64::new(0),
             held_up: Mutex::default(),
@@ -158,6 +162,13 @@ impl FakeIngester {
         }
     }
 
+    fn is_meant(&self, store: Option<StoreId>) -> Result<(), IngesterError> {
+        match store {
+            Some(store) if store == self.store() => Ok(()),
+            other => Err(IngesterError::Misplaced(format!("{other:?} is not here"))),
+        }
+    }
+
     fn table(&self) -> Arc<Table> {
         self.table.lock().unwrap().clone()
     }
@@ -184,6 +195,7 @@ impl IngesterApi for FakeIngester {
         self.seen.lock().unwrap().push((request.view, request.gone.clone()));
         self.is_up()?;
         let one_less = |left: u64| left.checked_sub(1);
+        self.is_meant(request.store)?;
         if self.misplaced.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
             return Err(IngesterError::Misplaced("another store".to_owned()));
         }
@@ -217,12 +229,14 @@ impl IngesterApi for FakeIngester {
         let partial = worker.finish();
         let rows = table.rows.len() as u64;
         let stats = ReadStats { rows, pages: 1, ..ReadStats::default() };
-        Ok(SelectAnswer::Rows { ranges, partial, stats })
+        let ring = self.ring.load(Ordering::SeqCst);
+        Ok(SelectAnswer::Rows { ranges, partial, stats, ring })
     }
 
     async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError> {
         self.seen.lock().unwrap().push((request.view, request.gone.clone()));
         self.is_up()?;
+        self.is_meant(request.store)?;
         let floor = self.floor.load(Ordering::SeqCst);
         if request.view < floor {
             return Ok(StreamsAnswer::Behind { floor });
@@ -236,7 +250,8 @@ impl IngesterApi for FakeIngester {
                 found.push(labels.clone());
             }
         }
-        Ok(StreamsAnswer::Streams(found))
+        let ring = self.ring.load(Ordering::SeqCst);
+        Ok(StreamsAnswer::Streams { streams: found, ring })
     }
 }
 
@@ -290,12 +305,15 @@ impl World {
             api: head.clone(),
         };
         let deps = Deps {
-            ingesters: heads.iter().enumerate().map(peer).collect(),
+            members: Arc::new(Fixed::new(
+                heads.iter().enumerate().map(peer).collect(),
+                replication_factor,
+            )),
             catalog: catalog.clone(),
             parts: Arc::new(Parts::new(bucket, 1 << 20, 0)),
             clock: shared,
         };
-        let config = Config { scan_threads: 2, replication_factor, ..Config::default() };
+        let config = Config { scan_threads: 2, ..Config::default() };
         let querier = Arc::new(Querier::new(config, deps));
         let tenant = TenantId::new("acme").unwrap();
         World { querier, heads, head, catalog, writer, tenant, random, clock }

@@ -128,6 +128,9 @@ pub struct SelectRequest {
     pub gone: Vec<StoreId>,
     /// Instants to be answered as rows.
     pub overlaps: Arc<Overlaps>,
+    /// The store that is asked: another one at the same address must not answer in its place.
+    /// `None`: whichever is there.
+    pub store: Option<StoreId>,
     /// Ends the work within a page or two.
     pub cancel: base::shutdown::Shutdown,
 }
@@ -149,6 +152,9 @@ pub enum SelectAnswer {
         partial: Partial,
         /// What was read, for the answer's statistics.
         stats: ReadStats,
+        /// Version of the ring that the ingester follows: with an older one the caller may not
+        /// know of all who must be asked.
+        ring: u64,
     },
 }
 
@@ -167,6 +173,8 @@ pub struct StreamsRequest {
     pub view: u64,
     /// G.
     pub gone: Vec<StoreId>,
+    /// As in [`SelectRequest`].
+    pub store: Option<StoreId>,
 }
 
 /// Answer to [`StreamsRequest`].
@@ -177,8 +185,13 @@ pub enum StreamsAnswer {
         /// At least this commit must be read.
         floor: u64,
     },
-    /// Streams, each once, in no order.
-    Streams(Vec<Labels>),
+    /// What is held here.
+    Streams {
+        /// Each once, in no order.
+        streams: Vec<Labels>,
+        /// As in [`SelectAnswer::Rows`].
+        ring: u64,
+    },
 }
 
 /// What an evaluation read.
@@ -207,8 +220,9 @@ pub enum IngesterError {
     /// message or for a record of the log.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// The list of a batch does not begin with this store, or names one that is cleared: whoever
-    /// sent it must ask who is who again (B6). None of the call's batches was stored by it.
+    /// The list of a batch does not name this store, or names one that is cleared; or a query is
+    /// meant for another store. Whoever sent it must ask who is who again (B6). None of the call's
+    /// batches was stored by it.
     #[error("{0}")]
     Misplaced(String),
     /// The id table does not reach back to a batch, so nobody can say whether it is stored (B2).

@@ -116,8 +116,8 @@ pub fn set<A, E>(slot: &Slot<A, E>, reply: Reply<A, E>) {
 
 /// All of a request that travels.
 pub fn select_text(request: &SelectRequest) -> String {
-    let SelectRequest { tenant, leaf, view, gone, overlaps, cancel: _ } = request;
-    format!("{tenant} {:?} {view} {gone:?} {}", leaf.origin(), overlaps_text(overlaps))
+    let SelectRequest { tenant, leaf, view, gone, overlaps, store, cancel: _ } = request;
+    format!("{tenant} {:?} {view} {gone:?} {} {store:?}", leaf.origin(), overlaps_text(overlaps))
 }
 
 pub fn overlaps_text(overlaps: &Overlaps) -> String {
@@ -297,10 +297,12 @@ pub fn select_request() -> SelectRequest {
         view: 7,
         gone: vec![store(3)],
         overlaps: Arc::new(Overlaps::none()),
+        store: Some(store(4)),
         cancel: Shutdown::new(),
     }
 }
 
 pub fn select_answer(leaf: &Arc<Leaf>) -> SelectAnswer {
-    SelectAnswer::Rows { ranges: Vec::new(), partial: partial(leaf), stats: read_stats() }
+    let (partial, stats) = (partial(leaf), read_stats());
+    SelectAnswer::Rows { ranges: Vec::new(), partial, stats, ring: 12 }
 }

@@ -102,12 +102,12 @@ impl App {
         let ingester =
             m.start("ingester", wants(Target::Ingester), services::ingester(s, &store)).await?;
         m.start("grpc", true, listening(grpc)).await?;
-        let peers = m.start("ingester-client", calls, services::peers(s, &ingester)).await?;
+        let members = m.start("ingester-client", calls, services::members(s, &ingester)).await?;
         let distributor = m
-            .start("distributor", wants(Target::Distributor), services::distributor(s, &peers))
+            .start("distributor", wants(Target::Distributor), services::distributor(s, &members))
             .await?;
         let querier = m
-            .start("querier", wants(Target::Querier), services::querier(s, &store, &peers))
+            .start("querier", wants(Target::Querier), services::querier(s, &store, &members))
             .await?;
         // A querier answers queries by itself too: a frontend in front of it in this process.
         let answers = wants(Target::QueryFrontend) || wants(Target::Querier);

@@ -58,7 +58,9 @@ pub struct Config {
     pub targets: Targets,
     /// `host:port` or `dns+host:port` of ingesters; empty is the one in this process.
     pub ingester_addresses: Vec<String>,
-    /// The same of the query frontends a querier works for.
+    /// Stores that hold each row until it is in the bucket; 0 = not said.
+    pub replication_factor: usize,
+    /// Addresses of the query frontends a querier works for.
     pub frontend_addresses: Vec<String>,
     /// Where traces are sent by OTLP over gRPC; `None` is nowhere.
     pub otlp_endpoint: Option<String>,
@@ -119,6 +121,7 @@ impl Config {
             targets,
             ingester_addresses: split(&raw.ingester_client.addresses.join(",")),
             frontend_addresses,
+            replication_factor: replication_factor(&raw) as usize,
             otlp_endpoint: otlp_endpoint(&raw),
             max_outstanding_per_tenant: max_outstanding(&raw),
             log_queries_longer_than: match raw.frontend.log_queries_longer_than.ns {
@@ -201,13 +204,20 @@ fn notices_of(block: &impl Value, path: &str, set: &BTreeMap<String, At>) -> Vec
 
 fn notices(raw: &RawConfig, set: &BTreeMap<String, At>) -> Vec<Notice> {
     let mut notices = notices_of(raw, "", set);
-    let asked = raw.common.replication_factor.max(raw.ingester.lifecycler.ring.replication_factor);
-    if asked > 1 {
+    if replication_factor(raw) > 1 && raw.ingester_client.addresses.is_empty() {
         let key = "common.replication_factor".to_owned();
-        let text = "not built: every row is held by one ingester until it is in the store";
+        let text = "every row is held by the one ingester of this process until it is in the \
+                    store: ingester_client.addresses names no others";
         notices.push(Notice { key, text: text.to_owned(), error: true });
     }
     notices
+}
+
+/// Members that hold each row; 0 = not set.
+fn replication_factor(raw: &RawConfig) -> u32 {
+    let own = raw.common.replication_factor;
+    let older = raw.ingester.lifecycler.ring.replication_factor;
+    own.max(older)
 }
 
 fn split(list: &str) -> Vec<String> {

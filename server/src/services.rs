@@ -17,8 +17,9 @@ use compactor::Compactor;
 use distributor::Distributor;
 use ingester::Ingester;
 use query_frontend::Frontend;
+use rpc::Members;
 use rpc::grpc::{serve_frontend, serve_ingester};
-use rpc::ingester::Peer;
+use rpc::members::NoRing;
 use tonic::service::{Routes, RoutesBuilder};
 
 use crate::app::Shared;
@@ -26,7 +27,7 @@ use crate::config::targets::Target;
 use crate::modules::{Stop, nothing_to_stop};
 use crate::overrides::Overrides;
 
-pub use peers::peers;
+pub use peers::members;
 pub use query::{frontend, querier, remote_frontends};
 pub use store::{Store, store};
 
@@ -56,6 +57,7 @@ pub async fn ingester(shared: &Shared, store: &Option<Store>) -> Result<(Arc<Ing
         random: shared.random.clone(),
         limits: shared.limits.clone(),
         catalog: store.catalog.clone(),
+        ring: Arc::new(NoRing::default()),
     };
     let ingester = Ingester::start(derive::ingester(&shared.config, wal), deps).await?;
     let ends = ingester.clone();
@@ -69,17 +71,17 @@ pub async fn ingester(shared: &Shared, store: &Option<Store>) -> Result<(Arc<Ing
 /// Takes pushes. Requests under way were finished by the listener.
 pub async fn distributor(
     shared: &Shared,
-    peers: &Option<Vec<Peer>>,
+    members: &Option<Arc<dyn Members>>,
 ) -> Result<(Arc<Distributor>, Stop)> {
-    let peers = peers.clone().context("a distributor needs ingesters")?;
+    let members = members.clone().context("a distributor needs ingesters")?;
     // With an ingester of its own it must not wait: the others may be waiting for that one.
     if !shared.config.targets.contains(Target::Ingester) {
-        peers::one_answers(shared, &peers).await;
+        peers::one_answers(shared, &*members).await;
     }
     let distributor = Distributor::new(
         derive::distributor(&shared.config),
         shared.limits.clone(),
-        peers,
+        members,
         shared.clock.clone(),
         shared.random.clone(),
     );

@@ -15,6 +15,7 @@ use distributor::{Config, Distributor, Encoding, Format, Payload, PushLimits};
 use ingester::Ingester;
 use rpc::http::body::Hold;
 use rpc::ingester::Peer;
+use rpc::members::{Fixed, NoRing};
 use store::{Bucket, BucketConfig, CatalogConfig, CatalogHandle};
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -105,12 +106,14 @@ async fn start(dir: &std::path::Path) -> Arc<Distributor> {
         random: random.clone(),
         limits: Arc::new(Open),
         catalog,
+        ring: Arc::new(NoRing::default()),
     };
     let ingester = Ingester::start(config, deps).await.expect("an ingester");
     let limits = Shared(distributor::Limits::push(&Open, &tenant()));
     let limits = Arc::new(limits);
     let peers = vec![Peer { address: "in-process".to_owned(), api: ingester }];
-    Arc::new(Distributor::new(Config::default(), limits, peers, clock, random))
+    let members = Arc::new(Fixed::new(peers, 1));
+    Arc::new(Distributor::new(Config::default(), limits, members, clock, random))
 }
 
 fn tenant() -> TenantId {

@@ -14,6 +14,7 @@ use logql::plan::{Direction, Params, Plan};
 use querier::Querier;
 use rpc::IngesterApi;
 use rpc::ingester::Peer;
+use rpc::members::{Fixed, NoRing};
 use rpc::querier::{QuerierApi, SelectJob};
 use store::testing::FaultyStore;
 use store::{Bucket, CatalogConfig, CatalogHandle, Parts};
@@ -118,11 +119,12 @@ impl Machine {
             random: self.random.clone(),
             limits: Arc::new(NoLimits),
             catalog: catalog.clone(),
+            ring: Arc::new(NoRing::default()),
         };
         let ingester = Ingester::start(config, deps).await.map_err(text)?;
         let peer = Peer { address: "in-process".to_owned(), api: ingester.clone() };
         let deps = querier::Deps {
-            ingesters: vec![peer],
+            members: Arc::new(Fixed::new(vec![peer], 1)),
             catalog,
             parts: Arc::new(Parts::new(bucket, 1 << 20, 0)),
             clock,

@@ -14,6 +14,7 @@ use http::{Request, StatusCode};
 use rpc::IngesterApi;
 use rpc::http::{Budget, TenantPolicy};
 use rpc::ingester::Peer;
+use rpc::members::Fixed;
 use tower::ServiceExt;
 
 /// 2024-05-01 12:00 UTC.
@@ -99,7 +100,7 @@ fn with_limits(
     let distributor = Distributor::new(
         config,
         limits,
-        vec![Peer { address: "in-process".to_owned(), api: ingester }],
+        Arc::new(Fixed::new(vec![Peer { address: "in-process".to_owned(), api: ingester }], 1)),
         Arc::new(clock.clone()),
         Arc::new(SeededRandom::new(1)),
     );

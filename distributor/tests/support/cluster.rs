@@ -1,5 +1,6 @@
 //! Ingesters in memory behind calls that go wrong by script, and the rules that must hold of what
 //! was sent to them.
+#![allow(dead_code)]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -17,6 +18,7 @@ use rpc::ingester::{
     Admission, AdmitRequest, AppendError, Appended, Identity, IngesterError, Peer, SelectAnswer,
     SelectRequest, StreamsAnswer, StreamsRequest,
 };
+use rpc::members::Fixed;
 use rpc::wire::error::WireErrorDetail;
 use ulid::Ulid;
 
@@ -44,6 +46,8 @@ pub enum Fate {
     Invalid,
     /// It arrives; the answer bears this number.
     Answer(u32),
+    /// It arrives; the answer comes when [`Cluster::answer_stuck`] is called.
+    Stuck,
 }
 
 impl Fate {
@@ -63,6 +67,9 @@ pub struct Held {
 #[derive(Default)]
 struct Wire {
     fates: VecDeque<Fate>,
+    /// Of the calls of single nodes, before those of anybody.
+    fates_of: BTreeMap<usize, VecDeque<Fate>>,
+    stuck: Arc<tokio::sync::Notify>,
     /// Every batch that was sent, whatever became of it.
     sent: Vec<Batch>,
     calls: usize,
@@ -131,7 +138,7 @@ impl Node {
     /// As a real ingester: refuses lists of others, keeps the highest attempt, answers its number.
     fn receive(&self, batches: &[Batch]) -> Result<Vec<u32>, IngesterError> {
         let mut state = lock(&self.state);
-        if batches.iter().any(|batch| batch.members.first() != Some(&state.store)) {
+        if batches.iter().any(|batch| !batch.members.contains(&state.store)) {
             return Err(IngesterError::Misplaced("not my store".to_owned()));
         }
         let mut attempts = Vec::new();
@@ -177,7 +184,8 @@ impl IngesterApi for Node {
             let mut wire = lock(&self.wire);
             wire.calls += 1;
             wire.sent.extend(batches.iter().cloned());
-            wire.fates.pop_front().unwrap_or(Fate::Fine)
+            let own = wire.fates_of.get_mut(&self.number).and_then(VecDeque::pop_front);
+            own.or_else(|| wire.fates.pop_front()).unwrap_or(Fate::Fine)
         };
         let lost = |batches| Err(AppendError { error: IngesterError::Cancelled, batches });
         let received = match fate {
@@ -211,6 +219,11 @@ impl IngesterApi for Node {
                 let _first = self.receive(&batches);
                 self.receive(&batches)
             }
+            Fate::Stuck => {
+                let (received, stuck) = (self.receive(&batches), lock(&self.wire).stuck.clone());
+                stuck.notified().await;
+                received
+            }
             Fate::Fine => self.receive(&batches),
             Fate::Answer(number) => {
                 self.receive(&batches).map(|attempts| attempts.iter().map(|_| number).collect())
@@ -238,12 +251,19 @@ impl IngesterApi for Node {
 pub struct Cluster {
     pub nodes: Vec<Arc<Node>>,
     pub clock: ManualClock,
+    factor: usize,
     wire: Arc<Mutex<Wire>>,
     distributor: Arc<Distributor>,
 }
 
 impl Cluster {
+    /// Each row at one of `nodes`.
     pub fn new(nodes: usize) -> Cluster {
+        Cluster::with_factor(nodes, 1)
+    }
+
+    /// Each row at `factor` of `nodes`.
+    pub fn with_factor(nodes: usize, factor: usize) -> Cluster {
         let wire = Arc::new(Mutex::new(Wire::default()));
         let nodes: Vec<Arc<Node>> =
             (0..nodes).map(|number| Node::new(number, wire.clone())).collect();
@@ -255,11 +275,11 @@ impl Cluster {
         let distributor = Arc::new(Distributor::new(
             Config::default(),
             Arc::new(FakeLimits::new(FakeLimits::open())),
-            nodes.iter().map(peer).collect(),
+            Arc::new(Fixed::new(nodes.iter().map(peer).collect(), factor)),
             Arc::new(clock.clone()),
             Arc::new(SeededRandom::new(1)),
         ));
-        Cluster { nodes, clock, wire, distributor }
+        Cluster { nodes, clock, factor, wire, distributor }
     }
 
     /// Pushes `rows` rows of each stream.
@@ -285,6 +305,30 @@ impl Cluster {
     /// Fates of the next append calls, whoever gets them.
     pub fn script(&self, fates: &[Fate]) {
         lock(&self.wire).fates = fates.iter().copied().collect();
+    }
+
+    /// Fates of the next append calls of one node.
+    pub fn script_of(&self, node: usize, fates: &[Fate]) {
+        lock(&self.wire).fates_of.insert(node, fates.iter().copied().collect());
+    }
+
+    /// Stuck calls are answered now.
+    pub fn answer_stuck(&self) {
+        lock(&self.wire).stuck.notify_waiters();
+    }
+
+    /// The list of the last attempt of the newest batch, by number of node, and who holds that attempt.
+    pub fn last_attempt(&self) -> (u32, Vec<usize>, Vec<usize>) {
+        let sent = lock(&self.wire).sent.clone();
+        let id = sent.last().unwrap().id;
+        let last = sent.iter().filter(|batch| batch.id == id).max_by_key(|b| b.attempt).unwrap();
+        let holds = |node: &&Arc<Node>| {
+            let held = node.held();
+            held.iter().any(|held| held.batch.id == id && held.batch.attempt == last.attempt)
+        };
+        let holders = self.nodes.iter().filter(holds).map(|node| node.number).collect();
+        let number = |store: &StoreId| (store.0.0 - 100) as usize;
+        (last.attempt, last.members.iter().map(number).collect(), holders)
     }
 
     /// Append calls so far.
@@ -327,12 +371,18 @@ impl Cluster {
     pub fn check(&self) {
         let mut attempts: BTreeMap<BatchId, Vec<Batch>> = BTreeMap::new();
         for batch in &lock(&self.wire).sent {
-            attempts.entry(batch.id).or_default().push(batch.clone());
+            let attempts = attempts.entry(batch.id).or_default();
+            // Every member of a list gets the same.
+            match attempts.iter().find(|known| known.attempt == batch.attempt) {
+                Some(known) => assert_eq!(known, batch),
+                None => attempts.push(batch.clone()),
+            }
         }
         for (id, attempts) in attempts {
             for (number, batch) in (1..).zip(&attempts) {
                 assert_eq!(batch.attempt, number, "{id}");
-                assert_eq!(batch.members.len(), 1, "{id}");
+                assert!(batch.members.len() <= self.factor.min(self.nodes.len()), "{id}");
+                assert!(batch.members.len() > self.factor / 2, "{id}");
                 assert_eq!(batch.rows, attempts[0].rows, "{id}");
                 assert_eq!(batch.streams, attempts[0].streams, "{id}");
                 assert_eq!((&batch.tenant, batch.day), (&attempts[0].tenant, attempts[0].day));

@@ -89,6 +89,7 @@ async fn leaf_partial(ingester: &Arc<Ingester>, leaf: &Arc<Leaf>) -> Partial {
             view: view.version(),
             gone: Vec::new(),
             overlaps: Arc::new(overlaps.clone()),
+            store: None,
             cancel: Shutdown::new(),
         };
         let answer = ingester.select(request).await.unwrap();
@@ -144,9 +145,10 @@ async fn labels(ingester: &Arc<Ingester>) -> BTreeSet<String> {
         to_ns: DAY.start_ns() + 100 * SECOND,
         view: view.version(),
         gone: Vec::new(),
+        store: None,
     };
     match ingester.streams(request).await.unwrap() {
-        StreamsAnswer::Streams(streams) => streams.iter().map(Labels::to_string).collect(),
+        StreamsAnswer::Streams { streams, .. } => streams.iter().map(Labels::to_string).collect(),
         StreamsAnswer::Behind { .. } => panic!("a view just read is never below the floor"),
     }
 }

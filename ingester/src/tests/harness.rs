@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base::batch::Incarnation;
@@ -12,8 +12,12 @@ use base::disk::SimDisk;
 use base::disk::sim::Keep;
 use base::random::SeededRandom;
 use base::time::ManualClock;
-use base::{Batch, BatchId, ByteSize, Day, Labels, PageView, RowsBuilder, TenantId, UnixNanos};
+use base::{
+    Batch, BatchId, ByteSize, Day, Labels, PageView, RowsBuilder, StoreId, TenantId, UnixNanos,
+};
+use logql::plan::{Direction, Leaf, Params, Plan};
 use part::{Columns, Fetched, Footer, GroupReader};
+use ring::State;
 use store::testing::{FaultyStore, Knobs};
 use store::{Bucket, CatalogConfig, CatalogHandle};
 use ulid::Ulid;
@@ -43,6 +47,21 @@ impl Limits for NoLimits {
     }
 }
 
+/// A ring that a test writes.
+pub struct FakeRing(pub Mutex<State>);
+
+impl Default for FakeRing {
+    fn default() -> FakeRing {
+        FakeRing(Mutex::new(State::new(Ulid(0))))
+    }
+}
+
+impl rpc::members::Ring for FakeRing {
+    fn state(&self) -> Arc<State> {
+        Arc::new(self.0.lock().unwrap().clone())
+    }
+}
+
 pub struct Machine {
     pub disk: SimDisk,
     pub store: Arc<FaultyStore>,
@@ -50,6 +69,7 @@ pub struct Machine {
     pub random: Arc<SeededRandom>,
     pub config: Config,
     pub knobs: Knobs,
+    pub ring: Arc<FakeRing>,
     sequence: AtomicU64,
 }
 
@@ -70,6 +90,7 @@ impl Machine {
             random: Arc::new(SeededRandom::new(7)),
             config,
             knobs: Knobs::default(),
+            ring: Arc::default(),
             sequence: AtomicU64::new(0),
         }
     }
@@ -97,6 +118,7 @@ impl Machine {
             random: self.random.clone(),
             limits: Arc::new(NoLimits),
             catalog,
+            ring: self.ring.clone(),
         };
         Ingester::start(self.config.clone(), deps).await
     }
@@ -143,6 +165,24 @@ impl Machine {
     }
 }
 
+/// A query for all rows of [`DAY`].
+pub fn everything() -> Arc<Leaf> {
+    let params = Params {
+        start: UnixNanos(DAY.start_ns()),
+        end: UnixNanos(DAY.start_ns() + base::time::DAY_NS),
+        step_ns: 0,
+        interval_ns: 0,
+        limit: 10_000,
+        direction: Direction::Forward,
+        max_series: 0,
+        max_memory_bytes: 0,
+        categorize: false,
+        now: UnixNanos(0),
+    };
+    let query = logql::syntax::parse(r#"{app=~".+"}"#).unwrap();
+    Plan::new(&query, &params).unwrap().leaves()[0].clone()
+}
+
 /// Puts the rows of a page into `out`.
 pub fn add_page(labels: &[Labels], page: &PageView<'_>, out: &mut Vec<Row>) {
     let mut from = 0;
@@ -185,11 +225,16 @@ fn image_rows(image: &bytes::Bytes, out: &mut Vec<Row>) {
     }
 }
 
-/// What the ingester answers from for `view`, source by source.
+/// What the ingester answers from for `view`, source by source, when nobody is gone.
 pub fn held_rows(ingester: &Ingester, view: u64) -> Vec<Vec<Row>> {
+    owed_rows(ingester, view, &[])
+}
+
+/// As [`held_rows`], for a G. What is followed is in it once it was adopted.
+pub fn owed_rows(ingester: &Ingester, view: u64, gone: &[StoreId]) -> Vec<Vec<Row>> {
     let mut sources = Vec::new();
     for day in ingester.core.days(None) {
-        let snapshot = day.lock().snapshot(view);
+        let snapshot = day.lock().snapshot(view, gone);
         let mut pages = Vec::new();
         for unit in &snapshot.units {
             match &unit.rows {
@@ -232,7 +277,7 @@ pub async fn part_rows(catalog: &CatalogHandle) -> (u64, Vec<Vec<Row>>) {
 /// How often each row is found in ingester and parts together, at one view.
 pub async fn found(ingester: &Ingester) -> BTreeMap<Row, usize> {
     let (view, parts) = part_rows(&ingester.core.deps.catalog).await;
-    assert!(view >= ingester.core.floor(), "a view just read is never below the floor");
+    assert!(view >= ingester.core.floor(&[]), "a view just read is never below the floor");
     let mut found = BTreeMap::new();
     for source in parts.into_iter().chain(held_rows(ingester, view)) {
         for row in source {

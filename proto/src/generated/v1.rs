@@ -775,6 +775,9 @@ pub struct SelectRequest {
     pub gone: ::prost::bytes::Bytes,
     #[prost(message, optional, tag = "5")]
     pub overlaps: ::core::option::Option<Overlaps>,
+    /// 16 bytes, little-endian: the store that is asked. Empty = whichever is there.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub store: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SelectAnswer {
@@ -791,6 +794,9 @@ pub mod select_answer {
         pub partial: ::core::option::Option<super::Partial>,
         #[prost(message, optional, tag = "3")]
         pub stats: ::core::option::Option<super::ReadStats>,
+        /// Version of the ring that the ingester follows.
+        #[prost(uint64, tag = "4")]
+        pub ring: u64,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Answer {
@@ -817,9 +823,15 @@ pub struct StreamsRequest {
     /// 16 bytes each, little-endian.
     #[prost(bytes = "bytes", tag = "6")]
     pub gone: ::prost::bytes::Bytes,
+    /// As in SelectRequest.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub store: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamsAnswer {
+    /// As in SelectAnswer.Evaluated.
+    #[prost(uint64, tag = "3")]
+    pub ring: u64,
     #[prost(oneof = "streams_answer::Answer", tags = "1, 2")]
     pub answer: ::core::option::Option<streams_answer::Answer>,
 }

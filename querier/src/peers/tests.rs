@@ -154,6 +154,7 @@ async fn a_store_that_was_replaced_counts_as_gone_where_others_have_its_rows() {
         set_down(&world, 1, true);
         assert_eq!(count(&world).await.is_ok(), replication_factor == 3);
         set_down(&world, 1, false);
+        world.clock.advance(MARK_NS as i64);
         assert_eq!(count(&world).await.unwrap(), 3.0);
         let last = seen(&world, 0).pop().unwrap();
         assert_eq!(last.1, if replication_factor == 3 { vec![before] } else { vec![] });
@@ -202,21 +203,60 @@ async fn an_ingester_that_never_said_who_it_is_cannot_be_done_without() {
 }
 
 #[tokio::test]
-async fn stores_are_identified_once_and_again_after_a_failed_call() {
+async fn stores_are_identified_once_and_again_when_another_answers_in_their_place() {
     let world = three([""; 3], 3).await;
     let identified = || world.heads[1].identified.load(Ordering::SeqCst);
     assert_eq!(identified(), 0, "not before somebody asks");
     count(&world).await.unwrap();
     count(&world).await.unwrap();
     assert_eq!(identified(), 1);
-    set_down(&world, 1, true);
-    count(&world).await.unwrap();
-    set_down(&world, 1, false);
-    count(&world).await.unwrap();
-    assert_eq!(identified(), 2);
     world.heads[1].misplaced.store(1, Ordering::SeqCst);
     assert_eq!(count(&world).await.unwrap(), 3.0, "asked again under its new name");
-    assert_eq!(identified(), 3);
+    assert_eq!(identified(), 2);
     world.heads[1].misplaced.store(100, Ordering::SeqCst);
     assert_eq!(count(&world).await.unwrap(), 2.0, "given up in the end");
+}
+
+#[tokio::test]
+async fn a_store_that_was_silent_is_passed_over_for_a_while_where_it_can_be_done_without() {
+    let world = three([""; 3], 3).await;
+    count(&world).await.unwrap();
+    set_down(&world, 1, true);
+    count(&world).await.unwrap();
+    (0..3).for_each(|head| drop(seen(&world, head)));
+    set_down(&world, 1, false);
+    assert_eq!(count(&world).await.unwrap(), 2.0);
+    assert!(seen(&world, 1).is_empty());
+    assert_eq!(seen(&world, 0), [(0, vec![world.heads[1].store()])], "gone from the start");
+    // Where it cannot, it is asked.
+    set_down(&world, 0, true);
+    assert!(count(&world).await.is_err());
+    set_down(&world, 0, false);
+    world.clock.advance(MARK_NS as i64 - 1);
+    assert_eq!(count(&world).await.unwrap(), 3.0, "two of three cannot be passed over");
+    world.clock.advance(1);
+    assert_eq!(count(&world).await.unwrap(), 3.0);
+}
+
+#[tokio::test]
+async fn an_answer_of_a_newer_ring_is_no_answer_until_the_ring_is_read() {
+    let world = three([""; 3], 3).await;
+    count(&world).await.unwrap();
+    world.heads[2].ring.store(99, Ordering::SeqCst);
+    let errors = [count(&world).await.unwrap_err(), apps(&world).await.unwrap_err()];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.to_string().contains("version 99 of the ring"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn zones_of_missing_stores_are_named() {
+    let world = three(["x", "y", "z"], 3).await;
+    count(&world).await.unwrap();
+    set_down(&world, 0, true);
+    set_down(&world, 2, true);
+    let text = count(&world).await.unwrap_err().to_string();
+    assert!(text.contains("zone x): connection refused"), "{text}");
+    assert!(text.contains("zone z): connection refused"), "{text}");
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use base::shutdown::Shutdown;
-use base::{Batch, Run};
+use base::{Batch, Run, StoreId};
+use bytes::Bytes;
 use logql::engine::Partial;
 use logql::engine::overlap::Overlaps;
 use logql::engine::portable::PortablePartial;
@@ -175,6 +176,7 @@ pub fn select_request(request: &SelectRequest) -> v1::SelectRequest {
         view: request.view,
         gone: stores(&request.gone),
         overlaps: Some(request.overlaps.to_wire()),
+        store: asked(request.store),
     }
 }
 
@@ -192,19 +194,33 @@ pub fn read_select_request(
         view: message.view,
         gone: read_stores(MESSAGE, "gone", &message.gone)?,
         overlaps: Arc::new(overlaps),
+        store: read_asked(MESSAGE, &message.store)?,
         cancel,
     })
+}
+
+/// The store that a query is meant for; empty = none.
+fn asked(store: Option<StoreId>) -> Bytes {
+    store.map(|store| ulid_bytes(store.0)).unwrap_or_default()
+}
+
+fn read_asked(message: &'static str, bytes: &[u8]) -> Result<Option<StoreId>, WireError> {
+    match bytes {
+        [] => Ok(None),
+        bytes => Ok(Some(StoreId(ulid(message, "store", bytes)?))),
+    }
 }
 
 /// A [`SelectAnswer`].
 pub fn select_answer(answer: &SelectAnswer) -> v1::SelectAnswer {
     let answer = match answer {
         SelectAnswer::Behind { floor } => select_answer::Answer::Behind(*floor),
-        SelectAnswer::Rows { ranges: of_streams, partial, stats } => {
+        SelectAnswer::Rows { ranges: of_streams, partial, stats, ring } => {
             select_answer::Answer::Evaluated(select_answer::Evaluated {
                 ranges: Some(ranges(of_streams)),
                 partial: Some(partial.to_portable().to_wire()),
                 stats: Some(stats.to_wire()),
+                ring: *ring,
             })
         }
     };
@@ -226,6 +242,7 @@ pub fn read_select_answer(
                 ranges: read_ranges(rows.ranges.as_ref())?,
                 partial: Partial::from_portable(leaf, partial)?,
                 stats: ReadStats::from_wire(rows.stats.unwrap_or_default())?,
+                ring: rows.ring,
             })
         }
     }
@@ -242,6 +259,7 @@ impl Wire for StreamsRequest {
             to_ns: self.to_ns,
             view: self.view,
             gone: stores(&self.gone),
+            store: asked(self.store),
         }
     }
 
@@ -254,6 +272,7 @@ impl Wire for StreamsRequest {
             to_ns: message.to_ns,
             view: message.view,
             gone: read_stores(MESSAGE, "gone", &message.gone)?,
+            store: read_asked(MESSAGE, &message.store)?,
         })
     }
 }
@@ -262,18 +281,21 @@ impl Wire for StreamsAnswer {
     type Message = v1::StreamsAnswer;
 
     fn to_wire(&self) -> v1::StreamsAnswer {
-        let answer = match self {
-            StreamsAnswer::Behind { floor } => streams_answer::Answer::Behind(*floor),
-            StreamsAnswer::Streams(streams) => streams_answer::Answer::Streams(label_sets(streams)),
+        let (answer, ring) = match self {
+            StreamsAnswer::Behind { floor } => (streams_answer::Answer::Behind(*floor), 0),
+            StreamsAnswer::Streams { streams, ring } => {
+                (streams_answer::Answer::Streams(label_sets(streams)), *ring)
+            }
         };
-        v1::StreamsAnswer { answer: Some(answer) }
+        v1::StreamsAnswer { answer: Some(answer), ring }
     }
 
     fn from_wire(message: v1::StreamsAnswer) -> Result<StreamsAnswer, WireError> {
         Ok(match required("StreamsAnswer", "answer", message.answer)? {
             streams_answer::Answer::Behind(floor) => StreamsAnswer::Behind { floor },
             streams_answer::Answer::Streams(streams) => {
-                StreamsAnswer::Streams(read_label_sets(Some(&streams))?)
+                let streams = read_label_sets(Some(&streams))?;
+                StreamsAnswer::Streams { streams, ring: message.ring }
             }
         })
     }

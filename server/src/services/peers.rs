@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use futures::future::select_ok;
 use ingester::Ingester;
 use rpc::IngesterApi;
 use rpc::grpc::IngesterClient;
 use rpc::http::stack::Phase;
 use rpc::ingester::Peer;
+use rpc::members::{Fixed, Members};
 
 use super::{derive, local};
 use crate::app::Shared;
@@ -22,14 +22,18 @@ const RETRY_PERIOD: Duration = Duration::from_millis(250);
 
 /// Those of `ingester_client.addresses` over gRPC; without any, the one of this process. A name that
 /// stands for several (`dns+host:port`) is looked up here, once.
-pub async fn peers(shared: &Shared, own: &Option<Arc<Ingester>>) -> Result<(Vec<Peer>, Stop)> {
+pub async fn members(
+    shared: &Shared,
+    own: &Option<Arc<Ingester>>,
+) -> Result<(Arc<dyn Members>, Stop)> {
     let addresses = &shared.config.ingester_addresses;
     if addresses.is_empty() {
         let own = own.clone().context(
             "ingester_client.addresses must name the ingesters: none runs in this process",
         )?;
         let api: Arc<dyn IngesterApi> = local::ingester(own);
-        return Ok((vec![Peer { address: IN_PROCESS.to_owned(), api }], nothing_to_stop()));
+        let list = vec![Peer { address: IN_PROCESS.to_owned(), api }];
+        return Ok((Arc::new(Fixed::new(list, 1)), nothing_to_stop()));
     }
     let config = derive::client(&shared.config);
     let mut list = Vec::new();
@@ -38,7 +42,8 @@ pub async fn peers(shared: &Shared, own: &Option<Arc<Ingester>>) -> Result<(Vec<
             .with_context(|| format!("ingester_client.addresses: {address}"))?;
         list.push(Peer { address, api: Arc::new(client) });
     }
-    Ok((list, nothing_to_stop()))
+    let factor = shared.config.replication_factor.max(1);
+    Ok((Arc::new(Fixed::new(list, factor)), nothing_to_stop()))
 }
 
 /// The addresses that `addresses` stand for, as soon as they can be found.
@@ -57,14 +62,17 @@ pub async fn resolve(shared: &Shared, addresses: &[String]) -> Result<Vec<String
     }
 }
 
-/// Waits until one of `peers` has said who it is: before, no push could be taken.
-pub async fn one_answers(shared: &Shared, peers: &[Peer]) {
+/// Waits until an ingester has said who it is: before, no push could be taken.
+pub async fn one_answers(shared: &Shared, members: &dyn Members) {
     let mut ticks = tokio::time::interval(RETRY_PERIOD);
     loop {
         ticks.tick().await;
-        let calls = peers.iter().map(|peer| peer.api.identify());
-        let Err(error) = select_ok(calls).await else { return };
-        let what = format!("no ingester answers: {error}");
+        let view = members.look(None).await;
+        if view.peers().len() > 0 {
+            return;
+        }
+        let why = view.nameless().first().map_or("nobody is in the ring", |silent| &silent.why);
+        let what = format!("no ingester answers: {why}");
         shared.edge.readiness.set(Phase::Starting(what));
     }
 }

@@ -8,9 +8,8 @@ use base::task::{self, JoinHandle};
 use futures::future::join_all;
 use querier::Querier;
 use query_frontend::Frontend;
-use rpc::FrontendApi;
 use rpc::grpc::FrontendClient;
-use rpc::ingester::Peer;
+use rpc::{FrontendApi, Members};
 
 use super::{Store, derive, local};
 use crate::app::Shared;
@@ -21,12 +20,12 @@ use crate::modules::{Stop, nothing_to_stop};
 pub async fn querier(
     shared: &Shared,
     store: &Option<Store>,
-    peers: &Option<Vec<Peer>>,
+    members: &Option<Arc<dyn Members>>,
 ) -> Result<(Arc<Querier>, Stop)> {
     let store = store.as_ref().context("a querier needs the store")?;
-    let peers = peers.as_ref().context("a querier needs ingesters")?;
+    let members = members.clone().context("a querier needs ingesters")?;
     let deps = querier::Deps {
-        ingesters: peers.clone(),
+        members,
         catalog: store.catalog.clone(),
         parts: store.parts.clone(),
         clock: shared.clock.clone(),

@@ -8,6 +8,7 @@
 //! is never retried. W2 a segment goes only when every batch in it was released. W4 the log knows its
 //! oldest segment and has a hard size limit. W5 replay streams, one record in memory at a time. W6
 //! all files go through [`base::disk::Disk`]. B2, B3: every record has id, attempt and member list.
+//! R1b: what the store has promised to refuse is durable before it is said.
 //!
 //! Life of an append: [`Wal::append`] puts it in a bounded queue; the one writer takes everything
 //! that waits, writes it, syncs once and calls every `done`.
@@ -24,6 +25,7 @@ mod index;
 mod inspect;
 mod log;
 pub mod metrics;
+mod promises;
 mod reader;
 mod record;
 mod replay;
@@ -39,5 +41,6 @@ mod writer;
 pub use config::Config;
 pub use error::Error;
 pub use inspect::{Found, Segment, inspect, store_of};
+pub use promises::Promises;
 pub use replay::Progress;
 pub use wal::{Corruption, Done, Env, Recovered, Recovery, Replayed, Verdict, Wal, store_id};

@@ -9,6 +9,7 @@ use base::task::Worker;
 use base::{Batch, BatchId, Clock, StoreId};
 
 use crate::log::{Append, Log, append_bytes};
+use crate::promises::Promises;
 use crate::reader::{Item, SegmentReader};
 use crate::record::{self, Decoder, MAX_PAYLOAD_BYTES};
 use crate::replay::{self, Opened, Progress, Replay};
@@ -84,6 +85,7 @@ pub struct Wal {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     worker: Mutex<Option<Worker>>,
+    promises: Mutex<Promises>,
     _lock: Box<dyn DiskLock>,
 }
 
@@ -124,13 +126,14 @@ impl Recovery {
         let queue_length = config.queue_length;
         let soft_limit = soft_limit(&config, &*env.disk);
         let (disk, dir) = (Arc::clone(&env.disk), config.dir.clone());
+        let promises = Mutex::new(Promises::read(&*disk, &dir)?);
         let mut log = Log::new(config, env.disk, store, index, next_sequence);
         log.delete_free();
         let writer = Arc::new(Writer::new(log, queue_length));
         let worker = Writer::start(&writer)
             .map_err(|error| Error::disk("start the writer of", Path::new("wal"), error))?;
         let worker = Mutex::new(Some(worker));
-        let wal = Wal { store, writer, soft_limit, disk, dir, worker, _lock: lock };
+        let wal = Wal { store, writer, soft_limit, disk, dir, worker, promises, _lock: lock };
         Ok((wal, replayed))
     }
 }
@@ -222,16 +225,41 @@ impl Wal {
             let mut reader = SegmentReader::new(file, &path, sequence, Some(acked_end))?;
             loop {
                 match reader.next()? {
-                    Item::Record { .. } => match decoder.decode(reader.payload()) {
-                        Ok(batch) if wanted.remove(&batch.id) => on_batch(batch),
-                        _ => {}
-                    },
+                    Item::Record { .. } => {
+                        let payload = reader.payload();
+                        let id = record::id_of(payload).filter(|id| wanted.contains(id));
+                        if let Some(id) = id
+                            && let Ok(batch) = decoder.decode(payload)
+                        {
+                            wanted.remove(&id);
+                            on_batch(batch);
+                        }
+                    }
                     Item::Damage { .. } => {}
                     Item::End { .. } => break,
                 }
             }
         }
         Ok(())
+    }
+
+    /// What this store has promised.
+    pub fn promises(&self) -> Promises {
+        self.promises.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Promises to take no batch whose list names `store` (R1b), for its departure at version
+    /// `since` of the ring. Durable when it returns; refusing is the owner's work. Blocking.
+    pub fn refuse(&self, store: StoreId, since: u64) -> Result<(), Error> {
+        let mut promises = self.promises.lock().unwrap_or_else(PoisonError::into_inner);
+        promises.refuse(&*self.disk, &self.dir, store, since)
+    }
+
+    /// Promises to take no batch whose list is shorter than a majority of `factor`. As
+    /// [`Wal::refuse`].
+    pub fn require(&self, factor: u8) -> Result<(), Error> {
+        let mut promises = self.promises.lock().unwrap_or_else(PoisonError::into_inner);
+        promises.require(&*self.disk, &self.dir, factor)
     }
 
     /// Writes out what is queued and ends the writer. Blocks. Later appends fail with

@@ -46,7 +46,7 @@ struct Broken {
 }
 
 fn nothing(partial: Partial) -> SelectAnswer {
-    SelectAnswer::Rows { ranges: Vec::new(), partial, stats: ReadStats::default() }
+    SelectAnswer::Rows { ranges: Vec::new(), partial, stats: ReadStats::default(), ring: 0 }
 }
 
 #[async_trait]

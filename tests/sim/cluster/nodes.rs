@@ -17,6 +17,7 @@ use ingester::Ingester;
 use querier::Querier;
 use query_frontend::{Frontend, StaticLimits};
 use rpc::ingester::Peer;
+use rpc::members::{Fixed, Members, NoRing};
 use rpc::{FrontendApi, IngesterApi, QuerierApi};
 use store::testing::Knobs;
 use store::{Bucket, CatalogConfig, CatalogHandle, Parts};
@@ -286,13 +287,13 @@ impl Cluster {
         CatalogHandle::open_with_knobs(deps, config, knobs).await.map_err(text)
     }
 
-    fn peers(&self, node: &Node, start: &Start) -> Vec<Peer> {
+    fn members(&self, node: &Node, start: &Start) -> Arc<dyn Members> {
         let peer = |of: &Arc<Node>| {
             let link = Link::new(&self.world, &node.name, &of.ingester, start.number);
             let api = RemoteIngester { link, ledger: self.ledger.clone() };
             Peer { address: of.name.clone(), api: self.broken.peer(Arc::new(api)) }
         };
-        self.of(Role::Ingester).map(peer).collect()
+        Arc::new(Fixed::new(self.of(Role::Ingester).map(peer).collect(), 1))
     }
 
     async fn run_ingester(&self, node: &Arc<Node>, start: Start) -> Result<(), String> {
@@ -320,6 +321,7 @@ impl Cluster {
             random: start.random,
             limits: Arc::new(Unlimited),
             catalog,
+            ring: Arc::new(NoRing::default()),
         };
         let ingester = Ingester::start(config, deps).await.map_err(text)?;
         node.state().running = Some(ingester.clone());
@@ -331,7 +333,7 @@ impl Cluster {
         let distributor = Distributor::new(
             distributor::Config::default(),
             Arc::new(Unlimited),
-            self.peers(node, start),
+            self.members(node, start),
             start.clock.clone(),
             start.random.clone(),
         );
@@ -343,8 +345,8 @@ impl Cluster {
         let committer = StoreId(start.random.ulid(&*start.clock));
         let catalog = self.catalog(node, &start, committer).await?;
         let parts = Arc::new(Parts::new(self.bucket(node, &start), 1 << 20, 0));
-        let ingesters = self.peers(node, &start);
-        let deps = querier::Deps { ingesters, catalog, parts, clock: start.clock.clone() };
+        let members = self.members(node, &start);
+        let deps = querier::Deps { members, catalog, parts, clock: start.clock.clone() };
         let config = querier::Config { scan_threads: 2, ..querier::Config::default() };
         let querier: Arc<dyn QuerierApi> = Arc::new(Querier::new(config, deps));
         node.querier.open(&start.process, querier.clone());

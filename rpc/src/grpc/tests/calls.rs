@@ -98,12 +98,13 @@ async fn every_call_of_an_ingester_arrives_and_comes_back_whole() {
         to_ns: i64::MAX,
         view: u64::MAX,
         gone: vec![store(1), store(2)],
+        store: None,
     };
     let streams = vec![Labels::from_pairs([("app", "a")]), Labels::empty()];
-    set(&fake.streams, Reply::Answer(StreamsAnswer::Streams(streams.clone())));
+    set(&fake.streams, Reply::Answer(StreamsAnswer::Streams { streams: streams.clone(), ring: 5 }));
     let answer = client.streams(request.clone()).await.unwrap();
     assert_eq!(fake.asked(), format!("{request:?}"));
-    assert!(matches!(answer, StreamsAnswer::Streams(got) if got == streams));
+    assert!(matches!(answer, StreamsAnswer::Streams { streams: got, ring: 5 } if got == streams));
 }
 
 #[tokio::test]
@@ -166,7 +167,7 @@ async fn a_message_over_a_limit_is_an_error_that_names_it_and_the_connection_liv
     assert_eq!((failed.batches.len(), fake.calls()), (1, 0));
     // The ingester cannot send it.
     let streams = vec![Labels::from_pairs([("app", "x".repeat(20_000))])];
-    set(&fake.streams, Reply::Answer(StreamsAnswer::Streams(streams)));
+    set(&fake.streams, Reply::Answer(StreamsAnswer::Streams { streams, ring: 0 }));
     let request = StreamsRequest {
         tenant: tenant(),
         selectors: Vec::new(),
@@ -174,6 +175,7 @@ async fn a_message_over_a_limit_is_an_error_that_names_it_and_the_connection_liv
         to_ns: 1,
         view: 0,
         gone: Vec::new(),
+        store: None,
     };
     let text = client.streams(request).await.unwrap_err().to_string();
     assert!(text.contains("10000") && text.contains("max_send_msg_size"), "{text}");

@@ -300,17 +300,20 @@ proptest! {
         let api = Loopback::new(fake.clone());
         let cancel = base::shutdown::Shutdown::new();
         let overlaps = Arc::new(overlaps);
+        let (store, leaf_of) = (gone.last().copied(), leaf.clone());
         let request =
-            SelectRequest { tenant, leaf: leaf.clone(), view, gone, overlaps, cancel };
+            SelectRequest { tenant, leaf: leaf_of, view, gone, overlaps, store, cancel };
         let held = partial(&leaf);
-        let answer = SelectAnswer::Rows { ranges: ranges.clone(), partial: held.clone(), stats };
+        let (partial, of_streams) = (held.clone(), ranges.clone());
+        let answer = SelectAnswer::Rows { ranges: of_streams, partial, stats, ring: view };
         set(&fake.select, Reply::Answer(answer));
         let got = now(IngesterApi::select(&api, request.clone())).unwrap();
         prop_assert_eq!(fake.asked(), select_text(&request));
-        let SelectAnswer::Rows { ranges: got_ranges, partial: got, stats: got_stats } = got else {
+        let SelectAnswer::Rows { ranges: got_ranges, partial: got, stats: got_stats, ring } = got
+        else {
             panic!("rows were answered")
         };
-        prop_assert_eq!((got_ranges, got_stats), (ranges, stats));
+        prop_assert_eq!((got_ranges, got_stats, ring), (ranges, stats, view));
         prop_assert_eq!(got.to_portable(), held.to_portable());
         set(&fake.select, Reply::Answer(SelectAnswer::Behind { floor: view }));
         let got = now(IngesterApi::select(&api, request.clone())).unwrap();
@@ -333,8 +336,9 @@ proptest! {
         let fake = Fake::new();
         let api = Loopback::new(fake.clone());
         let (from_ns, to_ns, view) = times;
-        let request = StreamsRequest { tenant, selectors, from_ns, to_ns, view, gone };
-        let answer = StreamsAnswer::Streams(streams);
+        let store = gone.first().copied();
+        let request = StreamsRequest { tenant, selectors, from_ns, to_ns, view, gone, store };
+        let answer = StreamsAnswer::Streams { streams, ring: view };
         set(&fake.streams, Reply::Answer(answer.clone()));
         prop_assert_eq!(shown(&now(api.streams(request.clone())).unwrap()), shown(&answer));
         prop_assert_eq!(fake.asked(), shown(&request));

@@ -195,6 +195,10 @@ pub const TABLE: &[Metric] = &[
         hold::REBUILT_UNITS,
         "Units built anew because the commit of somebody else claimed some of their batches.",
     ),
+    counter(
+        hold::ADOPTED_BATCHES,
+        "Batches of which other stores are first that were read back to be answered or flushed here.",
+    ),
     counter(store::OPERATIONS, "Requests to the object store."),
     counter(store::FAILURES, "Requests to the object store that failed."),
     histogram(store::DURATION, &SECONDS, "Time of requests to the object store, seconds."),
