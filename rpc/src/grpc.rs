@@ -12,6 +12,7 @@
 //!   an append that failed may be sent again is the distributor's to say.
 //! - Queriers come to frontends: [`FrontendClient::work`] opens a stream on which jobs come down
 //!   and results go up ([`worker`], [`frontend`]).
+//! - The ring's calls are bytes to this crate ([`ring`]), on connections of their own.
 
 pub mod address;
 pub mod budget;
@@ -23,6 +24,7 @@ mod ingester;
 pub mod metrics;
 mod observe;
 mod querier;
+mod ring;
 pub mod status;
 mod worker;
 
@@ -31,14 +33,16 @@ mod worker;
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 mod v1;
 
-pub use address::{AddressError, MAX_FRAME_BYTES, resolve};
+pub use address::{AddressError, MAX_FRAME_BYTES, check_address, resolve};
 pub use config::{ClientConfig, MessageLimits, Serving};
 pub use frontend::{FrontendService, serve_frontend};
 pub use ingester::{IngesterClient, IngesterService, serve_ingester};
 pub use querier::{QuerierClient, QuerierService, serve_querier};
+pub use ring::{RingDialer, RingDoor, RingService, serve_ring};
 pub use v1::frontend_server::FrontendServer;
 pub use v1::ingester_server::IngesterServer;
 pub use v1::querier_server::QuerierServer;
+pub use v1::ring_server::RingServer;
 pub use worker::FrontendClient;
 
 #[cfg(test)]

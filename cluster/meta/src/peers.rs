@@ -30,6 +30,8 @@ struct Book {
     /// Where the ring's state said it was.
     stated: BTreeMap<StoreId, String>,
     leader: Option<StoreId>,
+    /// Who has a voice, as whoever answered last said.
+    voters: Vec<StoreId>,
     /// Whom to ask next while nobody leads.
     turn: usize,
 }
@@ -93,6 +95,11 @@ impl Peers {
         Some(Contact { store, address })
     }
 
+    /// Who has a voice, as others said.
+    pub(crate) fn voters(&self) -> Vec<StoreId> {
+        self.book().voters.clone()
+    }
+
     /// Who leads now.
     pub(crate) fn set_leader(&self, leader: Option<StoreId>) {
         let mut book = self.book();
@@ -116,6 +123,9 @@ impl Peers {
         self.learn(&update.from);
         if let Some(leader) = &update.leader {
             self.learn(leader);
+        }
+        if !update.voters.is_empty() {
+            self.book().voters.clone_from(&update.voters);
         }
         if let Some(bytes) = &update.state {
             let state = State::decode(bytes)?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base::StoreId;
 use base::random::Random;
 use base::shutdown::Shutdown;
 use ring::{Command, Outcome};
@@ -42,6 +43,11 @@ impl Watcher {
     /// Who leads, as far as this process knows.
     pub fn leader(&self) -> Option<Contact> {
         self.peers.leader()
+    }
+
+    /// Who has a voice, as the member said that was asked last.
+    pub fn voters(&self) -> Vec<StoreId> {
+        self.peers.voters()
     }
 
     /// Commits a command at the leader. [`Error::Unanswered`]: it may have been.

@@ -56,6 +56,11 @@ pub async fn serve(api: &dyn MetaApi, request: &[u8]) -> Bytes {
     Answer::encode(&answer).into()
 }
 
+/// The answer of a process that cannot ask a member: `error`, whatever the question was.
+pub fn refuse(error: &Error) -> Bytes {
+    put_refusal(error).into()
+}
+
 fn unexpected() -> Error {
     Error::Remote { kind: ErrorKind::Corrupt, text: "an answer to another question".to_owned() }
 }
@@ -183,10 +188,7 @@ impl Answer {
                 out.u8(3);
                 put_update(&mut out, update);
             }
-            Err(error) => {
-                out.u8(4);
-                put_error(&mut out, error);
-            }
+            Err(error) => return put_refusal(error),
         }
         out.finish()
     }
@@ -211,6 +213,14 @@ impl Answer {
         input.end()?;
         Ok(answer)
     }
+}
+
+fn put_refusal(error: &Error) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.uvarint(VERSION);
+    out.u8(4);
+    put_error(&mut out, error);
+    out.finish()
 }
 
 fn put_update(out: &mut Writer, update: &Update) {

@@ -845,3 +845,9 @@ pub mod streams_answer {
         Streams(super::LabelSets),
     }
 }
+/// A request or an answer of the ring, as `docs/formats/raft.md` lays it out.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RingMessage {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub bytes: ::prost::bytes::Bytes,
+}

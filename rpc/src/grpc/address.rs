@@ -49,6 +49,11 @@ fn host_port(address: &str) -> Result<&str, AddressError> {
     Ok(plain)
 }
 
+/// Whether `address` is one, with or without `dns+`.
+pub fn check_address(address: &str) -> Result<(), AddressError> {
+    host_port(address).map(|_| ())
+}
+
 /// The peers that `addresses` name now: one that begins with `dns+` becomes one per IP address,
 /// sorted; any other stays and is looked up at each connect.
 pub async fn resolve(addresses: &[String]) -> Result<Vec<String>, AddressError> {
