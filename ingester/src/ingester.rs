@@ -1,5 +1,6 @@
 //! The service: start, the calls of [`rpc::IngesterApi`], drain.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -23,6 +24,8 @@ pub struct Ingester {
     store: StoreId,
     terminate: Shutdown,
     background: Mutex<Option<base::task::JoinHandle<()>>>,
+    /// The drain has ended, and a commit claims every batch of the WAL.
+    is_emptied: AtomicBool,
     pub(crate) marker: Marker,
 }
 
@@ -42,6 +45,7 @@ impl Ingester {
             store,
             terminate: Shutdown::new(),
             background: Mutex::new(Some(background)),
+            is_emptied: AtomicBool::new(false),
             marker,
         }))
     }
@@ -76,22 +80,33 @@ impl Ingester {
         {
             tracing::error!("the ingester's background task had panicked");
         }
-        let wants_flush = flush || self.core.config.flush_on_shutdown || self.marker.is_set();
-        if wants_flush && let Err(error) = self.flush_all().await {
+        if (flush || self.flushes_at_the_end()) && let Err(error) = self.flush_all().await {
             tracing::error!(%error, "not everything could be flushed; the rest is in the WAL");
         }
         let core = Arc::clone(&self.core);
         let closed = base::task::blocking("close-wal", move || {
             core.release_queued();
-            if let Some(wal) = core.wal() {
-                wal.close();
-            }
+            let Some(wal) = core.wal() else { return false };
+            let is_empty = wal.oldest_batches(|_| true).is_empty();
+            wal.close();
+            is_empty
         });
-        if closed.await.is_err() {
-            tracing::error!("closing the write-ahead log panicked");
+        match closed.await {
+            Ok(is_empty) => self.is_emptied.store(is_empty, Ordering::SeqCst),
+            Err(_) => tracing::error!("closing the write-ahead log panicked"),
         }
         drop(gate);
         true
+    }
+
+    /// Whether the next drain flushes, by configuration or because a shutdown was prepared.
+    pub fn flushes_at_the_end(&self) -> bool {
+        self.core.config.flush_on_shutdown || self.marker.is_set()
+    }
+
+    /// Whether a drain has ended that left nothing in the WAL that no commit claims.
+    pub fn is_emptied(&self) -> bool {
+        self.is_emptied.load(Ordering::SeqCst)
     }
 
     /// Whether a drain has begun.

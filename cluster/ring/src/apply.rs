@@ -428,8 +428,9 @@ fn settle(state: &mut State) {
 fn settled(state: &State) -> Option<StoreId> {
     let departing = state.ingesters().filter(|instance| match &instance.departure {
         None => false,
-        // Its own WAL is empty, so nothing that it acknowledged is missing.
+        // Its own WAL is empty, so nothing that it acknowledged is missing: it has said so, or will.
         Some(_) if instance.phase == Phase::Leaving => true,
+        Some(departure) if departure.cleared.contains(&instance.store) => true,
         // Others speak for it only if others hold what it acknowledged.
         Some(departure) => instance.factor > 1 && !departure.cleared.is_empty(),
     });

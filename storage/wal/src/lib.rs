@@ -29,6 +29,7 @@ mod promises;
 mod reader;
 mod record;
 mod replay;
+mod retire;
 mod segment;
 mod store_file;
 #[cfg(test)]
@@ -43,4 +44,5 @@ pub use error::Error;
 pub use inspect::{Found, Segment, inspect, store_of};
 pub use promises::Promises;
 pub use replay::Progress;
+pub use retire::retire;
 pub use wal::{Corruption, Done, Env, Recovered, Recovery, Replayed, Verdict, Wal, store_id};

@@ -52,6 +52,11 @@ pub(crate) fn store_id(dir: &Path, env: &Env) -> Result<StoreId, Error> {
     store_file::open(dir, env, of_segments)
 }
 
+/// The segment files of `dir`, in order.
+pub(crate) fn segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    Ok(find_segments(disk, dir)?.into_iter().map(|found| found.path).collect())
+}
+
 fn find_segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<Found>, Error> {
     let names = disk.list(dir).map_err(|error| Error::disk("list", dir, error))?;
     let mut segments = Vec::new();

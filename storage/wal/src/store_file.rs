@@ -38,6 +38,16 @@ pub(crate) fn open(dir: &Path, env: &Env, of_segments: Option<StoreId>) -> Resul
     Ok(store)
 }
 
+/// Takes the id out of `dir`, if it is there.
+pub(crate) fn remove(disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
+    let names = disk.list(dir).map_err(|error| Error::disk("list", dir, error))?;
+    if !names.iter().any(|name| name == NAME) {
+        return Ok(());
+    }
+    let path = dir.join(NAME);
+    disk.remove(&path).map_err(|error| Error::disk("remove", &path, error))
+}
+
 fn sync(disk: &dyn Disk, dir: &Path, path: &Path) -> Result<(), Error> {
     let file = disk.open(path).map_err(|error| Error::disk("open", path, error))?;
     file.sync_data().map_err(|error| Error::disk("fdatasync", path, error))?;

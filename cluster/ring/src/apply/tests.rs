@@ -42,6 +42,24 @@ fn a_leaving_store_goes_when_all_others_and_itself_have_cleared_it() {
 }
 
 #[test]
+fn a_store_that_emptied_its_wal_goes_with_one_copy_too_also_when_it_ended_before_the_others_spoke() {
+    let mut state = ring(&["a", "b"]);
+    apply(&mut state, &Command::Replicate { factor: 1 });
+    let since = done(&mut state, Command::Leave { store: store(2) });
+    done(&mut state, Command::Cleared { by: store(2), of: store(2), since });
+    done(&mut state, Command::Gone { store: store(2) });
+    assert_eq!(state.uncleared_by(store(2)), [store(1)]);
+    done(&mut state, Command::Cleared { by: store(1), of: store(2), since });
+    assert!(state.instance(store(2)).is_none());
+    // One that never said so may have the only copy.
+    let mut state = ring(&["a", "b"]);
+    apply(&mut state, &Command::Replicate { factor: 1 });
+    let since = done(&mut state, Command::Gone { store: store(2) });
+    done(&mut state, Command::Cleared { by: store(1), of: store(2), since });
+    assert!(state.instance(store(2)).is_some());
+}
+
+#[test]
 fn a_gone_store_comes_back_unless_somebody_has_cleared_it() {
     let mut state = ring(&["a", "b", "c"]);
     let first = done(&mut state, Command::Gone { store: store(2) });
