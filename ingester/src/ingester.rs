@@ -80,7 +80,9 @@ impl Ingester {
         {
             tracing::error!("the ingester's background task had panicked");
         }
-        if (flush || self.flushes_at_the_end()) && let Err(error) = self.flush_all().await {
+        if (flush || self.flushes_at_the_end())
+            && let Err(error) = self.flush_all().await
+        {
             tracing::error!(%error, "not everything could be flushed; the rest is in the WAL");
         }
         let core = Arc::clone(&self.core);

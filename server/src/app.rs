@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use axum::Router;
 use base::random::{Random, SystemRandom};
 use base::shutdown::Shutdown;
 use base::task;
 use base::time::{Clock, SystemClock};
+use rpc::grpc::RingDoor;
 use rpc::http::stack::Phase;
 use rpc::http::{Budget, Edge, Readiness, TenantPolicy};
 
@@ -18,9 +20,13 @@ use crate::config::targets::Target;
 use crate::grpc::Grpc;
 use crate::limits::ConfigLimits;
 use crate::listen::{Door, Routes};
+use crate::membership::who::Ports;
+use crate::membership::{Membership, page};
 use crate::modules::{Board, Modules, Stop};
 use crate::operational::{self, Operational};
-use crate::services::{self, Api};
+use crate::overrides::api;
+use crate::overrides::layers::Layers;
+use crate::services::{self, Api, Life};
 use crate::telemetry::metrics::Exporter;
 use crate::telemetry::process::memory_ceiling_bytes;
 use crate::telemetry::{self, Telemetry};
@@ -33,10 +39,25 @@ pub struct App {
     modules: Modules,
     /// Cancelled when a route asks the process to end.
     asked: Shutdown,
+    /// This process's place in the ring.
+    life: Option<Arc<Life>>,
     shutdown_delay: Duration,
     /// Stops what runs beside the modules.
     background: Shutdown,
     telemetry: Telemetry,
+}
+
+/// Why a process stops whose store others have cleared.
+const REMOVED: &str = "removed from the ring";
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// As it was told to.
+    Stopped,
+    /// Its store was removed from the ring, and what was in it is flushed: the next start in the
+    /// same directory is a new store.
+    Removed,
 }
 
 /// What every part of the process shares.
@@ -46,6 +67,8 @@ pub struct Shared {
     pub config: Arc<Config>,
     /// Limits of tenants.
     pub limits: Arc<ConfigLimits>,
+    /// Where they come from.
+    pub layers: Arc<Layers>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -84,7 +107,8 @@ impl App {
         let http_routes = Routes::new(shared.edge.starting(operational.clone()));
         let health = Grpc::new(readiness.clone());
         health.follow_readiness().await;
-        let grpc_routes = Routes::new(health.starting());
+        let door = RingDoor::default();
+        let grpc_routes = Routes::new(health.starting(door.clone()));
         let http = serve(http, &http_routes);
         let grpc = serve(grpc, &grpc_routes);
         let background = Shutdown::new();
@@ -99,6 +123,9 @@ impl App {
         let has_overrides = !config.runtime_files.is_empty();
         m.start("runtime-config", has_overrides, services::overrides(s)).await?;
         let store = m.start("store", reads, services::store(s)).await?;
+        let ports = Ports { http: http_address, grpc: grpc_address };
+        let in_ring = services::wants_ring(&config, &store);
+        let ring = m.start("ring", in_ring, services::ring(s, &store, ports, &door)).await?;
         let ingester =
             m.start("ingester", wants(Target::Ingester), services::ingester(s, &store)).await?;
         m.start("grpc", true, listening(grpc)).await?;
@@ -118,42 +145,64 @@ impl App {
         m.start("http", true, listening(http)).await?;
 
         let asked = ingester.as_ref().map(|i| i.terminate_requested()).unwrap_or_default();
-        let api = Api { ingester, distributor, frontend };
+        let api = Api { ingester, distributor, frontend, ring: door };
         let limits = tenant_limits::router(shared.limits.clone());
         let service = shared.edge.api(api.http().merge(limits));
-        http_routes.open(shared.edge.wrap(operational.merge(service).merge(api.operational())));
         grpc_routes.open(health.running(api.grpc(&shared), api.grpc_clients(&shared)));
+        // Others may place streams here from now on: everything that they call answers.
+        let life = m.start("ring-life", in_ring, services::life(s, &ring, &store, &api.ingester));
+        let life = life.await?.map(Arc::new);
+        let operator = shared.ring_routes(ring).merge(api.operational(&life));
+        http_routes.open(shared.edge.wrap(operational.merge(service).merge(operator)));
         readiness.set(Phase::Running);
         health.follow_readiness().await;
         tracing::info!(http = %http_address, grpc = %grpc_address, "ready");
         let shutdown_delay = config.raw.shutdown_delay;
-        Ok(App { readiness, grpc: health, modules, asked, shutdown_delay, background, telemetry })
+        Ok(App {
+            readiness,
+            grpc: health,
+            modules,
+            asked,
+            life,
+            shutdown_delay,
+            background,
+            telemetry,
+        })
     }
 
     /// [`App::build`], then [`App::run`]. A signal during the start ends the process at once:
     /// nothing is acknowledged yet, and what was begun is repeated by the next start.
-    pub async fn start_and_run(config: Config) -> Result<()> {
+    pub async fn start_and_run(config: Config) -> Result<Ended> {
         let app = tokio::select! {
             app = App::build(config) => app?,
             signal = signal() => {
                 tracing::info!(why = signal?, "stopped during the start");
-                return Ok(());
+                return Ok(Ended::Stopped);
             }
         };
         app.run().await
     }
 
     /// Waits for SIGTERM, SIGINT or a route that ends the process; then drains in reverse order.
-    pub async fn run(self) -> Result<()> {
+    pub async fn run(self) -> Result<Ended> {
+        let life = self.life.clone();
+        let removed = life.as_ref().map(|life| life.removed.clone()).unwrap_or_default();
         let why = tokio::select! {
             signal = signal() => signal?,
             () = self.asked.cancelled() => "shutdown route",
+            () = removed.cancelled() => REMOVED,
         };
         tracing::info!(why, "stopping");
         tokio::select! {
-            stopped = self.stop() => stopped,
+            stopped = self.stop() => stopped?,
             // Who asks twice does not want to wait.
             signal = signal() => anyhow::bail!("{} again: ended before the drain", signal?),
+        }
+        let is_another = life.is_some_and(|life| life.leaving.is_another());
+        match why {
+            REMOVED if is_another => Ok(Ended::Removed),
+            REMOVED => anyhow::bail!("removed from the ring, and not everything could be flushed"),
+            _ => Ok(Ended::Stopped),
         }
     }
 
@@ -207,7 +256,16 @@ fn shared(config: Config) -> Shared {
         timeout: raw.server.http_server_write_timeout,
     };
     let limits = Arc::new(ConfigLimits::new(&config));
-    Shared { config: Arc::new(config), limits, clock, random, edge }
+    let layers = Arc::new(Layers::new(limits.clone()));
+    Shared { config: Arc::new(config), limits, layers, clock, random, edge }
+}
+
+impl Shared {
+    /// Routes that show and change what the ring holds.
+    fn ring_routes(&self, ring: Option<Membership>) -> Router {
+        let page = page::router(page::Page { ring: ring.clone(), clock: self.clock.clone() });
+        page.merge(api::router(api::Api { ring, layers: self.layers.clone() }))
+    }
 }
 
 /// An eighth of the memory, at most 256 MiB: several of the largest bodies that senders are known to

@@ -18,6 +18,7 @@ pub mod page;
 mod print;
 pub mod read;
 pub mod reference;
+pub mod ring;
 pub mod root;
 pub mod runtime;
 pub mod scalar;
@@ -58,9 +59,12 @@ pub struct Config {
     pub targets: Targets,
     /// `host:port` or `dns+host:port` of ingesters; empty is the one in this process.
     pub ingester_addresses: Vec<String>,
-    /// Stores that hold each row until it is in the bucket; 0 = not said.
-    pub replication_factor: usize,
-    /// Addresses of the query frontends a querier works for.
+    /// `host:port` or `dns+host:port` of members of the ring; empty is a ring of this process.
+    pub ring_join: Vec<String>,
+    /// Members that hold each row, if somebody has said so; `None` is three, as soon as there are
+    /// so many.
+    pub replication_factor: Option<u8>,
+    /// The same of the query frontends a querier works for.
     pub frontend_addresses: Vec<String>,
     /// Where traces are sent by OTLP over gRPC; `None` is nowhere.
     pub otlp_endpoint: Option<String>,
@@ -120,8 +124,9 @@ impl Config {
         Ok(Config {
             targets,
             ingester_addresses: split(&raw.ingester_client.addresses.join(",")),
+            ring_join: split(&raw.ring.join.join(",")),
+            replication_factor: replication_factor(&raw),
             frontend_addresses,
-            replication_factor: replication_factor(&raw) as usize,
             otlp_endpoint: otlp_endpoint(&raw),
             max_outstanding_per_tenant: max_outstanding(&raw),
             log_queries_longer_than: match raw.frontend.log_queries_longer_than.ns {
@@ -204,20 +209,20 @@ fn notices_of(block: &impl Value, path: &str, set: &BTreeMap<String, At>) -> Vec
 
 fn notices(raw: &RawConfig, set: &BTreeMap<String, At>) -> Vec<Notice> {
     let mut notices = notices_of(raw, "", set);
-    if replication_factor(raw) > 1 && raw.ingester_client.addresses.is_empty() {
+    let has_others = !raw.ingester_client.addresses.is_empty() || !raw.ring.join.is_empty();
+    if replication_factor(raw).is_some_and(|factor| factor > 1) && !has_others {
         let key = "common.replication_factor".to_owned();
         let text = "every row is held by the one ingester of this process until it is in the \
-                    store: ingester_client.addresses names no others";
+                    store: ring.join names no others";
         notices.push(Notice { key, text: text.to_owned(), error: true });
     }
     notices
 }
 
-/// Members that hold each row; 0 = not set.
-fn replication_factor(raw: &RawConfig) -> u32 {
-    let own = raw.common.replication_factor;
-    let older = raw.ingester.lifecycler.ring.replication_factor;
-    own.max(older)
+/// Both places of Loki's; checked to be small.
+fn replication_factor(raw: &RawConfig) -> Option<u8> {
+    let asked = raw.common.replication_factor.max(raw.ingester.lifecycler.ring.replication_factor);
+    u8::try_from(asked).ok().filter(|&factor| factor > 0)
 }
 
 fn split(list: &str) -> Vec<String> {

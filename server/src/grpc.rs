@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use futures::FutureExt;
+use rpc::grpc::{RingDoor, serve_ring};
 use rpc::http::Readiness;
 use rpc::http::stack::Phase;
 use tonic::Status;
@@ -41,8 +42,9 @@ impl Grpc {
         self.reporter.set_service_status("", status).await;
     }
 
-    /// Answers health, and `UNAVAILABLE` to everything else.
-    pub fn starting(&self) -> Router {
+    /// Answers health and the ring, and `UNAVAILABLE` to everything else. Members of the ring find
+    /// each other while they start.
+    pub fn starting(&self, ring: RingDoor) -> Router {
         let readiness = self.readiness.clone();
         let refuse = move || {
             let what = match readiness.state() {
@@ -51,7 +53,9 @@ impl Grpc {
             };
             std::future::ready(Status::unavailable(what).into_http::<axum::body::Body>())
         };
-        let routes = Routes::new(self.health.clone()).into_axum_router();
+        let mut services = Routes::builder();
+        services.add_service(self.health.clone()).add_service(serve_ring(ring));
+        let routes = services.routes().into_axum_router();
         routes.reset_fallback().fallback(refuse)
     }
 

@@ -15,6 +15,7 @@ pub mod grpc;
 pub mod health;
 pub mod limits;
 pub mod listen;
+pub mod membership;
 pub mod modules;
 pub mod operational;
 pub mod overrides;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use server::app::App;
+use server::app::{App, Ended};
 use server::args::{self, Command};
 use server::config::targets::Targets;
 use server::config::{Config, Source};
@@ -90,5 +90,17 @@ fn run(source: &Source) -> Result<()> {
         .context("starting the runtime")?;
     let ended = runtime.block_on(App::start_and_run(config));
     runtime.shutdown_timeout(LAST_WORK);
-    ended
+    match ended? {
+        Ended::Stopped => Ok(()),
+        Ended::Removed => start_anew(),
+    }
+}
+
+/// Starts this program again in the place of this process, with the same arguments: what its
+/// directories hold now is a new store.
+fn start_anew() -> Result<()> {
+    use std::os::unix::process::CommandExt;
+    let program = std::env::current_exe().context("finding this program")?;
+    let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).exec();
+    Err(error).context("starting anew as a new store")
 }

@@ -1,7 +1,13 @@
-//! `runtime_config.file`: limits of single tenants, reloaded while the process runs.
+//! Limits of single tenants, changed while the process runs: [`files`](Overrides), the ring
+//! ([`layers`]), and the routes that change what the ring holds ([`api`]).
+//!
+//! `runtime_config.file` is read again and again here.
 //!
 //! A start fails where a file cannot be read or has a mistake; later such a file is left out, and
 //! what counted before goes on counting. What decides is the content, not the time of a file.
+
+pub mod api;
+pub mod layers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,8 +18,8 @@ use base::shutdown::Shutdown;
 use base::task;
 use metrics::gauge;
 
-use crate::config::{Config, Notice, runtime};
-use crate::limits::ConfigLimits;
+use crate::config::{Config, runtime};
+use layers::Layers;
 
 /// Gauge: 1 if what the files say now is what counts, 0 if it has a mistake.
 pub const LAST_RELOAD_SUCCESSFUL: &str = "loki_runtime_config_last_reload_successful";
@@ -22,10 +28,9 @@ pub const LAST_RELOAD_SUCCESSFUL: &str = "loki_runtime_config_last_reload_succes
 pub struct Overrides {
     files: Vec<PathBuf>,
     period: Duration,
-    limits: Arc<ConfigLimits>,
+    layers: Arc<Layers>,
     /// What the last look found: texts of the files, or why they cannot be read.
     seen: Result<Vec<(PathBuf, String)>, String>,
-    told: Vec<Notice>,
 }
 
 /// What a look at the files brought.
@@ -41,16 +46,15 @@ pub enum Look {
 
 impl Overrides {
     /// Reads the files for the first time.
-    pub fn start(config: &Config, limits: Arc<ConfigLimits>) -> Result<Overrides> {
+    pub fn start(config: &Config, layers: Arc<Layers>) -> Result<Overrides> {
         let mut overrides = Overrides {
             files: config.runtime_files.clone(),
             period: config.runtime_period,
-            limits,
+            layers,
             seen: Ok(Vec::new()),
-            told: Vec::new(),
         };
         let texts = runtime::read_files(&overrides.files)?;
-        overrides.take(&texts)?;
+        overrides.layers.set_files(&texts)?;
         overrides.seen = Ok(texts);
         gauge!(LAST_RELOAD_SUCCESSFUL).set(1.0);
         Ok(overrides)
@@ -64,7 +68,7 @@ impl Overrides {
         }
         self.seen = found.clone();
         let taken = match &found {
-            Ok(texts) => self.take(texts),
+            Ok(texts) => self.layers.set_files(texts),
             Err(text) => Err(anyhow::anyhow!("{text}")),
         };
         match taken {
@@ -78,21 +82,6 @@ impl Overrides {
                 Look::Failed
             }
         }
-    }
-
-    fn take(&mut self, texts: &[(PathBuf, String)]) -> Result<()> {
-        let overrides = runtime::parse(texts, self.limits.base())?;
-        tracing::info!(tenants = overrides.limits.len(), "runtime config loaded");
-        for notice in overrides.notices.iter().filter(|notice| !self.told.contains(notice)) {
-            if notice.error {
-                tracing::error!(key = notice.key, "{}", notice.text);
-            } else {
-                tracing::warn!(key = notice.key, "{}", notice.text);
-            }
-        }
-        self.told.clone_from(&overrides.notices);
-        self.limits.replace(overrides);
-        Ok(())
     }
 
     /// Looks again and again; cancelling `shutdown` ends it, an error is a panic in a look.
@@ -120,6 +109,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Source, load_file};
+    use crate::limits::ConfigLimits;
 
     fn series(limits: &ConfigLimits, tenant: &str) -> u64 {
         limits.tenant(&TenantId::new(tenant).unwrap()).config.max_query_series
@@ -145,7 +135,8 @@ mod tests {
         );
         let config = load_file(&main).unwrap();
         let limits = Arc::new(ConfigLimits::new(&config));
-        let mut overrides = Overrides::start(&config, limits.clone()).unwrap();
+        let layers = Arc::new(Layers::new(limits.clone()));
+        let mut overrides = Overrides::start(&config, layers).unwrap();
         let now = |limits: &ConfigLimits| ["a", "b", "c"].map(|tenant| series(limits, tenant));
         assert_eq!(now(&limits), [1, 2, 9]);
         let looks: Vec<Look> = (0..3).map(|_| overrides.look()).collect();
@@ -206,7 +197,8 @@ mod tests {
         assert!(config.notices.iter().any(|n| n.key.ends_with("per_tenant_override_config")));
         let start = || {
             let limits = Arc::new(ConfigLimits::new(&config));
-            Overrides::start(&config, limits).map(|_| ()).map_err(|error| format!("{error:#}"))
+            let layers = Arc::new(Layers::new(limits));
+            Overrides::start(&config, layers).map(|_| ()).map_err(|error| format!("{error:#}"))
         };
         assert!(start().unwrap_err().contains("o.yaml"));
         write(&file, "overrides:\n  a: {nosuch: 1}\n");

@@ -5,11 +5,15 @@ mod derive;
 mod local;
 mod peers;
 mod query;
+mod ring;
 mod store;
 
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::{Extension, Router};
 use base::shutdown::Shutdown;
 use base::task;
@@ -18,22 +22,25 @@ use distributor::Distributor;
 use ingester::Ingester;
 use query_frontend::Frontend;
 use rpc::Members;
-use rpc::grpc::{serve_frontend, serve_ingester};
+use rpc::grpc::{RingDoor, serve_frontend, serve_ingester, serve_ring};
+use rpc::http::Form;
 use rpc::members::NoRing;
 use tonic::service::{Routes, RoutesBuilder};
 
 use crate::app::Shared;
 use crate::config::targets::Target;
+use crate::membership::leave::Leaving;
 use crate::modules::{Stop, nothing_to_stop};
 use crate::overrides::Overrides;
 
 pub use peers::members;
 pub use query::{frontend, querier, remote_frontends};
+pub use ring::{Life, is_wanted as wants_ring, life, recover as recover_ring, ring};
 pub use store::{Store, store};
 
 /// Watches the files with limits of single tenants.
 pub async fn overrides(shared: &Shared) -> Result<((), Stop)> {
-    let overrides = Overrides::start(&shared.config, shared.limits.clone())?;
+    let overrides = Overrides::start(&shared.config, shared.layers.clone())?;
     let shutdown = Shutdown::new();
     let stopping = shutdown.clone();
     let task = task::spawn("runtime config", overrides.run(shutdown));
@@ -110,6 +117,20 @@ pub async fn compactor(shared: &Shared, store: &Option<Store>) -> Result<((), St
     Ok(((), stop))
 }
 
+/// Around the routes of an ingester.
+async fn leave(State(leaving): State<Arc<Leaving>>, request: Request, next: Next) -> Response {
+    if request.uri().path() != "/ingester/shutdown" {
+        return next.run(request).await;
+    }
+    let form = Form::parse(request.uri().query().unwrap_or_default(), b"");
+    if form.is_ok_and(|form| form.get("flush") != Some("false")) {
+        leaving.begin().await;
+    }
+    let answer = next.run(request).await;
+    leaving.say().await;
+    answer
+}
+
 /// What this process answers, by service.
 pub struct Api {
     /// Flush, shutdown.
@@ -118,6 +139,8 @@ pub struct Api {
     pub distributor: Option<Arc<Distributor>>,
     /// Queries.
     pub frontend: Option<Arc<Frontend>>,
+    /// The ring's calls.
+    pub ring: RingDoor,
 }
 
 impl Api {
@@ -130,9 +153,14 @@ impl Api {
         routers.into_iter().flatten().fold(Router::new(), Router::merge)
     }
 
-    /// HTTP routes of services that are operational: no tenant, no time limit.
-    pub fn operational(&self) -> Router {
-        self.ingester.clone().map(ingester::http::router).unwrap_or_default()
+    /// HTTP routes of services that are operational: no tenant, no time limit. An ingester that is
+    /// told to end leaves the ring first, so that nobody finds it ending.
+    pub fn operational(&self, life: &Option<Arc<Life>>) -> Router {
+        let router = self.ingester.clone().map(ingester::http::router).unwrap_or_default();
+        match life {
+            None => router,
+            Some(life) => router.layer(middleware::from_fn_with_state(life.leaving.clone(), leave)),
+        }
     }
 
     /// gRPC services that clients call, not processes of the cluster.
@@ -147,6 +175,7 @@ impl Api {
     pub fn grpc(&self, shared: &Shared) -> RoutesBuilder {
         let serving = derive::serving(shared);
         let mut services = Routes::builder();
+        services.add_service(serve_ring(self.ring.clone()));
         if let Some(ingester) = &self.ingester {
             services.add_service(serve_ingester(ingester.clone(), &serving));
         }

@@ -1,7 +1,8 @@
 //! Subcommands: what a person at a terminal does with logs and with files.
 //!
 //! Owns: `push`, `query`, `labels`, `series`, `tail` (clients of any server that speaks Loki's API)
-//! and `inspect`, `config check` (readers of files). Does not own: serving, whose flags are
+//! `ring status`, `ring forget`, and `inspect`, `config check`, `ring recover` (readers of files; the
+//! last one writes). Does not own: serving, whose flags are
 //! [`crate::args`]; a first argument without a dash is what tells the two apart.
 //!
 //! **Invariant:** output that a program may read goes to standard output, everything else (common
@@ -15,6 +16,7 @@ mod labels;
 mod output;
 mod push;
 mod query;
+mod ring;
 mod series;
 mod tail;
 #[cfg(test)]
@@ -59,6 +61,9 @@ enum Command {
     /// Explain configurations
     #[command(subcommand)]
     Config(config_check::ConfigCommand),
+    /// Show and repair the ring of a cluster
+    #[command(subcommand)]
+    Ring(ring::RingCommand),
 }
 
 /// Runs the subcommand that the arguments after the program's name call for.
@@ -92,6 +97,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Tail(tail) => block_on(tail.run()),
         Command::Inspect(inspect) => inspect.run(),
         Command::Config(command) => config_check::run(&command),
+        Command::Ring(command) => block_on(command.run()),
     }
 }
 

@@ -17,6 +17,7 @@ mod load;
 mod metrics;
 mod otlp;
 mod process;
+mod ring;
 mod tenants;
 mod terminal;
 mod traces;

@@ -6,6 +6,7 @@ mod codegen;
 mod compat;
 mod configuration;
 mod conformance;
+mod dev;
 mod fuzz;
 mod process;
 mod server;
@@ -28,6 +29,7 @@ cargo xtask conformance [--url U] [--group G]... [--show N] [--wire] [--split DU
                                  recorded requests against a fresh cluster, or any URL
 cargo xtask bench [--gb N] [--streams N] [--set DIR] [--processes 4]
                                  generate a set, push it, query it, report
+cargo xtask dev                  five processes, three of them ingesters in three zones; until Ctrl-C
 cargo xtask sim --seed N | --seeds A..B
                                  one seed of the simulation with its event log, or many
 cargo xtask fuzz [TARGET] [--seconds N]
@@ -49,6 +51,7 @@ fn main() -> Result<()> {
         "docs" => tiers::docs(rest.iter().any(|argument| argument == "--check")),
         "codegen" => codegen::run(rest.iter().any(|argument| argument == "--check")),
         "conformance" => conformance::run(&conformance::Options::parse(rest)?),
+        "dev" => dev::run_cluster(),
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
         "sim" => sim::sim(rest),

@@ -22,12 +22,26 @@ impl Server {
     /// Starts the release binary with a configuration file. Returns when it listens, which is
     /// before it is ready.
     pub fn start(config: &Path, log: &Path, env: &[(&str, &str)]) -> Result<Server> {
+        Server::spawn(config, log, |command| command.envs(env.iter().copied()))
+    }
+
+    /// The same, out of reach of a Ctrl-C that is meant for this program: it decides who stops when.
+    pub fn start_apart(config: &Path, log: &Path) -> Result<Server> {
+        use std::os::unix::process::CommandExt;
+        Server::spawn(config, log, |command| command.process_group(0))
+    }
+
+    fn spawn(
+        config: &Path,
+        log: &Path,
+        adapt: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Result<Server> {
         let binary = target_dir().join("release/runelog");
         if !binary.exists() {
             bail!("{} is missing: cargo build --release", binary.display());
         }
         let mut command = Command::new(&binary);
-        command.arg(format!("-config.file={}", config.display())).envs(env.iter().copied());
+        adapt(command.arg(format!("-config.file={}", config.display())));
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(std::fs::File::create(log)?);
         let mut child = command.spawn().with_context(|| format!("start {}", binary.display()))?;
@@ -50,6 +64,21 @@ impl Server {
         // The pipe must stay drained, or the server blocks on it.
         std::thread::Builder::new().spawn(move || lines.for_each(drop))?;
         Ok(Server { child, http, grpc })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGTERM, then waits for its end.
+    pub fn terminate(mut self) -> Result<()> {
+        let told = Command::new("kill").arg(self.pid().to_string()).status()?;
+        let ended = self.child.wait()?;
+        if !told.success() || !ended.success() {
+            bail!("process {}: {ended}", self.pid());
+        }
+        Ok(())
     }
 
     /// Returns when `/ready` answers 200.

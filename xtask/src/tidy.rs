@@ -64,6 +64,7 @@ const RESERVED: &[(&str, &[&str])] = &[
             "runelog-compactor",
             "runelog-server",
             "runelog-tests",
+            "runelog-xtask",
         ],
     ),
 ];

@@ -42,6 +42,7 @@ pub fn all(raw: &RawConfig) -> Result<()> {
         retention(raw),
         limits(&raw.limits_config),
         numbers(raw),
+        super::ring::check(&raw.ring),
     ];
     let failed: Vec<String> =
         checks.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
@@ -87,6 +88,10 @@ fn common(raw: &RawConfig) -> Result<()> {
             "too many storage configs provided in the common config, please only define one \
              storage backend"
         );
+    }
+    let asked = raw.common.replication_factor.max(raw.ingester.lifecycler.ring.replication_factor);
+    if asked as usize > ::ring::MAX_REPLICAS {
+        bail!("common.replication_factor: {asked} is more than {}", ::ring::MAX_REPLICAS);
     }
     if raw.common.persist_tokens && raw.common.path_prefix.is_empty() {
         bail!("if persist_tokens is true, path_prefix MUST be defined");

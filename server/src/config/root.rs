@@ -13,6 +13,7 @@ use super::limits::LimitsConfig;
 use super::read::{
     FrontendConfig, FrontendWorkerConfig, QuerierConfig, QueryRangeConfig, QuerySchedulerConfig,
 };
+use super::ring::RingConfig;
 pub use super::server::ServerConfig;
 use super::storage::{CommonConfig, SchemaConfig, StorageConfig};
 use super::write::{DistributorConfig, IngesterClientConfig, IngesterConfig};
@@ -43,6 +44,8 @@ blocks! {
         server: ServerConfig;
         /// What several blocks share.
         common: CommonConfig;
+        /// The processes of one cluster, and who they are to each other.
+        ring: RingConfig;
         /// How pushes are taken.
         distributor: DistributorConfig;
         /// Recent rows: log, memory, flush.
@@ -88,7 +91,7 @@ blocks! {
         ruler_storage: Accepted = "ruler_storage", later "rules are not evaluated";
         /// Gossip.
         memberlist: Accepted = "memberlist",
-            ignored "there is no gossip: ingester_client.addresses lists the ingesters";
+            ignored "there is no gossip: ring.join names the others";
         /// Loki's service for its index.
         index_gateway: IndexGatewayConfig;
         /// Bloom filters.

@@ -9,7 +9,7 @@ use base::TenantId;
 use super::accepted::Accepted;
 use super::limits::LimitsConfig;
 use super::load;
-use super::node::{Kind, Node};
+use super::node::{At, Key, Kind, Node};
 use super::value::{Reading, Value};
 use super::{Notice, checks, notices_of};
 
@@ -23,8 +23,48 @@ pub struct Overrides {
     pub notices: Vec<Notice>,
 }
 
+/// A tenant's block of limits, read on its own: what stands below its name in a file.
+#[derive(Clone, Debug)]
+pub struct Block(Node);
+
+impl Block {
+    /// Reads YAML, or JSON, which is YAML too.
+    pub fn parse(text: &str, base: &LimitsConfig) -> Result<Block> {
+        let node = Node::parse(text).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+        let mut reading = Reading::default();
+        let mut limits = base.clone();
+        limits.read(&node, &mut reading);
+        if !reading.faults.is_empty() {
+            bail!("{}", load::list(&reading.faults));
+        }
+        checks::limits(&limits)?;
+        Ok(Block(node))
+    }
+}
+
+/// As [`parse`], and on top of it the blocks of single tenants, whose keys win.
+pub fn parse_with<'a>(
+    files: &[(PathBuf, String)],
+    blocks: impl Iterator<Item = (&'a TenantId, &'a Block)>,
+    base: &LimitsConfig,
+) -> Result<Overrides> {
+    let key = |name: &str| Key { at: At::default(), name: name.to_owned() };
+    let pairs = blocks.map(|(tenant, block)| (key(tenant.as_str()), block.0.clone()));
+    let tenants = Node { at: At::default(), kind: Kind::Map(pairs.collect()) };
+    let own = Node { at: At::default(), kind: Kind::Map(vec![(key("overrides"), tenants)]) };
+    let merged = match merged(files, base)? {
+        None => own,
+        Some(files) => merge(files, own),
+    };
+    read(&merged, base)
+}
+
 /// Reads the texts of `files`; blocks of later ones are merged into those of earlier ones.
 pub fn parse(files: &[(PathBuf, String)], base: &LimitsConfig) -> Result<Overrides> {
+    merged(files, base)?.map_or_else(|| Ok(Overrides::default()), |node| read(&node, base))
+}
+
+fn merged(files: &[(PathBuf, String)], base: &LimitsConfig) -> Result<Option<Node>> {
     let mut merged = None;
     for (path, text) in files {
         let named = || format!("runtime config {}", path.display());
@@ -37,7 +77,7 @@ pub fn parse(files: &[(PathBuf, String)], base: &LimitsConfig) -> Result<Overrid
             Some(before) => merge(before, node),
         });
     }
-    merged.map_or_else(|| Ok(Overrides::default()), |node| read(&node, base))
+    Ok(merged)
 }
 
 /// The texts of `paths`, for [`parse`].
@@ -195,6 +235,37 @@ mod tests {
         assert_eq!(limits(&overrides, "b").max_query_series, 2);
         assert_eq!(limits(&overrides, "c").max_query_series, 4);
         assert!(parsed(&[]).unwrap().limits.is_empty());
+    }
+
+    #[test]
+    fn blocks_of_tenants_win_over_files_key_by_key() {
+        let base = LimitsConfig { max_query_series: 77, ..LimitsConfig::default() };
+        let file =
+            "overrides: {a: {max_line_size: 1KB, max_query_series: 1}, b: {max_query_series: 2}}";
+        let block = |text| Block::parse(text, &base).unwrap();
+        let own =
+            [("a", block("max_query_series: 5\n")), ("c/d", block("{\"max_query_series\": 6}"))];
+        let own: Vec<(TenantId, Block)> =
+            own.into_iter().filter_map(|(t, b)| Some((TenantId::new(t).ok()?, b))).collect();
+        let with = |files: &[&str]| {
+            let own = own.iter().map(|(tenant, block)| (tenant, block));
+            parse_with(&super::tests::files(files), own, &base).unwrap()
+        };
+        let overrides = with(&[file]);
+        assert_eq!(limits(&overrides, "a").max_query_series, 5);
+        assert_eq!(limits(&overrides, "a").max_line_size.0, 1024);
+        assert_eq!(limits(&overrides, "b").max_query_series, 2);
+        assert_eq!(limits(&with(&[]), "a").max_query_series, 5);
+        assert_eq!(limits(&with(&["", "overrides:\n"]), "a").max_query_series, 5);
+        for (text, expected) in [
+            ("max_query_serie: 1", "max_query_serie"),
+            ("[1]", "takes a block of keys"),
+            ("retention_stream: [{selector: '{a=\"b\"}', period: 1h}]", "must be >= 24h was 1h"),
+            ("a: [", ""),
+        ] {
+            let error = format!("{:#}", Block::parse(text, &base).unwrap_err());
+            assert!(error.contains(expected), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -18,20 +18,20 @@ blocks! {
         /// Members that hold each row; 0 is 3, or the number of instances if that is less.
         replication_factor: u32 = "0";
         /// Address other instances reach this one at.
-        instance_addr: String = "", ignored "ingester_client.addresses lists the ingesters";
+        instance_addr: String = "", ignored "ring.instance_addr is that address, with its port";
         /// Interfaces that address is taken from.
         instance_interface_names: Vec<String> = "",
-            ignored "ingester_client.addresses lists the ingesters";
+            ignored "ring.instance_addr is that address, with its port";
         /// Whether it may be IPv6.
         instance_enable_ipv6: bool = "false",
-            ignored "ingester_client.addresses lists the ingesters";
+            ignored "ring.instance_addr is that address, with its port";
         /// Whether tokens are kept.
-        persist_tokens: bool = "false", ignored "the log's directory has the ingester's id";
+        persist_tokens: bool = "false", ignored "they are in the log's directory";
         /// The object store, unless `storage_config` says otherwise.
         storage: CommonStorageConfig;
         /// Loki's rings.
         ring: Accepted = "ring", flag "common.storage.ring",
-            ignored "ingester_client.addresses lists the ingesters";
+            ignored "the ring needs no store of its own: see the block ring";
         /// Where Loki's compactor is.
         compactor_address: String = "",
             ignored "nobody calls the compactor: the catalog says what it did";

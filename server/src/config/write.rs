@@ -131,7 +131,7 @@ blocks! {
             ignored "a stream's owner is decided for every batch";
         /// Whether Loki removes lost members.
         autoforget_unhealthy: bool = "false",
-            ignored "the list of ingesters is what ingester_client.addresses says";
+            ignored "a lost ingester goes by itself once all others have cleared it";
         /// Attempts to hand over chunks.
         max_transfer_retries: u32 = "0", flag "ingester.max-transfer-retries",
             ignored "nothing is handed over: rows are in the log and then in the store";
@@ -186,41 +186,40 @@ blocks! {
         /// How long Loki waits before it ends.
         final_sleep: Duration = "0s", ignored "nothing is waited for after the drain";
         /// Loki's tokens.
-        num_tokens: u32 = "128", ignored "a stream's owner is decided by hashing its ingesters";
+        num_tokens: u32 = "128", ignored "ring.tokens is the number";
         /// How often Loki says that it lives.
         heartbeat_period: Duration = "5s", ignored "a failed call says that an ingester is down";
         /// After how long it is thought dead.
         heartbeat_timeout: Duration = "1m", ignored "a failed call says that an ingester is down";
         /// How long Loki looks whether its tokens are its own.
-        observe_period: Duration = "0s", ignored "there are no tokens";
+        observe_period: Duration = "0s", ignored "the ring agrees on tokens";
         /// How long Loki waits for another to leave.
         join_after: Duration = "0s", ignored "an ingester is used once it is ready";
         /// Interfaces its address is taken from.
         interface_names: Vec<String> = "", flag "ingester.lifecycler.interface",
-            ignored "ingester_client.addresses lists the ingesters";
+            ignored "ring.instance_addr is that address, with its port";
         /// IPv6.
         enable_inet6: bool = "false", flag "ingester.enable-inet6",
-            ignored "ingester_client.addresses lists the ingesters";
+            ignored "ring.instance_addr is that address, with its port";
         /// File of its tokens.
-        tokens_file_path: String = "", ignored "the log's directory has the ingester's id";
+        tokens_file_path: String = "", ignored "tokens are in the log's directory";
         /// Its zone.
-        availability_zone: String = "", later "there are no zones";
+        availability_zone: String = "", ignored "ring.instance_zone names it";
         /// Whether it leaves the ring when it ends.
         unregister_on_shutdown: bool = "true", flag "ingester.unregister-on-shutdown",
-            ignored "ingester_client.addresses lists the ingesters";
+            ignored "an end that flushes leaves the ring, any other is a restart";
         /// Whether it is ready only when all others are.
         readiness_check_ring_health: bool = "true",
             flag "ingester.readiness-check-ring-health",
             ignored "an ingester is ready when its own log is replayed";
         /// Its address.
         address: String = "", flag "ingester.lifecycler.addr",
-            ignored "ingester_client.addresses lists the ingesters";
+            ignored "ring.instance_addr is that address, with its port";
         /// Its port.
         port: u16 = "0", flag "ingester.lifecycler.port",
-            ignored "ingester_client.addresses lists the ingesters";
+            ignored "ring.instance_addr is that address, with its port";
         /// Its name.
-        id: String = "", flag "ingester.lifecycler.ID",
-            ignored "the log's directory has the ingester's id";
+        id: String = "", flag "ingester.lifecycler.ID", ignored "ring.instance_id is its name";
     }
 
     /// `ingester.lifecycler.ring`
@@ -233,17 +232,18 @@ blocks! {
         /// Members that hold each row: the older place of `common.replication_factor`.
         replication_factor: u32 = "0", flag "distributor.replication-factor";
         /// Whether replicas are in zones of their own.
-        zone_awareness_enabled: bool = "false", later "there are no zones",
+        zone_awareness_enabled: bool = "false",
+            ignored "replicas are in different zones wherever ring.instance_zone names them",
             flag "distributor.zone-awareness-enabled";
         /// Zones that are not used.
-        excluded_zones: String = "", later "there are no zones",
+        excluded_zones: String = "", later "no zone is left out",
             flag "distributor.excluded-zones";
     }
 
     /// `ingester_client`
     pub struct IngesterClientConfig {
-        /// Ingesters as `host:port`, `dns+host:port` for every address of a name; empty is the one
-        /// in this process.
+        /// Ingesters as `host:port`, `dns+host:port` for every address of a name, for processes
+        /// that are in no ring. Empty: those of the ring (`ring.join`), or the one in this process.
         addresses: Vec<String> = "", flag "ingester-client.addresses";
         /// The longest a call of an ingester may take.
         remote_timeout: Duration = "5s", flag "ingester.client.timeout";

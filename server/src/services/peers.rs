@@ -42,7 +42,7 @@ pub async fn members(
             .with_context(|| format!("ingester_client.addresses: {address}"))?;
         list.push(Peer { address, api: Arc::new(client) });
     }
-    let factor = shared.config.replication_factor.max(1);
+    let factor = usize::from(shared.config.replication_factor.unwrap_or(1));
     Ok((Arc::new(Fixed::new(list, factor)), nothing_to_stop()))
 }
 

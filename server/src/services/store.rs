@@ -20,6 +20,10 @@ const FOUNDED_CHECK_PERIOD: Duration = Duration::from_millis(250);
 /// An opened bucket.
 #[derive(Clone)]
 pub struct Store {
+    /// Whose bucket it is.
+    pub cluster: Cluster,
+    /// The store of this process's ingester; without one an id made for this start.
+    pub own: StoreId,
     /// Which parts exist.
     pub catalog: CatalogHandle,
     /// Opens parts; their footers are cached once per process.
@@ -33,7 +37,7 @@ pub struct Store {
 pub async fn store(shared: &Shared) -> Result<(Store, Stop)> {
     let config = &shared.config;
     let bucket = Bucket::open(&derive::bucket(config)?, shared.clock.clone())?;
-    let (committer, wal, cluster) = if config.targets.contains(Target::Ingester) {
+    let (own, wal, cluster) = if config.targets.contains(Target::Ingester) {
         let disk: Arc<dyn Disk> = Arc::new(OsDisk);
         let wal = derive::wal(config, &*disk)?;
         let env = wal::Env {
@@ -54,14 +58,20 @@ pub async fn store(shared: &Shared) -> Result<(Store, Stop)> {
     tracing::info!(store = bucket.name(), cluster = %cluster.id, "object store");
     let deps = store::Deps {
         bucket: bucket.clone(),
-        committer,
+        committer: own,
         random: shared.random.clone(),
         clock: shared.clock.clone(),
     };
     let catalog = CatalogHandle::open(deps, derive::catalog(config)).await?;
     let raw = &config.raw.storage_config;
     let parts = Arc::new(Parts::new(bucket, raw.footer_cache.0, raw.page_cache.0));
-    Ok((Store { catalog, parts, wal }, nothing_to_stop()))
+    Ok((Store { cluster, own, catalog, parts, wal }, nothing_to_stop()))
+}
+
+/// The cluster of a process that does not open the bucket otherwise, as soon as it is founded.
+pub async fn cluster(shared: &Shared) -> Result<Cluster> {
+    let bucket = Bucket::open(&derive::bucket(&shared.config)?, shared.clock.clone())?;
+    founded(shared, &bucket).await
 }
 
 async fn founded(shared: &Shared, bucket: &Bucket) -> Result<Cluster> {

@@ -151,7 +151,12 @@ impl Connection {
 
     /// A request to post to `path`.
     pub fn post(&self, path: &str) -> Result<RequestBuilder> {
-        Ok(self.request(Method::POST, self.url(path, &[])?))
+        self.post_with(path, &[])
+    }
+
+    /// The same with parameters.
+    pub fn post_with(&self, path: &str, params: &[(&str, String)]) -> Result<RequestBuilder> {
+        Ok(self.request(Method::POST, self.url(path, params)?))
     }
 
     fn request(&self, method: Method, url: Url) -> RequestBuilder {
@@ -181,6 +186,22 @@ impl Connection {
         let framed: Framed<T> = serde_json::from_slice(&body)
             .with_context(|| format!("the answer of {asked} is not what Loki's API says"))?;
         Ok(framed.data)
+    }
+
+    /// The answer of an operational route, which has no frame.
+    pub async fn plain<T: for<'a> Deserialize<'a>>(&self, path: &str) -> Result<T> {
+        let url = self.url(path, &[])?;
+        let asked = url.origin().ascii_serialization();
+        let request = self.request(Method::GET, url).header("Accept", "application/json");
+        let response = request.send().await;
+        let response = response.with_context(|| format!("no answer from {asked}"))?;
+        let status = response.status();
+        if !status.is_success() {
+            bail!("{asked} answered {}: {}", show(status), error_text(response).await);
+        }
+        let body = read(response, MAX_ANSWER_BYTES).await?;
+        serde_json::from_slice(&body)
+            .with_context(|| format!("{asked}: /{path} is not what it says"))
     }
 
     /// The answer of `query` or `query_range`.

@@ -42,7 +42,8 @@ fn a_leaving_store_goes_when_all_others_and_itself_have_cleared_it() {
 }
 
 #[test]
-fn a_store_that_emptied_its_wal_goes_with_one_copy_too_also_when_it_ended_before_the_others_spoke() {
+fn a_store_that_emptied_its_wal_goes_with_one_copy_too_also_when_it_ended_before_the_others_spoke()
+{
     let mut state = ring(&["a", "b"]);
     apply(&mut state, &Command::Replicate { factor: 1 });
     let since = done(&mut state, Command::Leave { store: store(2) });

@@ -4,6 +4,7 @@
 use compactor::metrics as compact;
 use distributor::metrics as push;
 use ingester::metrics as hold;
+use meta::metrics as ring;
 use querier::metrics as read;
 use query_frontend::metrics as query;
 use rpc::grpc::metrics as grpc;
@@ -95,6 +96,11 @@ pub const TABLE: &[Metric] = &[
     counter(compact::EXPIRED, "Parts that retention removed."),
     gauge(compact::WAITING, "Objects that nothing names and that are too young to go."),
     gauge(compact::FLOOR, "Commits up to this one are gone from the log."),
+    gauge(ring::LEADER, "Whether this process leads the ring."),
+    counter(ring::LEADER_CHANGES, "Changes of the ring's leader that this process saw."),
+    gauge(ring::VERSION, "Version of the ring's state that this process follows."),
+    counter(ring::LOG_SYNCS, "Syncs of the ring's log."),
+    counter(ring::PROPOSALS, "Changes of the ring that this process asked for, by outcome."),
     gauge(http::BODY_BYTES, "Bytes held by request bodies and what is decompressed from them."),
     gauge(http::BODY_LIMIT_BYTES, "Most bytes request bodies may hold."),
     counter(http::BODIES_REFUSED, "Request bodies that were not taken, by reason."),

@@ -1,0 +1,195 @@
+//! What this process owes the ring, done whenever the ring's state changes. Everything follows from
+//! the state: nothing is remembered between restarts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use base::StoreId;
+use base::shutdown::Shutdown;
+use ring::{Command, Duty, Instance, Outcome, Phase, Refusal, Registration, State, duties};
+use rpc::http::Readiness;
+use rpc::http::stack::Phase as Ready;
+use tokio::time::timeout;
+
+use super::Membership;
+
+/// How often what could not be done is tried again while the state stays the same.
+const PAUSE: Duration = Duration::from_millis(300);
+/// How often `/ready` learns why the ring is not there yet.
+const TELL_PERIOD: Duration = Duration::from_millis(250);
+
+/// Does the duties of one process, whose services answer.
+pub struct Attendant {
+    /// The part of this process.
+    pub ring: Membership,
+    /// The replication factor that the configuration asks for. It is proposed once: where
+    /// configurations differ, the last start counts.
+    pub replication: Option<u8>,
+    /// This process is about to leave and wants no share any more.
+    pub is_leaving: Arc<AtomicBool>,
+    /// Cancelled when the ring has no place for this store any more: others have cleared it.
+    pub removed: Shutdown,
+}
+
+impl Attendant {
+    /// Attends until `shutdown`.
+    pub async fn run(mut self, shutdown: Shutdown) {
+        let mut states = self.ring.watch();
+        loop {
+            let state = states.newest();
+            let round = async {
+                self.round(&state).await;
+                let _in_time = timeout(PAUSE, states.changed()).await;
+            };
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                () = round => {}
+            }
+        }
+    }
+
+    async fn round(&mut self, state: &State) {
+        if let Some(failure) = self.ring.failure() {
+            tracing::error!(failure, "the ring's log has stopped: this process must start anew");
+            return;
+        }
+        let own = self.ring.own().clone();
+        if !self.ring.is_member() {
+            if self.ring.of(state).is_none_or(|known| has_moved(known, &own)) {
+                self.say(Command::Register(own)).await;
+            }
+            return;
+        }
+        if state.retired.contains_key(&own.store) {
+            return self.remove(&Refusal::Retired(own.store));
+        }
+        for duty in duties(state, own.store) {
+            if let Some(command) = self.command(state, duty).await {
+                self.say(command).await;
+            }
+        }
+        let Some(known) = self.ring.of(state) else { return };
+        if known.phase != Phase::Gone && has_moved(known, &own) {
+            self.say(Command::Register(own)).await;
+        }
+        self.stay(known).await;
+        self.replicate(state).await;
+    }
+
+    /// How a duty is said, after it was done.
+    async fn command(&self, state: &State, duty: Duty) -> Option<Command> {
+        let own = self.ring.own();
+        Some(match duty {
+            Duty::Register => Command::Register(own.clone()),
+            Duty::See { version } => {
+                if let Err(error) = self.ring.keep(version).await {
+                    tracing::warn!(%error, "the state of the ring could not be kept");
+                    return None;
+                }
+                Command::Seen { by: own.store, version }
+            }
+            Duty::Clear { of, since } if may_clear(state, own.store, of) => {
+                Command::Cleared { by: own.store, of, since }
+            }
+            Duty::Clear { .. } => return None,
+            Duty::Activate => Command::Activate { store: own.store },
+        })
+    }
+
+    /// A store that was on its way out when its process ended, and that nobody has cleared, stays.
+    async fn stay(&self, known: &Instance) {
+        let leaves = self.is_leaving.load(Ordering::SeqCst);
+        if known.phase == Phase::Leaving && !leaves {
+            self.say(Command::Activate { store: known.store }).await;
+        }
+    }
+
+    async fn replicate(&mut self, state: &State) {
+        let Some(factor) = self.replication else { return };
+        let is_so = state.replication == factor;
+        if is_so || self.say(Command::Replicate { factor }).await {
+            self.replication = None;
+        }
+    }
+
+    /// Whether it was committed. What was not follows from the state again.
+    async fn say(&self, command: Command) -> bool {
+        match self.ring.propose(command.clone()).await {
+            Ok(Outcome::Done { .. } | Outcome::Unchanged { .. }) => true,
+            Ok(Outcome::Refused(refusal @ (Refusal::Retired(_) | Refusal::Departing(_)))) => {
+                self.remove(&refusal);
+                false
+            }
+            Ok(Outcome::Refused(refusal)) => {
+                tracing::debug!(?command, %refusal, "the ring says no");
+                false
+            }
+            Err(error) => {
+                tracing::debug!(?command, %error, "the ring could not be told");
+                false
+            }
+        }
+    }
+
+    fn remove(&self, refusal: &Refusal) {
+        if self.ring.is_member() && !self.is_leaving.load(Ordering::SeqCst) {
+            if !self.removed.is_cancelled() {
+                tracing::error!(%refusal, "this store has no place in the ring any more");
+            }
+            self.removed.cancel();
+        }
+    }
+}
+
+/// Whether `known` is not what `own` presents itself as.
+fn has_moved(known: &Instance, own: &Registration) -> bool {
+    known.id != own.id
+        || known.grpc_address != own.grpc_address
+        || known.http_address != own.http_address
+        || known.zone != own.zone
+        || known.roles != own.roles
+        || known.tokens != own.tokens
+}
+
+/// Whether a store may be cleared at once: with one copy of a row no list names it beside another
+/// store, so nothing here names it. One that is gone is not cleared even so: it could not come back
+/// with the only copy.
+fn may_clear(state: &State, own: StoreId, of: StoreId) -> bool {
+    let Some(instance) = state.instance(of) else { return false };
+    of != own && instance.factor <= 1 && instance.phase == Phase::Leaving
+}
+
+/// Waits until this process can do its part: a member has a share (or had one before its restart), a
+/// watcher knows members that have.
+pub async fn joined(ring: &Membership, readiness: &Readiness) {
+    let mut states = ring.watch();
+    loop {
+        let state = states.newest();
+        let Some(text) = missing(ring, &state) else { return };
+        readiness.set(Ready::Starting(text.to_owned()));
+        let _in_time = timeout(TELL_PERIOD, states.changed()).await;
+    }
+}
+
+/// What is missing until then.
+fn missing(ring: &Membership, state: &State) -> Option<&'static str> {
+    let known = ring.of(state);
+    if ring.is_member() {
+        return match known.map(|known| known.phase) {
+            Some(Phase::Active | Phase::Leaving) => None,
+            Some(Phase::Joining) => Some("joining the ring: not every ingester knows of this one"),
+            Some(Phase::Gone) => Some("coming back to the ring"),
+            None if ring.leader().is_none() => {
+                Some("joining the ring: no leader of it is known (ring.join, cluster.json)")
+            }
+            None => Some("joining the ring"),
+        };
+    }
+    match state.placed().next() {
+        Some(_) => None,
+        None if state.version == 0 => Some("no member of the ring answers (ring.join)"),
+        None => Some("the ring has no active ingester"),
+    }
+}
