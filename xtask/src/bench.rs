@@ -42,6 +42,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
         other => bail!("--processes {other}: 1 or 4"),
     };
     std::fs::write(root.join("systems.json"), systems.to_string())?;
+    let calibrate = "cargo run --release --quiet -p runelog-part --example calibrate --";
+    process::run(words(calibrate).arg(&root))?;
     let results = root.join(format!("{name}.jsonl"));
     let _ = std::fs::remove_file(&results);
     for script in ["ingest.py", "query.py"] {
