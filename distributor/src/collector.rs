@@ -4,15 +4,15 @@
 
 use std::sync::Arc;
 
+use base::hash::hash64;
 use base::{Day, HashMap, Labels, Run, UnixNanos};
 use hashbrown::HashTable;
 use rpc::http::body::{BodyError, Hold};
 
+use crate::cells::{Given, SharedCells, store_metadata};
 use crate::charge::Charge;
-use crate::columns::Meaning;
 use crate::decode::{Entry, Fault, Pairs, RawLabels, Sink};
 use crate::error::Error;
-use crate::level::Level;
 use crate::metadata::clean_value;
 use crate::part::Part;
 use crate::problems::{Discards, Problems, Reason};
@@ -66,6 +66,7 @@ pub(crate) struct Collector {
     /// One of the three is set: nothing more is taken.
     has_failed: bool,
     charge: Charge,
+    pub(crate) shared_cells: SharedCells,
     scratch: Vec<u8>,
     cut_line: Vec<u8>,
     expected_rows: usize,
@@ -114,6 +115,7 @@ impl Collector {
             too_much: None,
             has_failed: false,
             charge: Charge::nobody(),
+            shared_cells: SharedCells::default(),
             scratch: Vec::new(),
             cut_line: Vec::new(),
             expected_rows: 0,
@@ -180,6 +182,7 @@ impl Collector {
             }
         }
         self.parts_used = 0;
+        self.shared_cells.clear();
         self.by_day.clear();
         self.order.clear();
     }
@@ -214,15 +217,11 @@ impl Collector {
     pub(crate) fn capacity(&self) -> usize {
         self.parts.len() * size_of::<Part>()
             + self.scratch.capacity()
+            + self.shared_cells.capacity()
             + self.cut_line.capacity()
             + self.order.capacity() * size_of::<(u32, u32)>()
             + self.by_day.capacity() * size_of::<(Day, usize)>()
             + self.stream_index.capacity() * 8
-    }
-
-    fn refuse(&mut self, refusal: Refusal, bytes: u64) {
-        self.discards.add(refusal.reason, 1, bytes);
-        self.problems.add(refusal.text);
     }
 
     /// An entry of a stream that is refused or blocked. A refusal is told once per stream.
@@ -232,7 +231,8 @@ impl Collector {
                 self.discards.add(refusal.reason, 1, bytes);
                 if !self.current.told {
                     self.current.told = true;
-                    self.problems.add(refusal.text.clone());
+                    let key = hash64(refusal.text.as_bytes());
+                    self.problems.add(key, || refusal.text.clone());
                 }
             }
             None => {
@@ -322,7 +322,8 @@ impl Collector {
         if part.builder.peek().runs.len() > runs {
             part.add_labels(STREAM_BYTES + stream.labels.text_bytes());
         }
-        let given = match store_metadata(part, &self.tenant, metadata, &mut self.scratch) {
+        let (shared, scratch) = (&mut self.shared_cells, &mut self.scratch);
+        let given = match store_metadata(at, part, &self.tenant, metadata, shared, scratch) {
             Ok(given) => given,
             Err(error) => {
                 self.name_error.get_or_insert(error);
@@ -374,61 +375,6 @@ const MAX_EXPECTED_ROWS: usize = 1 << 20;
 /// A part that expects more than this grows as it fills.
 const MAX_RESERVED_BYTES: usize = 33 << 20;
 
-/// What the metadata of an entry says about its level.
-enum Given {
-    Nothing,
-    /// `detected_level` itself; stored already.
-    Detected,
-    /// The pair at this place.
-    Level(usize),
-    Number(Level),
-}
-
-/// Stores the metadata of the row pushed last. Of names that become equal the first is kept; an
-/// empty value is no value.
-#[inline]
-fn store_metadata(
-    part: &mut Part,
-    tenant: &Tenant,
-    metadata: Pairs<'_>,
-    scratch: &mut Vec<u8>,
-) -> Result<Given, Error> {
-    let mut given = Given::Nothing;
-    let mut best = usize::MAX;
-    for (place, (name, value)) in metadata.iter().enumerate() {
-        let column = part.columns.find(place, name, &tenant.detector.fields, &mut part.builder)?;
-        let (slot, meaning) = (column.slot, column.meaning);
-        if value.is_empty() {
-            continue;
-        }
-        let value = clean_value(value, scratch);
-        match meaning {
-            Meaning::None => {}
-            Meaning::Detected => {
-                if tenant.limits.discover_log_levels && !part.builder.is_set(slot) {
-                    part.set_level_text(value);
-                    given = Given::Detected;
-                    continue;
-                }
-            }
-            Meaning::Level(rank) => {
-                if rank < best && !matches!(given, Given::Detected) {
-                    (given, best) = (Given::Level(place), rank);
-                }
-            }
-            Meaning::SeverityNumber => {
-                if matches!(given, Given::Nothing) {
-                    given = Given::Number(Level::of_severity_number(value));
-                }
-            }
-        }
-        if !part.builder.is_set(slot) {
-            part.builder.set(slot, value);
-        }
-    }
-    Ok(given)
-}
-
 impl Sink for Collector {
     fn stream(&mut self, raw: RawLabels<'_>) -> Result<(), Fault> {
         self.current = Current::default();
@@ -474,9 +420,8 @@ impl Sink for Collector {
 
     #[inline]
     fn entry(&mut self, entry: &Entry<'_>) {
-        let metadata_bytes: usize =
-            entry.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
-        let (line_bytes, metadata_bytes) = (entry.line.len() as u64, metadata_bytes as u64);
+        let metadata_bytes = entry.metadata.bytes();
+        let line_bytes = entry.line.len() as u64 + entry.line_rest;
         self.received.lines += 1;
         self.received.line_bytes += line_bytes;
         self.received.metadata_bytes += metadata_bytes;
@@ -491,16 +436,20 @@ impl Sink for Collector {
         let mut buffer = std::mem::take(&mut self.cut_line);
         let cut = validate::cut(entry.line, limits, &mut buffer);
         let line = cut.unwrap_or(entry.line);
-        let size = line.len() as u64 + metadata_bytes;
-        let refusal =
-            validate::entry(entry, line, metadata_bytes, &self.window, limits, &stream.labels);
+        let length = if cut.is_some() { line.len() as u64 } else { line_bytes };
+        let size = length + metadata_bytes;
+        let cause = validate::entry(entry, length, metadata_bytes, &self.window, limits);
         let increment = limits.increment_duplicate_timestamp;
         if cut.is_some() {
             self.truncated.0 += 1;
             self.truncated.1 += line_bytes.saturating_sub(line.len() as u64);
         }
-        match refusal {
-            Some(refusal) => self.refuse(refusal, size),
+        match cause {
+            Some(cause) => {
+                self.discards.add(cause.reason(), 1, size);
+                let key = cause.key(&stream.labels);
+                self.problems.add(key, || cause.text(&self.window, &stream.labels));
+            }
             None => {
                 let ts_ns =
                     if increment { self.incremented(entry.ts_ns, line) } else { entry.ts_ns };

@@ -8,10 +8,12 @@ pub mod json;
 pub mod labels;
 pub mod legacy;
 pub mod otlp;
+mod pairs;
 pub mod protobuf;
 mod time;
 
 pub(crate) use arena::Arena;
+pub(crate) use pairs::{Common, MAX_PAIRS, Pairs, Shared, Spans};
 
 use crate::error::Error;
 
@@ -50,26 +52,9 @@ pub(crate) struct Entry<'a> {
     /// Nanoseconds.
     pub(crate) ts_ns: i64,
     pub(crate) line: &'a [u8],
+    /// Bytes of the line behind `line`: of text that a decoder made, no more than can be stored.
+    pub(crate) line_rest: u64,
     pub(crate) metadata: Pairs<'a>,
-}
-
-/// Structured metadata of one entry, in the order of the body.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pairs<'a> {
-    body: &'a [u8],
-    arena: &'a [u8],
-    spans: &'a [[Span; 2]],
-}
-
-impl<'a> Pairs<'a> {
-    pub(crate) fn len(&self) -> usize {
-        self.spans.len()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        let (body, arena) = (self.body, self.arena);
-        self.spans.iter().map(move |[name, value]| (name.of(body, arena), value.of(body, arena)))
-    }
 }
 
 /// Bytes in the body or in the arena.
@@ -90,6 +75,11 @@ impl Span {
     }
 
     #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.to - self.from
+    }
+
+    #[inline]
     pub(crate) fn of<'a>(&self, body: &'a [u8], arena: &'a [u8]) -> &'a [u8] {
         let bytes = if self.in_arena { arena } else { body };
         &bytes[self.from..self.to]
@@ -101,7 +91,7 @@ impl Span {
 pub(crate) struct Pieces {
     pub(crate) ts_ns: i64,
     pub(crate) line: Span,
-    pub(crate) metadata: Vec<[Span; 2]>,
+    pub(crate) metadata: Spans,
     /// Bytes that are not as the body has them.
     pub(crate) arena: Arena,
     /// Open brackets while a value is skipped: whether each is an object.
@@ -122,13 +112,14 @@ impl Pieces {
         Entry {
             ts_ns: self.ts_ns,
             line: self.line.of(body, self.arena.as_slice()),
-            metadata: Pairs { body, arena: self.arena.as_slice(), spans: &self.metadata },
+            line_rest: 0,
+            metadata: Pairs::new(body, self.arena.as_slice(), &self.metadata, Shared::none()),
         }
     }
 
     /// Bytes allocated.
     pub(crate) fn capacity(&self) -> usize {
-        self.arena.capacity() + self.metadata.capacity() * size_of::<[Span; 2]>()
+        self.arena.capacity() + self.metadata.capacity()
     }
 }
 

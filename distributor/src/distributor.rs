@@ -252,7 +252,7 @@ impl Distributor {
             Format::Json => decode::json::decode(body, cut, pieces, collector),
             Format::LegacyJson => decode::legacy::decode(body, cut, pieces, collector),
             Format::Otlp | Format::OtlpJson => {
-                decode::otlp::decode(body, &tenant.limits.otlp, now, pieces, collector)
+                decode::otlp::decode(body, &tenant.limits, now, pieces, collector)
             }
         }
         .inspect(|_| tenant.remember_rows(body.len(), collector.ts_ns.len()))

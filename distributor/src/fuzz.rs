@@ -63,9 +63,9 @@ pub fn fuzz_labels(data: &[u8]) {
 
 /// The OTLP body in protobuf.
 pub fn fuzz_otlp(data: &[u8]) {
-    let (rules, now) = (decode::otlp::Rules::default(), base::UnixNanos(1));
+    let (limits, now) = (PushLimits::default(), base::UnixNanos(1));
     let (mut pieces, mut sink) = (Pieces::default(), Reader::default());
-    let _ = decode::otlp::decode(data, &rules, now, &mut pieces, &mut sink);
+    let _ = decode::otlp::decode(data, &limits, now, &mut pieces, &mut sink);
 }
 
 /// The OTLP body in JSON: what becomes protobuf reads as that.

@@ -27,6 +27,7 @@
 
 mod admit;
 pub mod body;
+mod cells;
 mod charge;
 mod collector;
 mod columns;

@@ -104,34 +104,42 @@ const MAX_TEXTS: usize = 100;
 /// Validation errors of one push, equal texts together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Problems {
-    texts: Vec<(String, u64)>,
+    /// What tells equal texts, how often they came.
+    counts: Vec<(u64, u64)>,
+    texts: Vec<String>,
     untold: u64,
 }
 
 impl Problems {
-    pub(crate) fn add(&mut self, text: String) {
-        let told = self.texts.len();
+    /// Counts an error. `key` is equal for errors whose texts are equal; `text` is asked for only if
+    /// it will be told, because it may be long and errors many.
+    pub(crate) fn add(&mut self, key: u64, text: impl FnOnce() -> String) {
+        let told = self.counts.len();
         // The newest first: a bad client repeats itself.
-        match self.texts.iter_mut().rev().find(|(known, _)| *known == text) {
+        match self.counts.iter_mut().rev().find(|(known, _)| *known == key) {
             Some((_, count)) => *count += 1,
-            None if told < MAX_TEXTS => self.texts.push((text, 1)),
+            None if told < MAX_TEXTS => {
+                self.counts.push((key, 1));
+                self.texts.push(text());
+            }
             None => self.untold += 1,
         }
     }
 
     pub(crate) fn clear(&mut self) {
+        self.counts.clear();
         self.texts.clear();
         self.untold = 0;
     }
 
     /// A single error as it is; else `N errors like: TEXT; ...`. `None` without errors.
     pub(crate) fn text(&self) -> Option<String> {
-        match self.texts.as_slice() {
-            [] => None,
-            [(text, 1)] if self.untold == 0 => Some(text.clone()),
-            texts => {
+        match (self.counts.as_slice(), self.texts.as_slice()) {
+            ([], _) => None,
+            ([(_, 1)], [text]) if self.untold == 0 => Some(text.clone()),
+            (counts, texts) => {
                 let mut out = String::new();
-                for (text, count) in texts {
+                for ((_, count), text) in counts.iter().zip(texts) {
                     let separator = if out.is_empty() { "" } else { "; " };
                     let written = write!(out, "{separator}{count} errors like: {text}");
                     debug_assert!(written.is_ok());
@@ -153,18 +161,28 @@ mod tests {
     #[test]
     fn one_error_is_told_as_it_is_and_several_are_counted() {
         let mut problems = Problems::default();
+        let mut formatted = 0;
+        let mut add = |problems: &mut Problems, text: &str| {
+            problems.add(base::hash::hash64(text.as_bytes()), || {
+                formatted += 1;
+                text.to_owned()
+            });
+        };
         assert_eq!(problems.text(), None);
-        problems.add("a".to_owned());
+        add(&mut problems, "a");
         assert_eq!(problems.text().as_deref(), Some("a"));
-        problems.add("a".to_owned());
+        add(&mut problems, "a");
         assert_eq!(problems.text().as_deref(), Some("2 errors like: a"));
-        problems.add("b".to_owned());
+        add(&mut problems, "b");
         assert_eq!(problems.text().as_deref(), Some("2 errors like: a; 1 errors like: b"));
         for n in 0..1000 {
-            problems.add(format!("n{n}"));
+            add(&mut problems, &format!("n{n}"));
+            add(&mut problems, "a");
         }
         let text = problems.text().unwrap();
+        assert!(text.starts_with("1002 errors like: a; 1 errors like: b; "), "{text}");
         assert!(text.ends_with("1 errors like: n97; 902 other errors"), "{text}");
+        assert_eq!(formatted, MAX_TEXTS, "each text is made once, and only if it is told");
     }
 
     #[test]

@@ -8,10 +8,11 @@ extern crate runelog_distributor as distributor;
 mod support;
 
 use axum::body::Body;
+use distributor::PushLimits;
 use distributor::testing::FakeLimits;
 use http::Request;
 use rpc::http::Budget;
-use support::{Bench, NOON, entry, send, snappy, stream};
+use support::{Bench, NOON, entry, field, send, snappy, stream};
 
 const MIB: usize = 1 << 20;
 const DAY: i64 = 86_400_000_000_000;
@@ -71,4 +72,27 @@ async fn a_push_has_a_limited_number_of_days() {
     let batches = bench.ingester.batches.lock().unwrap();
     assert_eq!(batches.len(), 4_096);
     assert!(batches.iter().all(|batch| batch.rows.len() == 3));
+}
+
+#[tokio::test]
+async fn pairs_without_end_are_refused_with_their_number_also_where_no_limit_is_set() {
+    let pairs = field(3, &[]).repeat(200_000);
+    let mut wide = entry(NOON, b"x", &[]);
+    wide.extend(pairs);
+    let entries = [entry(NOON, b"kept", &[]), wide.clone(), wide];
+    let budget = Budget::new(64 * MIB);
+    for limit in [128, 0] {
+        let limits = PushLimits {
+            max_structured_metadata_entries_count: limit,
+            max_structured_metadata_size: 0,
+            ..FakeLimits::open()
+        };
+        let bench = Bench::new(limits);
+        let (status, text) = push(&bench, &budget, &entries).await;
+        assert_eq!(status, 400, "{text}");
+        let limit = if limit == 0 { 65_536 } else { limit };
+        let told = format!("too many structured metadata labels: '200000', limit: '{limit}'");
+        assert!(text.starts_with("2 errors like: ") && text.contains(&told), "{text}");
+        assert_eq!(bench.rows().len(), 1, "what is valid is stored");
+    }
 }

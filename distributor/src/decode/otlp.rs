@@ -5,6 +5,7 @@
 //! attributes is in [`Rules`].
 
 mod json;
+mod labels;
 mod record;
 mod rules;
 mod value;
@@ -13,27 +14,56 @@ pub(crate) use json::to_protobuf;
 pub use rules::{Action, Match, Rule, Rules};
 
 use base::UnixNanos;
-use base::quote::quote_into;
 
 use super::protobuf::Fields;
-use super::{Arena, Fault, Pieces, RawLabels, Sink, Span, malformed};
+use super::{Arena, Common, Fault, Pieces, RawLabels, Sink, Span, Spans, malformed};
 use crate::error::Error;
+use crate::limits::PushLimits;
 use crate::metadata::normalise_name;
-use value::Value;
+use crate::validate;
+use labels::LabelSet;
+use value::{Out, Value};
 
-/// What rendered attributes may take beyond the size of the body: nested names repeat those above.
-const FREE_ARENA_BYTES: usize = 1 << 20;
+/// Text of labels of one attribute.
+const MAX_LABEL_BYTES: usize = 1 << 20;
 /// Nested values; Go's decoder has a limit of the same kind.
 const MAX_DEPTH: usize = 64;
 
 /// The attribute that says which service a resource is.
 const SERVICE_NAME: &[u8] = b"service.name";
 
+/// Bytes of text that values are rendered to: names repeat what stands above them, and JSON writes
+/// six characters for one. What no tenant may store is not rendered, but counted, so that it is
+/// refused with its numbers.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// Metadata of a record, or of what records share.
+    metadata: usize,
+    /// A line: one byte more than the longest.
+    line: usize,
+}
+
+impl Bounds {
+    fn of(limits: &PushLimits) -> Bounds {
+        let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        Bounds {
+            metadata: match limits.max_structured_metadata_size {
+                0 => validate::MAX_METADATA_BYTES,
+                limit => bytes(limit).min(validate::MAX_METADATA_BYTES),
+            },
+            line: match limits.max_line_size {
+                0 => validate::MAX_TEXT_BYTES,
+                limit => bytes(limit).saturating_add(1).min(validate::MAX_TEXT_BYTES),
+            },
+        }
+    }
+}
+
 /// Walks `body` and calls `sink`. `now` is the time of records without one. Returns the number of
 /// streams.
 pub(crate) fn decode<S: Sink>(
     body: &[u8],
-    rules: &Rules,
+    limits: &PushLimits,
     now: UnixNanos,
     pieces: &mut Pieces,
     sink: &mut S,
@@ -43,18 +73,19 @@ pub(crate) fn decode<S: Sink>(
         let names = record::Names::lay(&mut pieces.arena);
         let mut walker = Walker {
             body,
-            rules,
+            rules: &limits.otlp,
+            bounds: Bounds::of(limits),
             now,
             names,
             arena: &mut pieces.arena,
             metadata: &mut pieces.metadata,
             sink,
             streams: 0,
-            labels: Vec::new(),
+            labels: LabelSet::default(),
             is_named: false,
             text: String::new(),
             sent: None,
-            shared: Vec::new(),
+            shared: Common::default(),
         };
         walker.request()?;
         Ok(walker.streams)
@@ -69,25 +100,34 @@ struct Attribute {
     value: Value,
 }
 
+/// How a stream was sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Sent {
+    is_named: bool,
+    /// A record had labels of its own.
+    has_more: bool,
+}
+
 struct Walker<'a, S> {
     body: &'a [u8],
     rules: &'a Rules,
+    bounds: Bounds,
     now: UnixNanos,
     names: record::Names,
     arena: &'a mut Arena,
     /// Of the record at hand.
-    metadata: &'a mut Vec<[Span; 2]>,
+    metadata: &'a mut Spans,
     sink: &'a mut S,
     streams: usize,
     /// Labels that the resource gives.
-    labels: Vec<(String, String)>,
+    labels: LabelSet,
     /// The resource says which service it is.
     is_named: bool,
-    /// The label text of the stream that was sent last, and how it was sent.
+    /// The label text of the stream that was sent last.
     text: String,
-    sent: Option<bool>,
+    sent: Option<Sent>,
     /// Metadata of the resource, then of the scope.
-    shared: Vec<[Span; 2]>,
+    shared: Common,
 }
 
 impl<S: Sink> Walker<'_, S> {
@@ -107,20 +147,20 @@ impl<S: Sink> Walker<'_, S> {
 
     /// Two passes: the resource may follow its records.
     fn resource_logs(&mut self, from: usize, to: usize) -> Result<(), Fault> {
-        let mark = self.arena.len();
+        let (mark, shared) = (self.arena.len(), self.shared.mark());
         self.labels.clear();
-        self.shared.clear();
         (self.is_named, self.sent) = (false, None);
         let mut fields = Fields::new(self.body, from, to, "ResourceLogs");
         while let Some(field) = fields.next()? {
             match field.number {
                 1 => {
                     let (from, to) = fields.bytes(field, "Resource")?;
-                    self.resource(from, to)?;
+                    self.resource(from, to, mark + self.bounds.metadata)?;
                 }
                 _ => fields.skip(field)?,
             }
         }
+        self.shared.added(shared);
         let mut fields = Fields::new(self.body, from, to, "ResourceLogs");
         while let Some(field) = fields.next()? {
             match field.number {
@@ -131,11 +171,13 @@ impl<S: Sink> Walker<'_, S> {
                 _ => fields.skip(field)?,
             }
         }
+        self.shared.back(shared);
         self.arena.truncate(mark);
         Ok(())
     }
 
-    fn resource(&mut self, from: usize, to: usize) -> Result<(), Fault> {
+    /// `end` of the arena for metadata.
+    fn resource(&mut self, from: usize, to: usize, end: usize) -> Result<(), Fault> {
         let mut fields = Fields::new(self.body, from, to, "Resource");
         while let Some(field) = fields.next()? {
             if field.number != 1 {
@@ -148,10 +190,12 @@ impl<S: Sink> Walker<'_, S> {
             self.is_named |= name == SERVICE_NAME && !self.is_empty(attribute.value)?;
             match self.rules.resource(name) {
                 Action::Drop => {}
-                Action::Metadata => self.share(attribute)?,
+                Action::Metadata => self.share(attribute, end)?,
                 Action::IndexLabel => {
-                    let pairs = self.label_pairs(attribute)?;
-                    set_labels(&mut self.labels, pairs);
+                    let mut labels = std::mem::take(&mut self.labels);
+                    let done = self.set_labels(attribute, &mut labels);
+                    self.labels = labels;
+                    done?;
                 }
             }
         }
@@ -159,14 +203,14 @@ impl<S: Sink> Walker<'_, S> {
     }
 
     fn scope_logs(&mut self, from: usize, to: usize) -> Result<(), Fault> {
-        let (mark, shared) = (self.arena.len(), self.shared.len());
+        let (mark, shared) = (self.arena.len(), self.shared.mark());
         let mut fields = Fields::new(self.body, from, to, "ScopeLogs");
         let mut records = 0;
         while let Some(field) = fields.next()? {
             match field.number {
                 1 => {
                     let (from, to) = fields.bytes(field, "Scope")?;
-                    self.scope(from, to)?;
+                    self.scope(from, to, mark + self.bounds.metadata)?;
                 }
                 2 => {
                     fields.bytes(field, "LogRecords")?;
@@ -175,6 +219,7 @@ impl<S: Sink> Walker<'_, S> {
                 _ => fields.skip(field)?,
             }
         }
+        self.shared.added(shared);
         self.sink.expect(records);
         let mut fields = Fields::new(self.body, from, to, "ScopeLogs");
         while let Some(field) = fields.next()? {
@@ -186,12 +231,12 @@ impl<S: Sink> Walker<'_, S> {
                 _ => fields.skip(field)?,
             }
         }
-        self.shared.truncate(shared);
+        self.shared.back(shared);
         self.arena.truncate(mark);
         Ok(())
     }
 
-    fn scope(&mut self, from: usize, to: usize) -> Result<(), Fault> {
+    fn scope(&mut self, from: usize, to: usize, end: usize) -> Result<(), Fault> {
         let (mut name, mut version, mut dropped) = ((from, from), (from, from), 0);
         let mut fields = Fields::new(self.body, from, to, "InstrumentationScope");
         while let Some(field) = fields.next()? {
@@ -203,7 +248,7 @@ impl<S: Sink> Walker<'_, S> {
                     let attribute = self.attribute(from, to)?;
                     let name = attribute.name.of(self.body, self.arena.as_slice());
                     if self.rules.scope(name) != Action::Drop {
-                        self.share(attribute)?;
+                        self.share(attribute, end)?;
                     }
                 }
                 4 => dropped = fields.varint_of(field, "DroppedAttributesCount")? as u32,
@@ -214,12 +259,12 @@ impl<S: Sink> Walker<'_, S> {
             [(self.names.scope_name, name), (self.names.scope_version, version)]
         {
             if from != to {
-                self.shared.push([key, Span::body(from, to)]);
+                self.shared.spans().push([key, Span::body(from, to)]);
             }
         }
         if dropped != 0 {
             let dropped = value::decimal(dropped, self.arena);
-            self.shared.push([self.names.scope_dropped, dropped]);
+            self.shared.spans().push([self.names.scope_dropped, dropped]);
         }
         Ok(())
     }
@@ -238,80 +283,47 @@ impl<S: Sink> Walker<'_, S> {
     }
 
     /// An attribute of the resource or the scope as metadata.
-    fn share(&mut self, attribute: Attribute) -> Result<(), Fault> {
-        let mut pairs = std::mem::take(&mut self.shared);
-        let done = self.flatten(attribute, &mut pairs);
-        self.shared = pairs;
-        done
-    }
-
-    /// Name and text of an attribute; of a map those of what lies in it.
-    fn flatten(&mut self, attribute: Attribute, out: &mut Vec<[Span; 2]>) -> Result<(), Fault> {
-        value::flatten(self.body, attribute.name, attribute.value, self.arena, out, 0)?;
-        if self.arena.len() > self.body.len().saturating_mul(4) + FREE_ARENA_BYTES {
-            return Err(malformed("attributes nest too much text"));
-        }
-        Ok(())
+    fn share(&mut self, attribute: Attribute, end: usize) -> Result<(), Fault> {
+        let mut out = Out { body: self.body, arena: self.arena, end };
+        out.flatten(attribute.name, attribute.value, self.shared.spans())
     }
 
     /// An attribute as labels.
-    fn label_pairs(&mut self, attribute: Attribute) -> Result<Vec<(String, String)>, Fault> {
-        let mut spans = Vec::new();
-        let mark = self.arena.len();
-        self.flatten(attribute, &mut spans)?;
+    fn set_labels(&mut self, attribute: Attribute, labels: &mut LabelSet) -> Result<(), Fault> {
+        let (mut spans, mark) = (Spans::default(), self.arena.len());
+        let end = mark + MAX_LABEL_BYTES;
+        let mut out = Out { body: self.body, arena: self.arena, end };
+        out.flatten(attribute.name, attribute.value, &mut spans)?;
+        if !spans.is_whole() {
+            return Err(malformed("an attribute gives more labels than a stream can have"));
+        }
         let arena = self.arena.as_slice();
-        let mut pairs = Vec::with_capacity(spans.len());
-        for [name, value] in spans {
+        for [name, value] in spans.list() {
             let name =
                 normalise_name(name.of(self.body, arena)).map_err(|error| malformed(error.text))?;
             let value = String::from_utf8_lossy(value.of(self.body, arena)).into_owned();
-            pairs.push((name, value));
+            labels.set(name, value)?;
         }
         self.arena.truncate(mark);
-        Ok(pairs)
+        Ok(())
     }
 
     /// Tells the sink whose records follow, if it does not know. `more`: labels of the record.
-    fn enter(&mut self, more: Vec<(String, String)>) -> Result<(), Fault> {
+    fn enter(&mut self, more: &LabelSet) -> Result<(), Fault> {
         let is_named = self.is_named;
-        if more.is_empty() && self.sent == Some(is_named) && !self.rules.labels_of_records() {
+        let sent = Sent { is_named, has_more: !more.is_empty() };
+        if more.is_empty() && self.sent == Some(sent) {
             return Ok(());
         }
-        let mut text = String::from("{");
-        let mut labels = &self.labels;
-        let mut all;
-        if !more.is_empty() {
-            all = self.labels.clone();
-            set_labels(&mut all, more);
-            labels = &all;
-        }
-        for (index, (name, value)) in labels.iter().enumerate() {
-            if index > 0 {
-                text.push_str(", ");
-            }
-            text.push_str(name);
-            text.push('=');
-            quote_into(&mut text, value);
-        }
-        text.push('}');
-        if self.sent == Some(is_named) && text == self.text {
+        let text = self.labels.text_with(more);
+        let before = self.sent.replace(sent);
+        if before.is_some_and(|before| before.is_named == is_named) && text == self.text {
             return Ok(());
         }
         self.text = text;
-        self.sent = Some(is_named);
         self.streams += 1;
         let raw = self.text.as_bytes();
         self.sink.stream(if is_named { RawLabels::Named(raw) } else { RawLabels::Text(raw) })
-    }
-}
-
-/// Sets `pairs` in `labels`: a later value of a name counts.
-fn set_labels(labels: &mut Vec<(String, String)>, pairs: Vec<(String, String)>) {
-    for (name, value) in pairs {
-        match labels.iter_mut().find(|(known, _)| *known == name) {
-            Some(known) => known.1 = value,
-            None => labels.push((name, value)),
-        }
     }
 }
 

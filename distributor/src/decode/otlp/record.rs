@@ -2,7 +2,8 @@
 
 use super::super::protobuf::Fields;
 use super::super::{Arena, Entry, Fault, Pairs, Sink, Span, malformed};
-use super::value::{self, Value};
+use super::labels::LabelSet;
+use super::value::{self, Out, Value};
 use super::{Action, Walker};
 use crate::metadata::normalise_name;
 
@@ -71,19 +72,21 @@ impl<S: Sink> Walker<'_, S> {
         let record = self.fields(from, to)?;
         let labels = self.attributes(from, to, &record)?;
         self.first_class(&record);
-        self.enter(labels)?;
+        self.enter(&labels)?;
         let ts_ns = match (record.time_ns, record.observed_ns) {
             (0, 0) => self.now.0,
             (0, observed) => observed as i64,
             (time, _) => time as i64,
         };
-        let line = value::text(self.body, record.body, self.arena)?;
-        self.metadata.extend_from_slice(&self.shared);
+        let end = self.arena.len() + self.bounds.line;
+        let (line, line_rest) =
+            Out { body: self.body, arena: self.arena, end }.text(record.body)?;
         let arena = self.arena.as_slice();
         self.sink.entry(&Entry {
             ts_ns,
             line: line.of(self.body, arena),
-            metadata: Pairs { body: self.body, arena, spans: self.metadata },
+            line_rest,
+            metadata: Pairs::new(self.body, arena, self.metadata, self.shared.shared()),
         });
         self.arena.truncate(mark);
         Ok(())
@@ -124,13 +127,9 @@ impl<S: Sink> Walker<'_, S> {
     }
 
     /// The attributes become metadata, or labels, which are returned.
-    fn attributes(
-        &mut self,
-        from: usize,
-        to: usize,
-        record: &Record,
-    ) -> Result<Vec<(String, String)>, Fault> {
-        let mut labels = Vec::new();
+    fn attributes(&mut self, from: usize, to: usize, record: &Record) -> Result<LabelSet, Fault> {
+        let mut labels = LabelSet::default();
+        let end = self.arena.len() + self.bounds.metadata;
         let has_event_name = record.event_name.0 != record.event_name.1;
         let mut fields = Fields::new(self.body, from, to, "LogRecord");
         while let Some(field) = fields.next()? {
@@ -144,24 +143,21 @@ impl<S: Sink> Walker<'_, S> {
             match self.rules.log(name) {
                 Action::Drop => {}
                 Action::IndexLabel => {
-                    let pairs = self.label_pairs(attribute)?;
-                    super::set_labels(&mut labels, pairs);
+                    self.set_labels(attribute, &mut labels)?;
                 }
                 Action::Metadata => {
                     if has_event_name && normalise_name(name).is_ok_and(|name| name == EVENT_NAME) {
                         continue;
                     }
-                    let mut metadata = std::mem::take(self.metadata);
-                    let done = self.flatten(attribute, &mut metadata);
-                    *self.metadata = metadata;
-                    done?;
+                    let mut out = Out { body: self.body, arena: self.arena, end };
+                    out.flatten(attribute.name, attribute.value, self.metadata)?;
                 }
             }
         }
         let (from, to) = record.severity_text;
         if self.rules.severity_text_as_label && from != to {
             let text = String::from_utf8_lossy(&self.body[from..to]).into_owned();
-            super::set_labels(&mut labels, vec![("severity_text".to_owned(), text)]);
+            labels.set("severity_text".to_owned(), text)?;
         }
         Ok(labels)
     }

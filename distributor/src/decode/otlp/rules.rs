@@ -120,10 +120,4 @@ impl Rules {
     pub(super) fn log(&self, name: &[u8]) -> Action {
         action(&self.log, name)
     }
-
-    /// Whether records of one resource may be of different streams.
-    pub(super) fn labels_of_records(&self) -> bool {
-        let is_label = |rule: &Rule| rule.action == Action::IndexLabel;
-        self.severity_text_as_label || self.log.iter().any(is_label)
-    }
 }

@@ -34,7 +34,8 @@ fn told_by(json: &str, rules: &Rules) -> Result<Vec<String>, String> {
     let mut message = Vec::new();
     to_protobuf(json.as_bytes(), &mut message).map_err(|error| error.text)?;
     let (mut pieces, mut told) = (Pieces::default(), Told::default());
-    decode(&message, rules, UnixNanos(77), &mut pieces, &mut told).map_err(|error| error.text)?;
+    let limits = PushLimits { otlp: rules.clone(), ..PushLimits::default() };
+    decode(&message, &limits, UnixNanos(77), &mut pieces, &mut told).map_err(|error| error.text)?;
     Ok(told.0)
 }
 
@@ -222,7 +223,7 @@ fn values_that_nest_without_end_are_refused() {
         message = outer;
     }
     let (mut pieces, mut sink) = (Pieces::default(), Told::default());
-    let error = decode(&message, &Rules::default(), UnixNanos(1), &mut pieces, &mut sink);
+    let error = decode(&message, &PushLimits::default(), UnixNanos(1), &mut pieces, &mut sink);
     assert_eq!(error.unwrap_err().text, "values nest deeper than 64");
 }
 
@@ -232,4 +233,100 @@ fn length(out: &mut Vec<u8>, mut length: usize) {
         length >>= 7;
     }
     out.push(length as u8);
+}
+
+/// A message field.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    length(&mut out, bytes.len());
+    out.extend_from_slice(bytes);
+    out
+}
+
+fn attribute(name: &str, value: &[u8]) -> Vec<u8> {
+    [field(1, name.as_bytes()), field(2, value)].concat()
+}
+
+/// A request of one resource.
+fn request(resource: &[u8], records: &[Vec<u8>]) -> Vec<u8> {
+    let scope: Vec<u8> = records.iter().flat_map(|record| field(2, record)).collect();
+    field(1, &[field(1, resource), field(2, &scope)].concat())
+}
+
+/// What entries are, without a look at what they share.
+#[derive(Default)]
+struct Sizes(Vec<(usize, u64, u64, u64)>);
+
+impl Sink for Sizes {
+    fn stream(&mut self, _: RawLabels<'_>) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &Entry<'_>) {
+        let Entry { line, line_rest, metadata, .. } = entry;
+        self.0.push((line.len(), *line_rest, metadata.len(), metadata.bytes()));
+    }
+
+    fn restart(&mut self) {
+        self.0.clear();
+    }
+}
+
+fn sizes(message: &[u8], limits: &PushLimits) -> (Vec<(usize, u64, u64, u64)>, usize) {
+    let (mut pieces, mut sizes) = (Pieces::default(), Sizes::default());
+    decode(message, limits, UnixNanos(1), &mut pieces, &mut sizes).unwrap();
+    (sizes.0, pieces.capacity())
+}
+
+#[test]
+fn what_records_share_is_neither_copied_nor_counted_for_each_of_them() {
+    // 100,000 attributes of two bytes each, and one more with a value.
+    let mut resource = field(1, &[]).repeat(100_000);
+    resource.extend(field(1, &attribute("name", &field(1, b"value"))));
+    let records = vec![Vec::new(); 10_000];
+    let (sizes, held) = sizes(&request(&resource, &records), &PushLimits::default());
+    assert_eq!(sizes, vec![(0, 0, 100_001, 9); 10_000]);
+    assert!(held < 10_000, "{held} bytes for the pairs of a record");
+}
+
+#[test]
+fn names_that_repeat_what_stands_above_them_are_not_rendered_beyond_the_limit() {
+    let leaf = |n: u8| field(1, &attribute(&format!("k{}", n % 10), &field(1, b"v")));
+    let leaves: Vec<u8> = (0..100).flat_map(leaf).collect();
+    let map = attribute(&"n".repeat(50_000), &field(6, &leaves));
+    let records = vec![field(6, &map); 3];
+    let (sizes, held) = sizes(&request(&[], &records), &PushLimits::default());
+    // Joined names of 50,003 bytes: one fits, and all are counted.
+    assert_eq!(sizes, vec![(0, 0, 100, 100 * 50_004); 3]);
+    assert!(held < 300_000, "{held}");
+}
+
+#[test]
+fn json_that_is_longer_than_a_line_may_be_is_measured_and_not_made() {
+    // Six characters for each of these.
+    let list = field(5, &field(1, &field(1, &[b'<'; 100_000])));
+    let message = request(&[], &[field(5, &list)]);
+    let limits = PushLimits { max_line_size: 1000, ..PushLimits::default() };
+    let (cut, held) = sizes(&message, &limits);
+    let all = 600_000 + r#"[""]"#.len() as u64;
+    assert_eq!(cut, [(1001, all - 1001, 0, 0)]);
+    assert!(held < 10_000, "{held}");
+    let (whole, _) = sizes(&message, &PushLimits { max_line_size: 0, ..limits });
+    assert_eq!(whole, [(all as usize, 0, 0, 0)]);
+    // Base64, too.
+    let bytes = field(7, &[7; 10_000]);
+    let message = request(&[], &[field(5, &bytes)]);
+    let (cut, _) = sizes(&message, &PushLimits { max_line_size: 1000, ..PushLimits::default() });
+    assert_eq!(cut, [(1001, 13_336 - 1001, 0, 0)]);
+}
+
+#[test]
+fn more_labels_than_any_stream_may_have_are_refused() {
+    let leaves: Vec<u8> =
+        (0..5_000).flat_map(|n| field(1, &attribute(&format!("k{n}"), &[]))).collect();
+    let resource = field(1, &attribute("service.name", &field(6, &leaves)));
+    let (mut pieces, mut sink) = (Pieces::default(), Sizes::default());
+    let message = request(&resource, &[Vec::new()]);
+    let error = decode(&message, &PushLimits::default(), UnixNanos(1), &mut pieces, &mut sink);
+    assert_eq!(error.unwrap_err().text, "attributes give more than 4096 labels");
 }

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::super::protobuf::Fields;
-use super::super::{Arena, Fault, Span, malformed};
+use super::super::{Arena, Fault, Span, Spans, malformed};
 use super::MAX_DEPTH;
 
 /// An `AnyValue`; texts, lists and maps are ranges of the body.
@@ -68,6 +68,9 @@ pub(super) fn key_value(
     Ok((key, value))
 }
 
+/// Members of a map that is written as one text: they are sorted first.
+const MAX_MEMBERS: usize = 64 << 10;
+
 /// Calls `each` with the key-value pairs of a map, or with the values of a list, whose key is empty.
 fn members(
     body: &[u8],
@@ -99,57 +102,121 @@ fn too_deep() -> Fault {
     malformed(format!("values nest deeper than {MAX_DEPTH}"))
 }
 
-/// Appends name and text of `value`, of a map those of all that lies in it under joined names.
-pub(super) fn flatten(
-    body: &[u8],
-    name: Span,
-    value: Value,
-    arena: &mut Arena,
-    out: &mut Vec<[Span; 2]>,
-    depth: usize,
-) -> Result<(), Fault> {
-    if depth > MAX_DEPTH {
-        return Err(too_deep());
-    }
-    if !matches!(value, Value::Map(..)) {
-        let text = text(body, value, arena)?;
-        out.push([name, text]);
-        return Ok(());
-    }
-    let limit = body.len().saturating_mul(4) + super::FREE_ARENA_BYTES;
-    members(body, value, |(from, to), value| {
-        if arena.len() > limit {
-            return Err(malformed("attributes nest too much text"));
-        }
-        let joined = [name.of(body, arena.as_slice()), &body[from..to]].join(&b'_');
-        let joined = lay(&joined, arena);
-        flatten(body, joined, value, arena, out, depth + 1)
-    })
+/// Where pairs and texts of values go, and how far.
+pub(super) struct Out<'a> {
+    pub(super) body: &'a [u8],
+    pub(super) arena: &'a mut Arena,
+    /// The arena is not filled beyond this: what does not fit is counted.
+    pub(super) end: usize,
 }
 
-/// `value` as one text.
-pub(super) fn text(body: &[u8], value: Value, arena: &mut Arena) -> Result<Span, Fault> {
-    Ok(match value {
-        Value::Empty => Span::default(),
-        Value::Text(from, to) => Span::body(from, to),
-        Value::Bool(value) => lay(if value { b"true" } else { b"false" }, arena),
-        Value::Int(value) => decimal(value, arena),
-        Value::Double(value) if !value.is_finite() => {
-            let text: &[u8] = match value {
-                f64::INFINITY => b"json: unsupported value: +Inf",
-                f64::NEG_INFINITY => b"json: unsupported value: -Inf",
-                _ => b"json: unsupported value: NaN",
-            };
-            lay(text, arena)
+impl Out<'_> {
+    /// Appends name and text of `value` to `out`, of a map those of all that lies in it under joined
+    /// names. Pairs that do not fit the arena are counted with their bytes.
+    pub(super) fn flatten(
+        &mut self,
+        name: Span,
+        value: Value,
+        out: &mut Spans,
+    ) -> Result<(), Fault> {
+        if matches!(value, Value::Map(..)) {
+            let mut path = name.of(self.body, self.arena.as_slice()).to_vec();
+            return self.flatten_map(&mut path, value, out, 1);
         }
-        Value::Bytes(from, to) => lay(STANDARD.encode(&body[from..to]).as_bytes(), arena),
-        Value::Double(_) | Value::List(..) | Value::Map(..) => {
-            let mut out = Vec::new();
-            // Go gives up on what JSON cannot say, and returns nothing.
-            let is_whole = write_json(&mut out, body, value, 0)?;
-            lay(if is_whole { &out } else { b"" }, arena)
+        let mark = self.arena.len();
+        let (text, rest) = self.text(value)?;
+        if rest == 0 {
+            out.push([name, text]);
+        } else {
+            out.count((name.len() + text.len()) as u64 + rest);
+            self.arena.truncate(mark);
         }
-    })
+        Ok(())
+    }
+
+    /// `path` is the joined name of the map.
+    fn flatten_map(
+        &mut self,
+        path: &mut Vec<u8>,
+        map: Value,
+        out: &mut Spans,
+        depth: usize,
+    ) -> Result<(), Fault> {
+        let (body, length) = (self.body, path.len());
+        members(body, map, |(from, to), value| {
+            if depth > MAX_DEPTH {
+                return Err(too_deep());
+            }
+            path.truncate(length);
+            path.push(b'_');
+            path.extend_from_slice(&body[from..to]);
+            if matches!(value, Value::Map(..)) {
+                return self.flatten_map(path, value, out, depth + 1);
+            }
+            let mark = self.arena.len();
+            let name = self.lay(path);
+            if name.len() == path.len() {
+                return self.flatten(name, value, out);
+            }
+            // The name does not fit, so that the text is only measured.
+            let end = std::mem::replace(&mut self.end, self.arena.len());
+            let (text, rest) = self.text(value)?;
+            self.end = end;
+            out.count((path.len() + text.len()) as u64 + rest);
+            self.arena.truncate(mark);
+            Ok(())
+        })
+    }
+
+    /// As much of `bytes` as fits.
+    fn lay(&mut self, bytes: &[u8]) -> Span {
+        let from = self.arena.len();
+        let mut json = Json { arena: self.arena, end: self.end, rest: 0 };
+        json.put(bytes);
+        Span::arena(from, self.arena.len())
+    }
+
+    /// `value` as one text, and how many bytes of it did not fit.
+    pub(super) fn text(&mut self, value: Value) -> Result<(Span, u64), Fault> {
+        let body = self.body;
+        Ok(match value {
+            Value::Empty => (Span::default(), 0),
+            Value::Text(from, to) => (Span::body(from, to), 0),
+            Value::Bool(value) => (lay(if value { b"true" } else { b"false" }, self.arena), 0),
+            Value::Int(value) => (decimal(value, self.arena), 0),
+            Value::Double(value) if !value.is_finite() => {
+                let text: &[u8] = match value {
+                    f64::INFINITY => b"json: unsupported value: +Inf",
+                    f64::NEG_INFINITY => b"json: unsupported value: -Inf",
+                    _ => b"json: unsupported value: NaN",
+                };
+                (lay(text, self.arena), 0)
+            }
+            Value::Bytes(from, to) => self.write(|json| {
+                json.base64(&body[from..to]);
+                Ok(true)
+            })?,
+            Value::Double(_) | Value::List(..) | Value::Map(..) => {
+                // Go gives up on what JSON cannot say, and returns nothing.
+                self.write(|json| write_json(json, body, value, 0))?
+            }
+        })
+    }
+
+    /// What `write` writes; nothing if it says so.
+    fn write(
+        &mut self,
+        write: impl FnOnce(&mut Json<'_>) -> Result<bool, Fault>,
+    ) -> Result<(Span, u64), Fault> {
+        let from = self.arena.len();
+        let mut json = Json { arena: self.arena, end: self.end, rest: 0 };
+        let (is_whole, rest) = (write(&mut json)?, json.rest);
+        if !is_whole {
+            self.arena.truncate(from);
+            return Ok((Span::default(), 0));
+        }
+        Ok((Span::arena(from, self.arena.len()), rest))
+    }
 }
 
 fn lay(bytes: &[u8], arena: &mut Arena) -> Span {
@@ -180,79 +247,125 @@ pub(super) fn hex(bytes: &[u8], arena: &mut Arena) -> Span {
     Span::arena(from, arena.len())
 }
 
+/// Text being written to the end of the arena.
+struct Json<'a> {
+    arena: &'a mut Arena,
+    end: usize,
+    /// Bytes that did not fit.
+    rest: u64,
+}
+
+impl Json<'_> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        let fit = self.end.saturating_sub(self.arena.len()).min(bytes.len());
+        // Behind a gap nothing follows.
+        let fit = if self.rest > 0 { 0 } else { fit };
+        self.arena.extend(&bytes[..fit]);
+        self.rest += (bytes.len() - fit) as u64;
+    }
+
+    fn base64(&mut self, bytes: &[u8]) {
+        // Multiples of three have no padding: their texts are one text.
+        let mut text = [0; 1024];
+        for chunk in bytes.chunks(768) {
+            let length = STANDARD.encode_slice(chunk, &mut text);
+            self.put(&text[..length.expect("768 bytes are 1024 characters")]);
+        }
+    }
+
+    fn string(&mut self, bytes: &[u8]) {
+        self.put(b"\"");
+        for chunk in bytes.utf8_chunks() {
+            let text = chunk.valid();
+            let mut plain_from = 0;
+            for (at, found) in text.char_indices() {
+                let mut code = [0; 6];
+                let escaped: &[u8] = match found {
+                    '"' => b"\\\"",
+                    '\\' => b"\\\\",
+                    '\n' => b"\\n",
+                    '\r' => b"\\r",
+                    '\t' => b"\\t",
+                    '\u{8}' => b"\\b",
+                    '\u{c}' => b"\\f",
+                    '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
+                        let mut rest = &mut code[..];
+                        write!(rest, "\\u{:04x}", found as u32).expect("four digits");
+                        &code
+                    }
+                    _ => continue,
+                };
+                self.put(&text.as_bytes()[plain_from..at]);
+                self.put(escaped);
+                plain_from = at + found.len_utf8();
+            }
+            self.put(&text.as_bytes()[plain_from..]);
+            for _ in chunk.invalid() {
+                self.put(b"\\ufffd");
+            }
+        }
+        self.put(b"\"");
+    }
+}
+
 /// JSON as Go's `encoding/json` writes it: keys sorted, the last of equal ones. `false`: a number
 /// has no JSON.
-fn write_json(out: &mut Vec<u8>, body: &[u8], value: Value, depth: usize) -> Result<bool, Fault> {
+fn write_json(out: &mut Json<'_>, body: &[u8], value: Value, depth: usize) -> Result<bool, Fault> {
     if depth > MAX_DEPTH {
         return Err(too_deep());
     }
     match value {
-        Value::Empty => out.extend_from_slice(b"null"),
-        Value::Text(from, to) => write_string(out, &body[from..to]),
-        Value::Bool(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
-        Value::Int(value) => out.extend_from_slice(value.to_string().as_bytes()),
+        Value::Empty => out.put(b"null"),
+        Value::Text(from, to) => out.string(&body[from..to]),
+        Value::Bool(value) => out.put(if value { b"true" } else { b"false" }),
+        Value::Int(value) => out.put(value.to_string().as_bytes()),
         Value::Double(value) if !value.is_finite() => return Ok(false),
-        Value::Double(value) => out.extend_from_slice(float(value).as_bytes()),
-        Value::Bytes(from, to) => write_string(out, STANDARD.encode(&body[from..to]).as_bytes()),
+        Value::Double(value) => out.put(float(value).as_bytes()),
+        Value::Bytes(from, to) => {
+            out.put(b"\"");
+            out.base64(&body[from..to]);
+            out.put(b"\"");
+        }
         Value::List(..) => {
             let (mut separator, mut is_whole) = (b'[', true);
             members(body, value, |_, item| {
-                out.push(separator);
+                out.put(&[separator]);
                 separator = b',';
                 is_whole &= write_json(out, body, item, depth + 1)?;
                 Ok(())
             })?;
-            out.extend_from_slice(if separator == b'[' { b"[]" } else { b"]" });
+            out.put(if separator == b'[' { b"[]" } else { b"]" });
             return Ok(is_whole);
         }
-        Value::Map(..) => {
-            let mut pairs: Vec<(&[u8], Value)> = Vec::new();
-            members(body, value, |(from, to), value| {
-                pairs.push((&body[from..to], value));
-                Ok(())
-            })?;
-            pairs.sort_by_key(|&(key, _)| key);
-            let (mut separator, mut is_whole) = (b'{', true);
-            for (at, &(key, value)) in pairs.iter().enumerate() {
-                if pairs.get(at + 1).is_some_and(|&(next, _)| next == key) {
-                    continue;
-                }
-                out.push(separator);
-                separator = b',';
-                write_string(out, key);
-                out.push(b':');
-                is_whole &= write_json(out, body, value, depth + 1)?;
-            }
-            out.extend_from_slice(if separator == b'{' { b"{}" } else { b"}" });
-            return Ok(is_whole);
-        }
+        Value::Map(..) => return write_map(out, body, value, depth),
     }
     Ok(true)
 }
 
-fn write_string(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.push(b'"');
-    for chunk in bytes.utf8_chunks() {
-        for found in chunk.valid().chars() {
-            match found {
-                '"' => out.extend_from_slice(b"\\\""),
-                '\\' => out.extend_from_slice(b"\\\\"),
-                '\n' => out.extend_from_slice(b"\\n"),
-                '\r' => out.extend_from_slice(b"\\r"),
-                '\t' => out.extend_from_slice(b"\\t"),
-                '\u{8}' => out.extend_from_slice(b"\\b"),
-                '\u{c}' => out.extend_from_slice(b"\\f"),
-                '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
-                    out.extend_from_slice(format!("\\u{:04x}", found as u32).as_bytes());
-                }
-                found => out.extend_from_slice(found.encode_utf8(&mut [0; 4]).as_bytes()),
-            }
+fn write_map(out: &mut Json<'_>, body: &[u8], map: Value, depth: usize) -> Result<bool, Fault> {
+    let mut pairs: Vec<(&[u8], Value)> = Vec::new();
+    members(body, map, |(from, to), value| {
+        if pairs.len() == MAX_MEMBERS {
+            return Err(malformed(format!("a map has more than {MAX_MEMBERS} members")));
         }
-        for _ in chunk.invalid() {
-            out.extend_from_slice(b"\\ufffd");
+        pairs.push((&body[from..to], value));
+        Ok(())
+    })?;
+    pairs.sort_by_key(|&(key, _)| key);
+    let (mut separator, mut is_whole) = (b'{', true);
+    for (at, &(key, value)) in pairs.iter().enumerate() {
+        if pairs.get(at + 1).is_some_and(|&(next, _)| next == key) {
+            continue;
         }
+        out.put(&[separator]);
+        separator = b',';
+        out.string(key);
+        out.put(b":");
+        is_whole &= write_json(out, body, value, depth + 1)?;
     }
-    out.push(b'"');
+    out.put(if separator == b'{' { b"{}" } else { b"}" });
+    Ok(is_whole)
 }
 
 /// A finite number as `encoding/json` writes it.
