@@ -169,5 +169,24 @@ pub(crate) fn decompress(
 
 pub(crate) use snappy::decompress as decompress_snappy;
 
+/// What a byte of deflate can become: 258 bytes take two bits.
+const MAX_DEFLATE_EXPANSION: usize = 1032;
+/// What a byte of an LZ4 block can become: a longer match.
+const MAX_LZ4_EXPANSION: usize = 256;
+
+/// The most that `body` can become when `encoding`, and the snappy inside, are undone. Known without
+/// undoing them; `usize::MAX` if there is no telling.
+pub(crate) fn most_bytes(encoding: Encoding, is_snappy: bool, body: &[u8]) -> usize {
+    let expansion = match encoding {
+        Encoding::Identity if is_snappy => return snappy::most_bytes(body),
+        Encoding::Identity => 1,
+        Encoding::Gzip | Encoding::Deflate => MAX_DEFLATE_EXPANSION,
+        Encoding::Lz4 => MAX_LZ4_EXPANSION,
+        Encoding::Zstd => usize::MAX,
+    };
+    let inside = if is_snappy { snappy::MAX_EXPANSION } else { 1 };
+    body.len().saturating_mul(expansion).saturating_mul(inside)
+}
+
 #[cfg(test)]
 mod tests;

@@ -60,6 +60,15 @@ pub struct Payload {
     pub hold: Hold,
 }
 
+impl Payload {
+    /// Whether the task that serves other requests too may decode it.
+    fn is_small(&self) -> bool {
+        let Payload { format, encoding, body, .. } = self;
+        let most_bytes = || body::most_bytes(*encoding, *format == Format::Protobuf, body);
+        body.len() <= INLINE_BYTES && most_bytes() <= INLINE_DECODED_BYTES
+    }
+}
+
 /// Accepts pushes. One per process; shared by all requests.
 pub struct Distributor {
     config: Config,
@@ -101,8 +110,9 @@ pub(crate) struct Accepted {
     pub(crate) order: Vec<(u32, u32)>,
 }
 
-/// Larger bodies are decoded where they may block.
+/// Larger bodies are decoded where they may block: as they are sent, and as they may become.
 const INLINE_BYTES: usize = 128 << 10;
+const INLINE_DECODED_BYTES: usize = 1 << 20;
 /// Idle scratches kept.
 const MAX_IDLE: usize = 16;
 /// Scratches that grew larger are dropped.
@@ -136,7 +146,7 @@ impl Distributor {
     /// Stores the entries of `payload`. `Ok` means that every one is durable; an error may still
     /// have stored the valid entries beside those it names.
     pub async fn push(self: &Arc<Self>, tenant: &TenantId, payload: Payload) -> Result<(), Error> {
-        if payload.body.len() <= INLINE_BYTES {
+        if payload.is_small() {
             return self.push_here(tenant, payload).await;
         }
         let (this, id) = (self.clone(), tenant.clone());
@@ -343,5 +353,33 @@ impl Tenant {
         if let Some(row_bytes) = bytes.checked_div(rows) {
             self.row_bytes.store(row_bytes, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_small(format: Format, encoding: Encoding, body: &[u8]) -> bool {
+        let body = Bytes::copy_from_slice(body);
+        Payload { format, encoding, body, hold: Hold::unlimited() }.is_small()
+    }
+
+    #[test]
+    fn what_may_become_large_is_decoded_where_it_may_block() {
+        let snappy = |bytes: usize| snap::raw::Encoder::new().compress_vec(&vec![b'x'; bytes]);
+        let (small, large) = (snappy(1 << 20).unwrap(), snappy((1 << 20) + 1).unwrap());
+        assert!(large.len() < 60_000, "{}", large.len());
+        assert!(is_small(Format::Protobuf, Encoding::Identity, &small));
+        assert!(!is_small(Format::Protobuf, Encoding::Identity, &large));
+        assert!(!is_small(Format::Protobuf, Encoding::Gzip, &[0; 100]));
+        assert!(is_small(Format::Json, Encoding::Identity, &[b' '; 128 << 10]));
+        assert!(!is_small(Format::Json, Encoding::Identity, &[b' '; 129 << 10]));
+        // 100 KiB of gzip may be 100 MiB.
+        for encoding in [Encoding::Gzip, Encoding::Deflate, Encoding::Lz4, Encoding::Zstd] {
+            assert!(!is_small(Format::Otlp, encoding, &[0; 100 << 10]), "{encoding:?}");
+        }
+        assert!(is_small(Format::Otlp, Encoding::Gzip, &[0; 1000]));
+        assert!(!is_small(Format::Otlp, Encoding::Zstd, &[0; 100]));
     }
 }
