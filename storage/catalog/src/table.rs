@@ -3,6 +3,10 @@
 //! An incarnation is forgotten 30 days after its last commit. What is forgotten is known by order,
 //! not by a clock: ids of incarnations that are not in the table and not after the greatest one
 //! ever forgotten may have been claimed, and are put aside.
+//!
+//! The days are those of the log: its time goes on with the times of commits, by no more than ten
+//! minutes with each. So no clock that is wrong can have an incarnation forgotten that still commits,
+//! and none before thousands of commits have come after its last one.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +21,9 @@ pub(crate) const KIND: Kind = Kind { name: "id table", magic: *b"RLid", version:
 
 /// How long an incarnation is kept after its last commit.
 pub const KEEP_NS: i64 = 30 * base::time::DAY_NS;
+
+/// The most by which one commit moves the time of the log on.
+const STEP_NS: i64 = 600_000_000_000;
 
 /// The table is pruned at every commit whose number is a multiple of this, so that every process
 /// prunes at the same place of the log.
@@ -39,14 +46,14 @@ pub struct IdTable {
     incarnations: BTreeMap<Incarnation, Claims>,
     /// The greatest incarnation that was ever dropped from the table.
     pruned_through: Option<Incarnation>,
-    /// The greatest time of a commit so far.
+    /// The time of the log: that of its first commit, and then of the newest ones, in steps.
     newest_at: UnixNanos,
 }
 
 /// Claims of one incarnation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Claims {
-    /// Greatest time of a commit that claims one of its ids.
+    /// Time of the log at the last commit that claims one of its ids.
     last_at: UnixNanos,
     owners: BTreeMap<StoreId, Ranges>,
 }
@@ -103,12 +110,12 @@ impl IdTable {
         self.pruned_through
     }
 
-    /// The greatest time of a commit so far.
+    /// The time of the log.
     pub fn newest_at(&self) -> UnixNanos {
         self.newest_at
     }
 
-    /// Time of the last commit and claimed sequences of each (incarnation, owner), ascending.
+    /// Time of the log at the last commit and claimed sequences of each (incarnation, owner), ascending.
     pub fn iter(&self) -> impl Iterator<Item = (Incarnation, UnixNanos, StoreId, &Ranges)> {
         self.incarnations.iter().flat_map(|(&incarnation, claims)| {
             let owners = claims.owners.iter();
@@ -124,10 +131,13 @@ impl IdTable {
 
     /// Takes in the claims of the next commit. Pure: the same log gives the same table.
     pub(crate) fn apply(&mut self, commit: &Commit) {
-        self.newest_at = self.newest_at.max(commit.at);
+        let has_begun = self.newest_at.0 != 0 || !self.incarnations.is_empty();
+        let step = self.newest_at.0.saturating_add(STEP_NS);
+        let reached = if has_begun { commit.at.0.min(step) } else { commit.at.0 };
+        self.newest_at = self.newest_at.max(UnixNanos(reached));
         for (incarnation, owner, ranges) in commit.claims.iter() {
             let claims = self.incarnations.entry(incarnation).or_default();
-            claims.last_at = claims.last_at.max(commit.at);
+            claims.last_at = self.newest_at;
             let known = claims.owners.entry(owner).or_default();
             ranges.iter().for_each(|(first, last)| known.insert(first, last));
         }

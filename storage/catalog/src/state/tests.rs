@@ -336,8 +336,10 @@ fn an_incarnation_is_forgotten_by_order_and_never_free_again() {
     let mut commit = Draft::new(1, 0, UnixNanos(0));
     commit.claims.insert(&id(5));
     catalog.apply(&commit.at_number(1, StoreId(Ulid(9))));
-    for number in 2..=64 {
-        let at = UnixNanos(31 * DAY_NS);
+    // Thirty days, ten minutes at a time, and the next look at what is to be forgotten.
+    let last = (30 * 144_u64 + 2).next_multiple_of(64);
+    for number in 2..=last {
+        let at = UnixNanos(i64::from(number as u32) * DAY_NS);
         let mut later = Draft::new(u128::from(number), 0, at);
         later.claims.insert(&BatchId { sequence: number, ..id(7) });
         assert_eq!(catalog.table().state(&id(5)), ClaimState::Claimed, "before {number}");
@@ -347,9 +349,36 @@ fn an_incarnation_is_forgotten_by_order_and_never_free_again() {
     assert_eq!(catalog.table().state(&id(4)), ClaimState::Forgotten, "may have been pruned too");
     assert_eq!(catalog.table().state(&id(6)), ClaimState::Free);
     assert_eq!(catalog.table().state(&BatchId { sequence: 64, ..id(7) }), ClaimState::Claimed);
-    let late = Draft { claims: [id(5)].iter().collect(), ..Draft::new(99, 64, UnixNanos(0)) };
+    let late =
+        Draft { claims: [id(5)].iter().collect(), ..Draft::new(1 << 40, last, UnixNanos(0)) };
     let Step::Rebuild { forgotten, claimed, .. } = step(&catalog, &late) else { panic!() };
     assert!(forgotten.contains(&id(5)) && claimed.is_empty());
+}
+
+#[test]
+fn a_clock_that_is_wrong_has_nothing_forgotten_that_goes_on() {
+    let mut catalog = Catalog::new();
+    let id = |incarnation: u128, sequence: u64| BatchId {
+        incarnation: Incarnation(Ulid(incarnation)),
+        owner: StoreId(Ulid(9)),
+        sequence,
+    };
+    // One commit in a hundred is of a committer that is a year ahead, one of one that is behind.
+    for number in 1..=20_000 {
+        let (incarnation, at) = match number % 100 {
+            1 => (7, UnixNanos(365 * DAY_NS)),
+            2 => (8, UnixNanos(-365 * DAY_NS)),
+            _ => (5, UnixNanos(number as i64)),
+        };
+        let mut commit = Draft::new(u128::from(number), 0, at);
+        commit.claims.insert(&id(incarnation, number));
+        catalog.apply(&commit.at_number(number, StoreId(Ulid(9))));
+    }
+    assert_eq!(catalog.table().pruned_through(), None);
+    for incarnation in [5, 7, 8] {
+        assert_eq!(catalog.table().state(&id(incarnation, 99_999)), ClaimState::Free);
+    }
+    assert_eq!(catalog.table().state(&id(5, 19_999)), ClaimState::Claimed);
 }
 
 #[test]
