@@ -237,9 +237,10 @@ fn logfmt(strict: bool, keep_empty: bool, requested: &[Extraction], row: &mut Ro
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         if key.is_empty() || odd(key) || odd(value) {
             if strict {
-                assert!(line.starts_with("{\""), "the only mistake that is tested");
-                let details = "logfmt syntax error at pos 2 : unexpected '\"'";
-                row.fail("LogfmtParserErr", Some(details));
+                assert!(key.contains('"'), "the only mistake that is tested");
+                let position = line.find('"').unwrap() + 1;
+                let details = format!("logfmt syntax error at pos {position} : unexpected '\"'");
+                row.fail("LogfmtParserErr", Some(&details));
                 break;
             }
             continue;
