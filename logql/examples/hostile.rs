@@ -120,6 +120,13 @@ fn lines() -> Vec<(&'static str, &'static str, String)> {
         lines.push((stage, "the same key", fill("{\"a\":1", ",\"a\":1", "}")));
         lines.push((stage, "spaces", fill("{", " ", "}")));
     }
+    for stage in ["| json x=\"[0]\"", "| json x=\"a[0]\"", "| json x=\"[5]\", y=\"a[5]\""] {
+        lines.push((stage, "open arrays", "[".repeat(LINE_BYTES)));
+        lines.push((stage, "open arrays under a key", fill("{\"a\":", "[", "")));
+        lines.push((stage, "open arrays of numbers", fill("", "[1,", "")));
+        lines.push((stage, "open arrays of nothing", fill("{\"a\":", "[x", "")));
+        lines.push((stage, "open arrays of objects", fill("[", "[{", "")));
+    }
     for stage in ["| logfmt", "| logfmt --strict --keep-empty", "| logfmt k9, a"] {
         lines.push((stage, "pairs", pairs.clone()));
         lines.push((stage, "the same key", fill("", "a=b ", "")));

@@ -166,6 +166,17 @@ impl Blocks {
     }
 }
 
+/// Where a number, or what stands in the place of one, ends.
+#[inline]
+pub(crate) fn token_end(data: &[u8], from: usize) -> usize {
+    let mut to = from;
+    while to < data.len() && !matches!(data[to], b' ' | b'\n' | b'\r' | b'\t' | b',' | b'}' | b']')
+    {
+        to += 1;
+    }
+    to
+}
+
 /// The value that begins at or after `at`.
 #[inline]
 pub(crate) fn value_at(data: &[u8], at: usize) -> Result<Value, Halt> {
@@ -197,12 +208,7 @@ fn value_with(
             Ok(Value { kind: Kind::Array, from, to, next: to })
         }
         first => {
-            let mut to = from;
-            while to < data.len()
-                && !matches!(data[to], b' ' | b'\n' | b'\r' | b'\t' | b',' | b'}' | b']')
-            {
-                to += 1;
-            }
+            let to = token_end(data, from);
             let kind = match first {
                 b'0'..=b'9' | b'-' => Kind::Number,
                 b't' | b'f' if matches!(&data[from..to], b"true" | b"false") => Kind::Boolean,

@@ -7,7 +7,7 @@
 use base::PageView;
 
 use super::columns::{ErrorKind, Text};
-use super::json::{Kind, Value, block_end, next_token, string_end, value_at};
+use super::json::{Kind, Value, block_end, next_token, string_end, token_end, value_at};
 use super::json_shape::{Extent, Owner, Reader, Shapes, Step};
 use super::json_text::{push_clean, unescape};
 use super::names::{NONE, NameId};
@@ -106,10 +106,18 @@ struct Scan<'w> {
     paths: &'w [Path],
     scratch: &'w mut Scratch,
     missing: usize,
+    /// Bytes that were looked through for elements that turned out to be none.
+    wasted: usize,
 }
 
+/// An element that does not end is looked for up to the line's end, and what is inside it may be
+/// the next one that does not end. So much may be looked through in vain, for each byte of the line
+/// and besides: then the line has no more elements. Nobody writes such a line but to keep a parser
+/// busy (P6).
+const WASTE_MAX: (usize, usize) = (8, 4 << 10);
+
 impl Scan<'_> {
-    /// Scans to the end, the last missing path or the first unreadable string.
+    /// Scans to the end, the last missing path, the first unreadable string or too much waste.
     fn run(&mut self) {
         let (mut at, mut level) = (0, 0usize);
         while at < self.data.len() && self.missing > 0 {
@@ -158,6 +166,7 @@ impl Scan<'_> {
             }
             key = &unescaped;
         }
+        let mut value = None; // the same for all paths
         for (path, progress) in self.paths.iter().zip(&mut self.scratch.progress) {
             progress.matched = progress.matched.min(level - 1);
             let fits = progress.matched == level - 1
@@ -169,7 +178,7 @@ impl Scan<'_> {
             progress.matched = level;
             if path.segments.len() == level && !progress.done {
                 *progress = Progress { done: true, ..*progress };
-                progress.value = value_at(self.data, colon + 1).ok();
+                progress.value = *value.get_or_insert_with(|| value_at(self.data, colon + 1).ok());
                 self.missing -= 1;
             }
         }
@@ -192,6 +201,10 @@ impl Scan<'_> {
         let mut at = open + 1;
         for index in 0.. {
             let Ok(value) = value_at(self.data, at) else {
+                self.wasted += looked_through(self.data, at);
+                if self.wasted > WASTE_MAX.0 * self.data.len() + WASTE_MAX.1 {
+                    return None;
+                }
                 break;
             };
             for (path, progress) in self.paths.iter().zip(&mut self.scratch.progress) {
@@ -210,6 +223,15 @@ impl Scan<'_> {
         // What follows the last element read is scanned like anything else.
         Some(next_token(self.data, at).map_or(at, |end| end + usize::from(self.data[end] == b']')))
     }
+}
+
+/// How many bytes [`value_at`] looks at, at most, to find that there is no value at `at`.
+fn looked_through(data: &[u8], at: usize) -> usize {
+    let to = match next_token(data, at) {
+        Some(from) if !matches!(data[from], b'"' | b'{' | b'[') => token_end(data, from),
+        _ => data.len(),
+    };
+    to - at
 }
 
 /// A path into an array is followed this far: each step may look through the rest of the line.
@@ -292,7 +314,7 @@ pub(crate) fn extract(
                 shapes.learn(line, &mut Leading { paths, found, useless: false });
             }
             scratch.progress.fill(Progress::default());
-            Scan { data: line, paths, scratch, missing: paths.len() }.run();
+            Scan { data: line, paths, scratch, missing: paths.len(), wasted: 0 }.run();
         }
         for (path, progress) in paths.iter().zip(&scratch.progress) {
             let taken = columns.taken(page, row, path.name);
@@ -322,5 +344,69 @@ fn text_of(page: &PageView<'_>, row: usize, value: Value, scratch: &mut Vec<u8>)
             Text::scratch(from, scratch.len())
         }
         _ => Text::line(start + value.from, start + value.to),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::syntax::json_path;
+
+    fn paths(expressions: &[&str]) -> Vec<Path> {
+        let path = |(name, expression): (usize, &&str)| Path {
+            name: name as NameId,
+            segments: json_path::parse(expression).unwrap(),
+        };
+        expressions.iter().enumerate().map(path).collect()
+    }
+
+    /// What the paths lead to, and how many bytes were looked through in vain.
+    fn scan(line: &str, expressions: &[&str]) -> (Vec<Option<String>>, usize) {
+        let paths = paths(expressions);
+        let mut scratch = Scratch::default();
+        scratch.progress.resize(paths.len(), Progress::default());
+        let data = line.as_bytes();
+        let missing = paths.len();
+        let mut scan = Scan { data, paths: &paths, scratch: &mut scratch, missing, wasted: 0 };
+        scan.run();
+        let wasted = scan.wasted;
+        let text = |value: Value| line[value.from..value.to].to_owned();
+        (scratch.progress.iter().map(|path| path.value.map(text)).collect(), wasted)
+    }
+
+    #[test]
+    fn arrays_that_do_not_end_are_looked_through_a_few_times() {
+        const SIZE: usize = 8 << 10;
+        for (line, path) in [
+            ("[".repeat(SIZE), "[0]"),
+            ("{\"a\":".to_owned() + &"[".repeat(SIZE), "a[0]"),
+            ("[1,".repeat(SIZE / 3), "[5]"),
+            ("{\"a\":".to_owned() + &"[x".repeat(SIZE / 2), "a[0]"),
+            ("[{".repeat(SIZE / 2), "[0]"),
+        ] {
+            let (found, wasted) = scan(&line, &[path]);
+            assert_eq!(found, [None], "{path} of {}", &line[..20]);
+            // One look more may be begun.
+            assert!(wasted <= 9 * line.len() + (4 << 10), "{wasted} bytes for {}", line.len());
+        }
+    }
+
+    #[test]
+    fn an_element_is_found_behind_what_is_none() {
+        let words = "[x] ".repeat(5000) + "[7]";
+        assert_eq!(scan(&words, &["[0]"]).0, [Some("7".to_owned())]);
+        let open = "[".repeat(60) + "7]";
+        assert_eq!(
+            scan(&open, &["[0]"]).0,
+            [Some("[7]".to_owned())],
+            "it ends, the ones around not"
+        );
+    }
+
+    #[test]
+    fn the_first_of_equal_keys_counts_for_all_paths() {
+        let found = scan(r#"{"a":[1,2],"a":3}"#, &["a", "a[1]", "a"]).0;
+        let list = Some("[1,2]".to_owned());
+        assert_eq!(found, [list.clone(), Some("2".to_owned()), list]);
     }
 }
