@@ -65,7 +65,13 @@ pub(crate) fn json_stages() -> Vec<Vec<Stage>> {
         expression: expression.to_owned(),
     };
     let paths = vec![path("a", "a"), path("b", "a.b[0].c"), path("c", "[1]"), path("d", "b[0][1]")];
-    vec![vec![Stage::Json(Vec::new())], vec![Stage::Json(paths), Stage::Json(Vec::new())]]
+    // Paths by keys alone: such lines may have a shape, by which the second is read.
+    let by_keys =
+        vec![vec![path("x", "c")], vec![path("x", "a.b")], vec![path("x", "a"), path("y", "a")]];
+    let mut stages =
+        vec![vec![Stage::Json(Vec::new())], vec![Stage::Json(paths), Stage::Json(Vec::new())]];
+    stages.extend(by_keys.into_iter().map(|paths| vec![Stage::Json(paths)]));
+    stages
 }
 
 /// The same for parsers made of expressions and templates.

@@ -393,6 +393,8 @@ impl Fitting<'_, '_, '_> {
 }
 
 impl Reader for Fitting<'_, '_, '_> {
+    const LOOKS_INTO_NUMBERS: bool = false;
+
     #[inline]
     fn value(&mut self, step: &Step, value: Value) -> bool {
         let is_label = matches!(value.kind, Kind::String { .. } | Kind::Number | Kind::Boolean);

@@ -51,7 +51,7 @@ pub(crate) struct Scratch {
 }
 
 /// Tags the values of a shape with the numbers of the paths that lead to them. A shape is of use
-/// if every path leads to one, by keys alone.
+/// if every path leads to one of its own, by keys alone.
 struct Leading<'p> {
     paths: &'p [Path],
     found: Vec<bool>,
@@ -76,6 +76,7 @@ impl Owner for Leading<'_> {
     fn tag(&mut self, keys: &[&[u8]]) -> u32 {
         let Some(path) = self.leads(keys) else { return NONE };
         self.found[path] = true;
+        self.useless |= self.leads(keys).is_some(); // a value has one tag
         path as u32
     }
 
@@ -92,6 +93,8 @@ impl Owner for Leading<'_> {
 }
 
 impl Reader for Vec<Progress> {
+    const LOOKS_INTO_NUMBERS: bool = true;
+
     #[inline]
     fn value(&mut self, step: &Step, value: Value) -> bool {
         if step.tag != NONE {

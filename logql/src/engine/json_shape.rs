@@ -82,6 +82,9 @@ pub(crate) enum Extent {
 
 /// Who is told of the values of a line that fits, in order. False = that is enough.
 pub(crate) trait Reader {
+    /// Whether the general walk, where it stands in for a shape, takes numbers byte by byte: then
+    /// quotes and brackets in them are quotes and brackets.
+    const LOOKS_INTO_NUMBERS: bool;
     /// A value and the tag of its place.
     fn value(&mut self, step: &Step, value: Value) -> bool;
 }
@@ -134,7 +137,7 @@ impl Shapes {
 
 impl Shape {
     #[inline]
-    fn read(&self, line: &[u8], reader: &mut impl Reader) -> Option<()> {
+    fn read<R: Reader>(&self, line: &[u8], reader: &mut R) -> Option<()> {
         let (mut at, mut lead_from) = (0, 0);
         for step in &self.steps[..self.compared] {
             let lead = &self.leads[lead_from..step.lead_end as usize];
@@ -144,7 +147,9 @@ impl Shape {
             }
             at += lead.len();
             let value = scalar_at(line, at)?;
-            if step.depth > 0 && !keeps_braces(line, &value) {
+            if step.depth > 0 && !keeps_braces(line, &value)
+                || R::LOOKS_INTO_NUMBERS && !is_plain(line, &value)
+            {
                 return None;
             }
             at = value.next;
@@ -191,6 +196,12 @@ fn keeps_braces(line: &[u8], value: &Value) -> bool {
         Kind::Array => !bytes.iter().any(|byte| matches!(byte, b'{' | b'}')),
         _ => !bytes.iter().any(|byte| matches!(byte, b'{' | b'}' | b'"')),
     }
+}
+
+/// Whether a value is no number, or one without quotes and opening brackets.
+fn is_plain(line: &[u8], value: &Value) -> bool {
+    let mut bytes = line[value.from..value.to].iter();
+    value.kind != Kind::Number || !bytes.any(|byte| matches!(byte, b'"' | b'[' | b'{'))
 }
 
 /// [`string_end`] for strings that are short most of the time: eight bytes at once.

@@ -11,7 +11,7 @@ use crate::engine::{StreamSource, Worker};
 use crate::plan::{LabelNeedles, Params, Plan};
 use crate::syntax;
 
-const QUERIES: [&str; 26] = [
+const QUERIES: [&str; 29] = [
     r#"{job="a"} | json | x="error""#,
     r#"{job=~".+"} | json | x="two words""#,
     r#"{job=~".+"} | json | x="a/b\"c""#,
@@ -27,6 +27,9 @@ const QUERIES: [&str; 26] = [
     r#"{job=~".+"} | logfmt --keep-empty | x="" | status>1"#,
     r#"{job=~".+"} | json v="x", w="x.y" | v="error" or w="12""#,
     r#"{job=~".+"} | json status="status" | status>1"#,
+    r#"{job=~".+"} | json v="status" | v!="""#,
+    r#"{job=~".+"} | json v="x.z.w" | v!="""#,
+    r#"{job=~".+"} | json v="x", w="x" | v="error" | w!="""#,
     r#"{job=~".+"} | pattern "<x> <_>" | x="error""#,
     r#"{job=~".+"} | regexp "(?P<x>[a-z]+)" | x="error""#,
     r#"{job=~".+"} | json | __error__="" | x="error""#,
@@ -87,6 +90,10 @@ fn value() -> impl Strategy<Value = String> {
         "{\"y\":\"12\"",
         "[",
         "\"open",
+        "1[\"x\"",
+        "1\"status\":9",
+        "1{\"x\":2",
+        "-1[",
     ]);
     prop_oneof![
         3 => text().prop_map(|text| format!("\"{text}\"")),
@@ -159,6 +166,43 @@ fn answer(query: &str, rows: &[TestRow], per_page: usize, plain: bool) -> String
             Err(error) => format!("{error:?}"),
         },
     }
+}
+
+/// How many of these lines have which `labels` after `stage`, with short cuts and without.
+fn both_counts(labels: &str, stage: &str, lines: &[&str]) -> [String; 2] {
+    let query = format!("sum by ({labels}) (count_over_time({{job=\"a\"}} {stage} [10s]))");
+    let row = |(at, line): (usize, &&str)| TestRow {
+        stream: 0,
+        ts_ns: 95_000_000_000 + at as i64,
+        line: (*line).to_owned(),
+        metadata: Vec::new(),
+    };
+    let rows: Vec<TestRow> = lines.iter().enumerate().map(row).collect();
+    [false, true].map(|plain| answer(&query, &rows, rows.len(), plain))
+}
+
+#[test]
+fn a_path_sees_the_brackets_of_a_number_whatever_the_lines_before_looked_like() {
+    let good = r#"{"a":1,"c":3}"#;
+    let lines = [good; 3];
+    let all = r#"{x="3"} 3"#;
+    assert_eq!(both_counts("x", r#"| json x="c""#, &lines), [all, all]);
+    for odd in [r#"{"a":1["x","c":3}"#, r#"{"a":1"c":9,"c":3}"#, r#"{"a":1{"b":2,"c":3}"#] {
+        let [fast, plain] = both_counts("x", r#"| json x="c""#, &[good, odd, good]);
+        assert_eq!(fast, plain, "{odd}");
+        let inner = [r#"{"a":"#, good, "}"].concat();
+        let odd = [r#"{"a":"#, odd, "}"].concat();
+        let lines = [inner.as_str(), &odd, &inner];
+        let [fast, plain] = both_counts("x", r#"| json x="a.c""#, &lines);
+        assert_eq!(fast, plain, "{odd}");
+    }
+}
+
+#[test]
+fn of_equal_keys_the_first_counts_for_every_path() {
+    let line = r#"{"a":1,"a":2}"#;
+    let [fast, plain] = both_counts("x, y", r#"| json x="a", y="a""#, &[line, line]);
+    assert_eq!((fast.as_str(), plain.as_str()), (r#"{x="1", y="1"} 2"#, fast.as_str()));
 }
 
 /// Whether a sketch would have been right to keep a page with just this row.
