@@ -10,7 +10,7 @@ use hashbrown::HashTable;
 
 use super::columns::Columns;
 use super::effective::{RowRef, lossy};
-use super::names::{ERROR, ERROR_DETAILS, NONE, NameId};
+use super::names::{ERROR, ERROR_DETAILS, NONE, NameId, Names};
 use super::pipeline::Made;
 use super::samples::Samples;
 
@@ -75,7 +75,7 @@ impl Grouper {
         &mut self,
         grouping: &Grouping,
         page: &PageView<'_>,
-        columns: &Columns,
+        (columns, names): (&Columns, &Names),
         made: Made,
     ) -> Deciding {
         self.mark += 1;
@@ -91,12 +91,12 @@ impl Grouper {
         };
         match grouping {
             Grouping::One => return Deciding::Stream,
-            Grouping::By(names) => {
-                for &name in names {
+            Grouping::By(by) => {
+                for &name in by {
                     let error = matches!(name, ERROR | ERROR_DETAILS) && !columns.errors.none();
                     let parsed = match made {
                         Made::Nothing => false,
-                        Made::Parsed => scope.base(name).is_none(),
+                        Made::Parsed => scope.base(name).is_none() || names.may_be_yielded_to(name),
                         Made::Changed => true,
                     };
                     if error || parsed || !scope.is_sole(name) {
@@ -107,12 +107,12 @@ impl Grouper {
                     }
                 }
             }
-            Grouping::Without(names) => {
+            Grouping::Without(without) => {
                 if made != Made::Nothing || !columns.errors.none() {
                     return Deciding::Row;
                 }
                 for (column, id) in scope.effective().iter().enumerate() {
-                    if *id != NONE && !names.contains(id) {
+                    if *id != NONE && !without.contains(id) {
                         add(column);
                     }
                 }

@@ -11,7 +11,7 @@ use super::convert::{self, Unreadable};
 use super::ip::IpFilter;
 use super::label_text::{LabelText, key_text};
 use super::matcher::ValueMatcher;
-use super::names::{ERROR, ERROR_DETAILS, EXTRACTED_SUFFIX, NameId};
+use super::names::{ERROR, ERROR_DETAILS, NameId, may_be_yielded_to};
 use super::pipeline::{Made, Rooms, Runs};
 use crate::syntax::{self, CompareOp};
 
@@ -30,6 +30,8 @@ pub(crate) enum LabelFilter {
 #[derive(Clone, Debug)]
 pub(crate) struct Test {
     name: NameId,
+    /// A parsed label may have this name though the stream has it: see [`may_be_yielded_to`].
+    hidden: bool,
     check: Check,
 }
 
@@ -89,7 +91,8 @@ impl LabelFilter {
                 (name, Check::Ip { equal: *equal, filter: IpFilter::new(pattern)? })
             }
         };
-        Ok(LabelFilter::Test(Test { name: number(name), check }))
+        let hidden = may_be_yielded_to(name.as_bytes());
+        Ok(LabelFilter::Test(Test { name: number(name), hidden, check }))
     }
 
     /// Calls `visit` with the name of every comparison, and whether an error on the row matters
@@ -185,7 +188,7 @@ const FAIL: u8 = 3;
 impl Test {
     /// A label `x_extracted` may be another one's after all: nothing is said of it.
     fn texts(&self, keyed: bool, name: &str) -> Vec<LabelText> {
-        if matches!(self.name, ERROR | ERROR_DETAILS) || name.ends_with(EXTRACTED_SUFFIX) {
+        if matches!(self.name, ERROR | ERROR_DETAILS) || self.hidden {
             return Vec::new();
         }
         let (mut groups, needs_label) = match &self.check {
@@ -245,7 +248,7 @@ impl Test {
             match column {
                 // A parsed label of this name would have stepped aside from the stream's.
                 _ if on.made == Made::Changed => self.narrow_rows(on, run, selected),
-                None if owned.is_some() || on.made == Made::Nothing => {
+                None if owned.is_some() && !self.hidden || on.made == Made::Nothing => {
                     self.narrow_constant(on, run, selected);
                 }
                 Some(column) if sole && on.made == Made::Nothing => {

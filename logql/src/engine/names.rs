@@ -25,6 +25,12 @@ pub(crate) const ERROR_DETAILS_NAME: &str = "__error_details__";
 /// What a name that is already taken gets at its end (contract 5).
 pub(crate) const EXTRACTED_SUFFIX: &str = "_extracted";
 
+/// Whether a parsed label may get this name because its own is taken. Then it hides a label of the
+/// stream that has the name, which no other parsed label does.
+pub(crate) fn may_be_yielded_to(name: &[u8]) -> bool {
+    name.ends_with(EXTRACTED_SUFFIX.as_bytes())
+}
+
 /// An open table starts anew above this many names: lines may bring arbitrary keys (P6).
 const NAMES_MAX: usize = 1 << 16;
 /// A key cache starts anew above this many keys, for the same reason.
@@ -93,6 +99,11 @@ impl Names {
     /// The text of a name. Names come from labels, metadata keys and sanitised keys: all UTF-8.
     pub(crate) fn text(&self, id: NameId) -> &str {
         std::str::from_utf8(self.texts.get(id as usize)).expect("only UTF-8 names are taken in")
+    }
+
+    /// [`may_be_yielded_to`] of a number.
+    pub(crate) fn may_be_yielded_to(&self, id: NameId) -> bool {
+        may_be_yielded_to(self.texts.get(id as usize))
     }
 
     /// The number of the name that `id` yields to when it is taken.

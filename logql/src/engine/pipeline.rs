@@ -89,7 +89,8 @@ pub(crate) enum Made {
     /// Nothing: stream and metadata are all there is.
     #[default]
     Nothing,
-    /// Labels out of the line, none of which has a name of the stream.
+    /// Labels out of the line, none of which has a name of the stream unless it
+    /// [was yielded to](super::names::may_be_yielded_to).
     Parsed,
     /// Labels were set, renamed or taken away: any may differ from row to row.
     Changed,

@@ -321,7 +321,7 @@ impl Worker {
             runs.enter(number, &mut rooms.columns, &mut rooms.names);
             let (columns, names) = (&rooms.columns, &rooms.names);
             let stream = &self.streams[number as usize];
-            let deciding = grouper.begin_run(&metric.grouping, page, columns, made);
+            let deciding = grouper.begin_run(&metric.grouping, page, (columns, names), made);
             let intervals = touched(self.overlaps.of(stream.key), &page.ts_ns[first..to]);
             let reference = RowRef { page, stream, columns, names, row: first };
             let only_counts = deciding != Deciding::Row

@@ -188,6 +188,30 @@ fn an_error_fails_a_metric_query_unless_it_is_filtered_or_asked_for() {
 }
 
 #[test]
+fn what_steps_aside_hides_a_label_of_the_stream_that_has_its_new_name() {
+    let streams = [labels(&[("sel", "1"), ("x", "s"), ("x_extracted", "t")])];
+    let rows = [row(5, r#"{"x":"p"}"#, &[]), row(6, r#"{"x":"q"}"#, &[]), row(7, "{}", &[])];
+    let run = |query: &str| {
+        let (answer, _) = evaluate(query, &params(10, 10, 0), &streams, &rows).unwrap();
+        show(&answer)
+    };
+    assert_eq!(
+        run("sum by (x, x_extracted) (count_over_time({sel=\"1\"} | json [1m]))"),
+        [
+            r#"{x="s", x_extracted="p"} 1"#,
+            r#"{x="s", x_extracted="q"} 1"#,
+            r#"{x="s", x_extracted="t"} 1"#
+        ]
+    );
+    for (value, want) in [("p", 1), ("t", 1), ("p|q", 2), ("s", 0)] {
+        let query =
+            format!("sum(count_over_time({{sel=\"1\"}} | json | x_extracted=~\"{value}\" [1m]))");
+        let want = if want == 0 { Vec::new() } else { vec![format!("{{}} {want}")] };
+        assert_eq!(run(&query), want, "{value}");
+    }
+}
+
+#[test]
 fn the_first_error_of_a_row_stays_and_an_or_stops_at_it() {
     let details = |stages: &str, line: &str| {
         let streams = [labels(&[("sel", "1")])];

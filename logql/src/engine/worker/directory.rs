@@ -113,7 +113,8 @@ impl Worker {
         let entered = Runs { runs: &runs, table: &[], streams: &self.streams };
         entered.enter(number, &mut rooms.columns, &mut rooms.names);
         let (columns, names) = (&rooms.columns, &rooms.names);
-        let deciding = grouper.begin_run(&metric.grouping, &page, columns, Made::Nothing);
+        let known = (columns, names);
+        let deciding = grouper.begin_run(&metric.grouping, &page, known, Made::Nothing);
         assert_eq!(deciding, Deciding::Stream, "without metadata the stream decides");
         let stream = &self.streams[number as usize];
         let row = RowRef { page: &page, stream, columns, names, row: 0 };
