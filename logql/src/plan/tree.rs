@@ -10,7 +10,8 @@ use crate::engine::range::Function;
 use crate::engine::sets::Set;
 use crate::engine::vector::Aggregation;
 use crate::syntax::{
-    self, BinaryExpr, BinaryOp, MetricExpr, RangeAggregation, VectorAggregation, VectorOp,
+    self, BinaryExpr, BinaryOp, LabelFilter, MetricExpr, RangeAggregation, Stage,
+    VectorAggregation, VectorOp,
 };
 
 /// Cuts `expr` at its range functions.
@@ -69,8 +70,31 @@ fn only_counted(
     let grouping = counted.grouping.as_ref();
     // A series of the error label may hold rows that otherwise fail the query.
     let plain = grouping.is_none_or(|by| !by.labels.iter().any(|name| name.starts_with("__")));
-    let fits = count.op == VectorOp::Count && one_for_some && adds && plain;
+    // What is not needed is not parsed: nobody may miss the errors that are then not found. Only
+    // of a `sum` Loki knows what it needs (contract 6.11), so only there they are missing anyway.
+    let may_fail = range.unwrap.is_some() || range.log.stages.iter().any(may_fail);
+    let errors_found = counted.op == VectorOp::Sum || !may_fail;
+    let fits = count.op == VectorOp::Count && one_for_some && adds && plain && errors_found;
     fits.then_some((grouping, range))
+}
+
+/// Whether a stage may set the error of a row.
+fn may_fail(stage: &Stage) -> bool {
+    fn reads_numbers(filter: &LabelFilter) -> bool {
+        match filter {
+            LabelFilter::And(left, right) | LabelFilter::Or(left, right) => {
+                reads_numbers(left) || reads_numbers(right)
+            }
+            LabelFilter::Match(_) | LabelFilter::Ip { .. } => false,
+            _ => true,
+        }
+    }
+    match stage {
+        Stage::LineFilter(_) | Stage::Decolorize | Stage::Drop(_) | Stage::Keep(_) => false,
+        Stage::Pattern(_) | Stage::Regexp(_) | Stage::Logfmt { strict: false, .. } => false,
+        Stage::LabelFilter(filter) => reads_numbers(filter),
+        _ => true,
+    }
 }
 
 fn node(expr: &MetricExpr, params: &Params, leaves: &mut Vec<Program>) -> Result<Node, QueryError> {

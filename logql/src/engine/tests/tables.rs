@@ -212,6 +212,31 @@ fn what_steps_aside_hides_a_label_of_the_stream_that_has_its_new_name() {
 }
 
 #[test]
+fn who_counts_series_misses_no_error_that_only_a_sum_may_miss() {
+    let streams = [labels(&[("sel", "1")])];
+    let rows = [row(5, r#"{"lvl":"x"}"#, &[]), row(6, r#"{"lvl":"x""#, &[])];
+    let run = |query: &str| {
+        evaluate(query, &params(10, 10, 0), &streams, &rows).map(|(answer, _)| show(&answer))
+    };
+    for op in ["max", "min", "avg", "count", "stddev", "stdvar"] {
+        for by in ["", "by (lvl)", "without (lvl)"] {
+            for stage in ["json", "json v=\"lvl\" | lvl>0", "logfmt --strict", "unpack"] {
+                let inner = format!("{op} {by} (count_over_time({{sel=\"1\"}} | {stage} [1m]))");
+                let (alone, counted) = (run(&inner), run(&format!("count({inner})")));
+                assert_eq!(alone.is_err(), counted.is_err(), "{inner}: {alone:?}, {counted:?}");
+            }
+            let text = format!("{op} {by} (count_over_time({{sel=\"1\"}} | json [1m]))");
+            assert!(
+                matches!(run(&format!("count({text})")), Err(QueryError::Invalid(_))),
+                "{text}"
+            );
+        }
+    }
+    let sum = "count(sum by (lvl) (count_over_time({sel=\"1\"} | json [1m])))";
+    assert_eq!(run(sum), Ok(vec!["{} 1".to_owned()]), "the mistake lies behind what is needed");
+}
+
+#[test]
 fn the_first_error_of_a_row_stays_and_an_or_stops_at_it() {
     let details = |stages: &str, line: &str| {
         let streams = [labels(&[("sel", "1")])];
