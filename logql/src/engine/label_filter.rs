@@ -126,8 +126,22 @@ impl LabelFilter {
                 all
             }
             LabelFilter::Or(left, right) => {
-                LabelText::either(left.texts(keyed, text), right.texts(keyed, text))
+                let mut sides = Vec::new();
+                left.sides(&mut |side| sides.push(side.texts(keyed, text)));
+                right.sides(&mut |side| sides.push(side.texts(keyed, text)));
+                LabelText::any(sides).into_iter().collect()
             }
+        }
+    }
+
+    /// Calls `visit` with each filter of a chain of `or`.
+    fn sides(&self, visit: &mut impl FnMut(&LabelFilter)) {
+        match self {
+            LabelFilter::Or(left, right) => {
+                left.sides(visit);
+                right.sides(visit);
+            }
+            side => visit(side),
         }
     }
 

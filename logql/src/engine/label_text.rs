@@ -12,7 +12,7 @@
 //! A row that cannot have the label is dropped by the filter whatever error the parser would have
 //! found in it, so no error is lost (contract 6.11).
 
-use base::{Bitmap, PageView};
+use base::{Bitmap, HashSet, PageView};
 
 use super::names::{EXTRACTED_SUFFIX, NameId};
 use super::needles::Group;
@@ -39,18 +39,19 @@ pub(crate) struct LabelText {
 }
 
 impl LabelText {
-    /// For a row that passes one of two filters.
-    pub(crate) fn either(left: Vec<LabelText>, right: Vec<LabelText>) -> Vec<LabelText> {
-        let best =
-            |texts: Vec<LabelText>| texts.into_iter().max_by_key(|text| shortest(&text.group));
-        match (best(left), best(right)) {
-            (Some(mut left), Some(right)) => {
-                left.names.extend(right.names);
-                left.group.extend(right.group);
-                vec![left]
-            }
-            _ => Vec::new(),
+    /// For a row that passes one of several filters.
+    pub(crate) fn any(sides: Vec<Vec<LabelText>>) -> Option<LabelText> {
+        let mut all = LabelText { names: Vec::new(), group: Vec::new() };
+        for side in sides {
+            let best = side.into_iter().max_by_key(|text| shortest(&text.group))?;
+            all.names.extend(best.names);
+            all.group.extend(best.group);
         }
+        all.names.sort_unstable();
+        all.names.dedup();
+        let mut seen = HashSet::default();
+        all.group.retain(|needle| seen.insert((needle.bytes.clone(), needle.ignore_case)));
+        Some(all)
     }
 }
 
