@@ -136,6 +136,9 @@ fn lines() -> Vec<(&'static str, &'static str, String)> {
         lines.push((stage, "open quote", fill("a=\"", "x", "")));
         lines.push((stage, "equals", "=".repeat(LINE_BYTES)));
     }
+    let long = "a".repeat(16 << 10) + "b";
+    let stage: &'static str = format!("| pattern \"<x>{long}<y>\"").leak();
+    lines.push((stage, "a, for a long literal", "a".repeat(LINE_BYTES)));
     for stage in [
         "| pattern \"<a> <b>=<c>\"",
         "| regexp \"(?P<a>\\\\w+) (?P<b>.*)\"",

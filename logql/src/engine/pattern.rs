@@ -4,6 +4,8 @@
 //! A literal at the beginning must be at the line's beginning. Each later literal is searched from
 //! where the one before ends; where one is missing, the capture before it takes the rest.
 
+use memchr::memmem;
+
 use super::columns::Text;
 use super::names::{EXTRACTED_SUFFIX, NONE, NameId};
 use super::pipeline::{NameList, RunRows};
@@ -17,7 +19,7 @@ pub(crate) struct Pattern {
     start: Vec<u8>,
     /// Captures in order; `None` = skipped. Each goes up to a literal, the last one maybe to the
     /// end.
-    captures: Vec<(Option<NameId>, Option<Vec<u8>>)>,
+    captures: Vec<(Option<NameId>, Option<Literal>)>,
 }
 
 impl Pattern {
@@ -27,7 +29,7 @@ impl Pattern {
             match node {
                 Node::Literal(text) => match pattern.captures.last_mut() {
                     None => pattern.start.clone_from(text),
-                    Some(capture) => capture.1 = Some(text.clone()),
+                    Some(capture) => capture.1 = Some(Literal::new(text)),
                 },
                 Node::Skip => pattern.captures.push((None, None)),
                 Node::Capture(name) => {
@@ -57,7 +59,7 @@ impl Pattern {
             columns.parsed.begin(row);
             let mut at = self.start.len();
             for (name, literal) in captures {
-                let found = literal.as_ref().and_then(|literal| find(&line[at..], literal));
+                let found = literal.as_ref().and_then(|literal| literal.find(&line[at..]));
                 let end = found.map_or(line.len(), |found| at + found);
                 if let Some(name) = *name {
                     let taken = columns.taken(page, row, name);
@@ -80,6 +82,42 @@ impl Pattern {
 #[inline]
 fn begins(text: &[u8], start: &[u8]) -> bool {
     start.is_empty() || text.starts_with(start)
+}
+
+/// Longest literal that is looked for by its first byte, bytes.
+const SHORT_MAX: usize = 32;
+
+/// A text between captures; has a byte.
+#[derive(Clone, Debug)]
+enum Literal {
+    Short(Vec<u8>),
+    /// A line may be looked through as often as the text is long, but by a searcher.
+    Long(Box<memmem::Finder<'static>>),
+}
+
+impl Literal {
+    fn new(text: &[u8]) -> Literal {
+        match text.len() {
+            ..=SHORT_MAX => Literal::Short(text.to_vec()),
+            _ => Literal::Long(Box::new(memmem::Finder::new(text).into_owned())),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Literal::Short(text) => text.len(),
+            Literal::Long(searcher) => searcher.needle().len(),
+        }
+    }
+
+    /// Where it stands first.
+    #[inline]
+    fn find(&self, text: &[u8]) -> Option<usize> {
+        match self {
+            Literal::Short(literal) => find(text, literal),
+            Literal::Long(searcher) => searcher.find(text),
+        }
+    }
 }
 
 /// Where `literal`, which has a byte, stands first. Literals of templates are short and near: their
@@ -106,9 +144,21 @@ mod tests {
         #[test]
         fn a_literal_is_found_where_it_stands_first(
             text in "[a-c\" ]{0,40}",
-            literal in "[a-c\" ]{1,4}",
+            literal in prop_oneof!["[a-c\" ]{1,4}", "[a-b]{31,34}"],
+            more in 0usize..3,
         ) {
-            prop_assert_eq!(find(text.as_bytes(), literal.as_bytes()), text.find(&literal));
+            let text = text.clone() + &literal.repeat(more);
+            let found = Literal::new(literal.as_bytes()).find(text.as_bytes());
+            prop_assert_eq!(found, text.find(&literal));
+        }
+    }
+
+    #[test]
+    fn only_short_literals_are_compared_at_every_place() {
+        for length in [1, SHORT_MAX, SHORT_MAX + 1, 100_000] {
+            let literal = Literal::new(&vec![b'a'; length]);
+            assert_eq!(literal.len(), length);
+            assert_eq!(matches!(literal, Literal::Short(_)), length <= 32, "{length}");
         }
     }
 }
