@@ -62,7 +62,7 @@ use base::Labels;
 
 pub use partial::Partial;
 pub use value::format_value;
-pub use worker::{RunEntry, Worker};
+pub use worker::{RunEntry, RunTaken, Worker};
 
 pub(crate) use matrix::{Matrix, evaluate};
 pub(crate) use render::render;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use base::{Labels, RowsBuilder, UnixNanos};
 
 use super::overlap::{Overlaps, StreamRange};
-use super::{Answer, Partial, RunEntry, Stats, StreamSource, Worker};
+use super::{Answer, Partial, RunEntry, RunTaken, Stats, StreamSource, Worker};
 use crate::plan::{Direction, Leaf, Params, Plan, QueryError};
 use crate::syntax;
 
@@ -107,8 +107,9 @@ pub(super) fn feed_part(
                 min_ns: run[0].ts_ns,
                 max_ns: run[run.len() - 1].ts_ns,
             };
-            let is_counted = leaf.counts_rows() && by_stream_alone && worker.count_run(entry);
-            is_whole |= !is_counted && !overlaps.is_empty();
+            let counts = leaf.counts_rows() && by_stream_alone;
+            let is_left = !counts || worker.count_run(entry) == RunTaken::Unread;
+            is_whole |= is_left && !overlaps.is_empty();
         }
         let needs = if is_whole { leaf.needs_with(overlaps) } else { leaf.needs() };
         for rows in pages(group, per_page) {

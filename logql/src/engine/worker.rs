@@ -22,7 +22,7 @@ use super::{Flow, Stats, StreamSource};
 use crate::plan::leaf::{LeafKind, MetricLeaf};
 use crate::plan::{Direction, Leaf, Needle, QueryError};
 
-pub use directory::RunEntry;
+pub use directory::{RunEntry, RunTaken};
 use tally::{ByCode, Counting, Spans};
 
 /// One thread's evaluation of one leaf, with private scratch space.

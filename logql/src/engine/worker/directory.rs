@@ -31,35 +31,46 @@ pub struct RunEntry {
     pub max_ns: i64,
 }
 
+/// What became of a run. Unless it is [`RunTaken::Unread`], rows of its stream are left out of the
+/// pages that follow, until [`Worker::end_runs`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunTaken {
+    /// Its rows are counted.
+    Counted,
+    /// No row of it lies in the leaf's range, or the stream is not selected.
+    Outside,
+    /// Its rows are needed one by one.
+    Unread,
+}
+
 impl Worker {
     /// Takes in a run whose rows are told apart by stream alone: none of them has metadata of a
-    /// name in [`crate::plan::Needs::metadata`]. False: its rows are needed. Otherwise rows of its
-    /// stream are left out of the pages that follow, until [`Worker::end_runs`].
+    /// name in [`crate::plan::Needs::metadata`].
     ///
     /// # Panics
     /// If the leaf does not [count rows](crate::plan::Leaf::counts_rows).
-    pub fn count_run(&mut self, run: RunEntry) -> bool {
+    pub fn count_run(&mut self, run: RunEntry) -> RunTaken {
         assert!(self.leaf.counts_rows(), "other leaves look at every row");
         let number = self.table[run.stream as usize];
         if number == NONE {
-            return true;
+            return RunTaken::Outside;
         }
         let RunEntry { min_ns, max_ns, .. } = run;
         let range = self.leaf.range();
         let is_outside = max_ns < range.from_ns || min_ns >= range.to_ns;
         if !is_outside {
             if min_ns < range.from_ns || max_ns >= range.to_ns {
-                return false;
+                return RunTaken::Unread;
             }
             let key = self.streams[number as usize].key;
             if self.overlaps.touches(key, min_ns, max_ns) {
-                return false;
+                return RunTaken::Unread;
             }
             let LeafKind::Metric(metric) = &self.leaf.program.kind else {
                 unreachable!("counting is for metrics")
             };
             match metric.measure.windows.place(min_ns, max_ns) {
-                Place::Several => return false,
+                Place::Several => return RunTaken::Unread,
                 Place::Nowhere => {}
                 Place::Pane(pane) => {
                     let series = self.series_of_stream(number);
@@ -75,7 +86,7 @@ impl Worker {
         }
         self.table[run.stream as usize] = NONE;
         self.counted.push((run.stream, number));
-        true
+        if is_outside { RunTaken::Outside } else { RunTaken::Counted }
     }
 
     /// Ends what [`Worker::count_run`] began: rows of all selected streams count again.

@@ -381,6 +381,25 @@ fn what_the_directory_tells_is_not_read() {
 }
 
 #[test]
+fn runs_outside_the_range_are_not_counted_as_read() {
+    let row = |at: i64| Row {
+        stream: (at / 10) as usize,
+        ts_ns: (20 + at / 10 * 130 + at % 10) * SECOND,
+        line: "x".to_owned(),
+        level: 0,
+    };
+    // One row group: a stream that ends before the window begins, and one inside it.
+    let rows: Vec<Row> = (0..20).map(row).collect();
+    let scans = [scan_of(&rows, 1).unwrap()];
+    let end = UnixNanos(200 * SECOND);
+    let params = Params { start: end, end, ..params(Direction::Backward, 100, 0) };
+    let query = r#"sum by (app) (bytes_over_time({app=~".+"}[90s]))"#;
+    let (answer, stats) = scanned(query, &params, &scans, &Arc::default());
+    assert_eq!(answer, direct(query, &params, &rows));
+    assert_eq!((stats.groups, stats.rows, stats.line_bytes, stats.read_bytes), (1, 10, 10, 0));
+}
+
+#[test]
 fn a_cancelled_scan_reads_no_further_page() {
     let scan = scan_of(&many_rows(), 1).unwrap();
     let plan = plan(r#"{app=~".+"}"#, &params(Direction::Backward, 100, 0));

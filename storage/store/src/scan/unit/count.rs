@@ -1,7 +1,7 @@
 //! A row group whose rows only count: what its directory says, and no more than it does not.
 
 use base::Bitmap;
-use logql::engine::{Flow, RunEntry, Worker};
+use logql::engine::{Flow, RunEntry, RunTaken, Worker};
 use part::{Footer, Run};
 
 use super::Pass;
@@ -27,12 +27,17 @@ impl Pass<'_> {
         for run in footer.runs(group) {
             if self.unit.streams.get(run.stream as usize) {
                 let entry = entry(run, from);
-                match by_stream_alone && worker.count_run(entry) {
-                    true => {
+                let taken = match by_stream_alone {
+                    true => worker.count_run(entry),
+                    false => RunTaken::Unread,
+                };
+                match taken {
+                    RunTaken::Counted => {
                         stats.rows += entry.rows;
                         stats.line_bytes += entry.line_bytes;
                     }
-                    false => left.set(run.stream as usize),
+                    RunTaken::Outside => {}
+                    RunTaken::Unread => left.set(run.stream as usize),
                 }
             }
             from = run.end;
