@@ -41,15 +41,15 @@ impl Iterator for Cuts {
     fn next(&mut self) -> Option<TimeRange> {
         let TimeRange { from_ns, to_ns } = self.left.take()?;
         let span = i128::from(self.span_ns);
-        // The next multiple of the length inside the range, from the end it starts from.
+        // The next multiple of the length inside the range, from the end it starts from. One
+        // instant, such as the last one of a window, is not worth a piece: it stays with the next.
         let cut = match self.direction {
-            Direction::Forward => (i128::from(from_ns).div_euclid(span) + 1) * span,
-            Direction::Backward => (i128::from(to_ns) - 1).div_euclid(span) * span,
+            Direction::Forward => (i128::from(from_ns) + 1).div_euclid(span) * span + span,
+            Direction::Backward => (i128::from(to_ns) - 2).div_euclid(span) * span,
         };
         self.span_ns = self.longest_ns;
         // The longest length there is means that nothing is cut.
         let inside = self.longest_ns < i64::MAX
-            // One instant, such as the last one of a window, is not worth a piece.
             && (i128::from(from_ns) + 2..i128::from(to_ns) - 1).contains(&cut);
         if !inside {
             return Some(TimeRange { from_ns, to_ns });
@@ -88,6 +88,28 @@ mod tests {
         assert_eq!(backward, [(70, 71), (48, 70), (24, 48), (0, 24)]);
         let forward = hours(Cuts::new(three_days, HOUR, Some(Direction::Forward)));
         assert_eq!(forward, [(0, 1), (1, 24), (24, 48), (48, 71)]);
+    }
+
+    #[test]
+    fn an_instant_behind_a_cut_stays_with_the_piece_before_it() {
+        let cuts =
+            |range, direction| -> Vec<TimeRange> { Cuts::new(range, HOUR, direction).collect() };
+        let (day, three) = (24 * HOUR, 72 * HOUR);
+        assert_eq!(
+            cuts(range(0, three + 1), Some(Direction::Backward)),
+            [
+                range(71 * HOUR, three + 1),
+                range(2 * day, 71 * HOUR),
+                range(day, 2 * day),
+                range(0, day)
+            ],
+        );
+        let samples = [range(-1, day), range(day, 2 * day), range(2 * day, three + 1)];
+        assert_eq!(cuts(range(-1, three + 1), None), samples);
+        assert_eq!(
+            cuts(range(HOUR - 1, day + 1), Some(Direction::Forward)),
+            [range(HOUR - 1, 2 * HOUR), range(2 * HOUR, day + 1)],
+        );
     }
 
     #[test]
