@@ -8,11 +8,15 @@ use base::{Bitmap, HashMap, HashSet, Labels, PageView, Rows, RowsBuilder, Run, U
 
 use super::convert::{parse_bytes, parse_duration, parse_float};
 use super::effective::lossy;
-use super::names::{EXTRACTED_SUFFIX, push_sanitized};
 use super::pipeline::{NameList, Pipeline, Rooms, Runs, Stream as PipelineStream};
 use super::wanted::Wanted;
 use super::{Origins, Stream};
 use crate::syntax::Stage;
+
+mod paths;
+
+/// Most fields that are gathered: lines may bring arbitrary keys (P6).
+const FIELDS_MAX: usize = 1 << 16;
 
 /// What the values of a field look like; the first that fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +107,8 @@ pub struct Field {
     pub json_path: Vec<String>,
     /// The stream that gave the type.
     stream: usize,
+    /// Its keys were looked for.
+    traced: bool,
 }
 
 /// Gathers fields of the streams of a log query's answer.
@@ -112,11 +118,21 @@ pub struct FieldDetector {
     fields: Vec<Field>,
     index: HashMap<String, usize>,
     most: usize,
+    /// The only name that is gathered, if one is.
+    only: Option<String>,
     streams: usize,
+    /// Lines that were walked for the keys of fields.
+    #[cfg(test)]
+    walks: usize,
 }
 
 impl FieldDetector {
-    /// Gathers at most `most` fields.
+    /// Gathers this field alone.
+    pub fn only(name: &str) -> FieldDetector {
+        FieldDetector { only: Some(name.to_owned()), ..FieldDetector::new(1) }
+    }
+
+    /// Gathers at most `most` fields, and some ten thousand.
     pub fn new(most: usize) -> FieldDetector {
         let stage = |stage: Stage| {
             let mut names = NameList::new();
@@ -133,8 +149,11 @@ impl FieldDetector {
             }),
             fields: Vec::new(),
             index: HashMap::default(),
-            most,
+            most: most.min(FIELDS_MAX),
+            only: None,
             streams: 0,
+            #[cfg(test)]
+            walks: 0,
         }
     }
 
@@ -160,7 +179,7 @@ impl FieldDetector {
     /// Lines whose labels are the same.
     fn add_lines(&mut self, labels: &Labels, origins: &Origins, lines: &[&[u8]]) {
         for (name, value) in origins.metadata.iter() {
-            self.found(name, value, None, None);
+            self.found(name, value, None);
         }
         let made =
             |name: &str| origins.metadata.get(name).is_some() || origins.parsed.get(name).is_some();
@@ -183,21 +202,43 @@ impl FieldDetector {
             };
             let query_made = origins.parsed.iter().filter(|(name, _)| !name.starts_with("__error"));
             for (name, value) in query_made {
-                self.found(name, value, parser, None);
+                self.found(name, value, parser);
             }
+            let mut untraced = Vec::new();
             for (name, value) in pairs {
-                self.found(&name, &value, parser, Some(line));
+                let found = self.found(&name, &value, parser);
+                untraced.extend(found.filter(|&at| !self.fields[at].traced));
+            }
+            if parser == Some(FieldParser::Json) && !untraced.is_empty() {
+                self.trace(line, &untraced, |name| {
+                    base.get(name).is_some() || origins.metadata.get(name).is_some()
+                });
             }
         }
     }
 
-    fn found(&mut self, name: &str, value: &str, parser: Option<FieldParser>, line: Option<&[u8]>) {
-        if value.is_empty() {
-            return;
+    /// Looks for the keys that lead to these fields in a JSON line.
+    fn trace(&mut self, line: &[u8], fields: &[usize], is_taken: impl Fn(&str) -> bool) {
+        #[cfg(test)]
+        {
+            self.walks += 1;
+        }
+        let names: Vec<&str> = fields.iter().map(|&at| self.fields[at].name.as_str()).collect();
+        let paths = paths::paths(line, &names, is_taken);
+        for (&at, path) in fields.iter().zip(paths) {
+            self.fields[at].json_path = path;
+            self.fields[at].traced = true;
+        }
+    }
+
+    /// Takes in a value. The index of its field, if that is gathered.
+    fn found(&mut self, name: &str, value: &str, parser: Option<FieldParser>) -> Option<usize> {
+        if value.is_empty() || self.only.as_ref().is_some_and(|only| only != name) {
+            return None;
         }
         let at = match self.index.get(name) {
             Some(&at) => at,
-            None if self.fields.len() >= self.most => return,
+            None if self.fields.len() >= self.most => return None,
             None => {
                 self.index.insert(name.to_owned(), self.fields.len());
                 self.fields.push(Field {
@@ -207,6 +248,7 @@ impl FieldDetector {
                     parsers: Vec::new(),
                     json_path: Vec::new(),
                     stream: self.streams,
+                    traced: false,
                 });
                 self.fields.len() - 1
             }
@@ -222,12 +264,7 @@ impl FieldDetector {
         if let Some(parser) = parser.filter(|parser| !field.parsers.contains(parser)) {
             field.parsers.push(parser);
         }
-        if parser == Some(FieldParser::Json)
-            && field.json_path.is_empty()
-            && let Some(line) = line
-        {
-            field.json_path = json_path(line, name);
-        }
+        Some(at)
     }
 
     /// The fields in order of appearance.
@@ -272,44 +309,6 @@ fn parse(
         let pairs = pairs.map(|(name, value)| (names.text(name).to_owned(), text(value)));
         found[row] = Some((parser, pairs.collect()));
     }
-}
-
-/// The keys that lead to the value that is called `name`, in a line that `| json` reads.
-fn json_path(line: &[u8], name: &str) -> Vec<String> {
-    let Ok(serde_json::Value::Object(object)) = serde_json::from_slice(line) else {
-        return Vec::new();
-    };
-    let find = |name: &str| {
-        let mut path = Vec::new();
-        walk(&object, &[], name.as_bytes(), &mut path).then_some(path)
-    };
-    let found = find(name).or_else(|| find(name.strip_suffix(EXTRACTED_SUFFIX)?));
-    found.unwrap_or_default()
-}
-
-fn walk(
-    object: &serde_json::Map<String, serde_json::Value>,
-    prefix: &[u8],
-    name: &[u8],
-    path: &mut Vec<String>,
-) -> bool {
-    for (key, value) in object {
-        let mut full = prefix.to_vec();
-        push_sanitized(&mut full, key.as_bytes());
-        path.push(key.clone());
-        let is_it = match value {
-            serde_json::Value::Object(inner) => {
-                name.starts_with(&full) && walk(inner, &full, name, path)
-            }
-            serde_json::Value::Array(_) | serde_json::Value::Null => false,
-            _ => full == name,
-        };
-        if is_it {
-            return true;
-        }
-        path.pop();
-    }
-    false
 }
 
 /// A byte size in short human form: `1.5MB`, powers of 1000.
@@ -394,6 +393,34 @@ mod tests {
                 r#"n int 1 ["logfmt"] []"#,
             ]
         );
+    }
+
+    #[test]
+    fn lines_are_walked_for_keys_only_while_there_are_fields_without() {
+        // The engine reads what stands before the mistake of a line, and any line that ends early.
+        let member = |at: usize| format!("\"k{at}\":{{\"v\":{at}}}");
+        let members: Vec<String> = (0..20).map(member).collect();
+        let line = format!("{{{}}} and more", members.join(","));
+        let mut lines = vec![line.as_str(); 50];
+        lines.push(r#"{"k0":{"v":1},"other":1}"#);
+        let mut detector = FieldDetector::new(usize::MAX);
+        detector.add(&stream(&[("app", "a")], &[], &lines));
+        assert_eq!(detector.walks, 2, "the first line, and the last for its new field");
+        let fields = detector.finish();
+        assert_eq!(fields.len(), 21);
+        assert_eq!(fields[7].json_path, ["k7", "v"]);
+        assert_eq!(fields[20].json_path, ["other"]);
+    }
+
+    #[test]
+    fn one_field_alone_is_gathered() {
+        let mut detector = FieldDetector::only("b");
+        detector.add(&stream(&[], &[("b", "0")], &["a=1 c=2", "a=2 b=3"]));
+        detector.add(&stream(&[], &[], &["a=1 b=2", "{\"a\":1,\"b\":3}"]));
+        let fields = detector.finish();
+        assert_eq!(fields.len(), 1);
+        assert_eq!(fields[0].shown_values(), ["0", "2", "3"]);
+        assert_eq!(fields[0].json_path, ["b"]);
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use base::shutdown::Shutdown;
 use base::task;
 use http::HeaderMap;
-use logql::engine::Answer;
 use logql::engine::fields::{Field, FieldDetector};
+use logql::engine::{Answer, Stream};
 use logql::plan::Direction;
 use logql::syntax::{Expr, parse_log};
 use rpc::http::{Form, HttpError, Tenants};
@@ -18,6 +19,7 @@ use super::respond::ok;
 use super::telemetry::{Watch, tags};
 use super::{encode, refuse};
 use crate::frontend::Frontend;
+use crate::limits::OfAll;
 use crate::query::{Asked, Query};
 
 /// Lines that are looked at when `line_limit` is not given.
@@ -37,7 +39,8 @@ pub(super) async fn fields(
     let result = async {
         let limit = limit(&form)?;
         let asker = Asker { tenants: &tenants, tags: tags(&headers) };
-        Ok((detect(&frontend, asker, &form, limit).await?, limit))
+        let fields = detect(&frontend, asker, &form, FieldDetector::new(limit)).await?;
+        Ok((fields, limit))
     };
     let (list, limit) = watch.finish_with(result.await, |(list, _)| list.len())?;
     ok(&frontend, &headers, move || encode::detected_fields(&list, limit)).await
@@ -56,9 +59,8 @@ pub(super) async fn values(
     let result = async {
         let limit = limit(&form)?;
         let asker = Asker { tenants: &tenants, tags: tags(&headers) };
-        let fields = detect(&frontend, asker, &form, usize::MAX).await?;
-        let field = fields.into_iter().find(|field| field.name == name);
-        let mut values = field.map(|field| field.shown_values()).unwrap_or_default();
+        let fields = detect(&frontend, asker, &form, FieldDetector::only(&name)).await?;
+        let mut values = fields.first().map(|field| field.shown_values()).unwrap_or_default();
         values.truncate(limit);
         Ok((values, limit))
     };
@@ -78,11 +80,13 @@ struct Asker<'a> {
     tags: String,
 }
 
+/// The fields that `detector` gathers, by name. Query and detection together take no longer than
+/// `query_timeout`.
 async fn detect(
     frontend: &Frontend,
     asker: Asker<'_>,
     form: &Form,
-    most: usize,
+    detector: FieldDetector,
 ) -> Result<Vec<Field>, HttpError> {
     let mut asked = RangeQuery::parse(form, frontend.clock().now()).map_err(refuse)?;
     asked.limit = match form.value("line_limit") {
@@ -92,14 +96,32 @@ async fn detect(
     (asked.direction, asked.interval_ns) = (Direction::Backward, 0);
     let expr = Expr::Log(parse_log(&asked.query).map_err(refuse)?);
     let (tenants, tags) = (asker.tenants.clone(), asker.tags);
+    let timeout = OfAll { limits: frontend.limits(), tenants: &tenants.ids }.query_timeout();
     let query = Query { tenants, expr, asked: Asked::Range(asked), tags, categorize: true };
-    let evaluated = frontend.evaluate(query).await.map_err(refuse)?;
-    let Answer::Streams(streams) = evaluated.answer else {
-        return Err(HttpError::query_with(500, "a log query was answered with samples"));
+    let work = async {
+        let evaluated = frontend.evaluate(query).await.map_err(refuse)?;
+        match evaluated.answer {
+            Answer::Streams(streams) => gather(detector, streams).await,
+            _ => Err(HttpError::query_with(500, "a log query was answered with samples")),
+        }
     };
+    if timeout.is_zero() {
+        return work.await;
+    }
+    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(HttpError::query_timeout()))
+}
+
+/// Looks through the streams of an answer, as long as the future is waited for.
+async fn gather(
+    mut detector: FieldDetector,
+    streams: Vec<Stream>,
+) -> Result<Vec<Field>, HttpError> {
+    let stop = Shutdown::new();
+    let stopped = stop.clone();
+    let _waiting = stop.drop_guard();
     let job = task::blocking("frontend.detect", move || {
-        let mut detector = FieldDetector::new(most);
-        streams.iter().for_each(|stream| detector.add(stream));
+        let wanted = streams.iter().take_while(|_| !stopped.is_cancelled());
+        wanted.for_each(|stream| detector.add(stream));
         let mut fields = detector.finish();
         fields.sort_by(|a, b| a.name.cmp(&b.name));
         fields
