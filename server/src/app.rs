@@ -126,10 +126,12 @@ impl App {
         let ports = Ports { http: http_address, grpc: grpc_address };
         let in_ring = services::wants_ring(&config, &store);
         let ring = m.start("ring", in_ring, services::ring(s, &store, ports, &door)).await?;
-        let ingester =
-            m.start("ingester", wants(Target::Ingester), services::ingester(s, &store)).await?;
+        let ingester = m
+            .start("ingester", wants(Target::Ingester), services::ingester(s, &store, &ring))
+            .await?;
         m.start("grpc", true, listening(grpc)).await?;
-        let members = m.start("ingester-client", calls, services::members(s, &ingester)).await?;
+        let members =
+            m.start("ingester-client", calls, services::members(s, &ingester, &ring)).await?;
         let distributor = m
             .start("distributor", wants(Target::Distributor), services::distributor(s, &members))
             .await?;
@@ -141,6 +143,10 @@ impl App {
         let frontend = m.start("query-frontend", answers, services::frontend(s, &querier)).await?;
         let works = wants(Target::Querier) && !config.frontend_addresses.is_empty();
         m.start("frontend-worker", works, services::remote_frontends(s, &querier)).await?;
+        // A process that has a frontend of its own works for that one.
+        let alone = wants(Target::Querier) && !wants(Target::QueryFrontend);
+        let seeks = alone && !works && !config.ring_join.is_empty();
+        m.start("frontend-seeker", seeks, services::ring_frontends(s, &querier, &ring)).await?;
         m.start("compactor", wants(Target::Compactor), services::compactor(s, &store)).await?;
         m.start("http", true, listening(http)).await?;
 

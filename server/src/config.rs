@@ -216,6 +216,11 @@ fn notices(raw: &RawConfig, set: &BTreeMap<String, At>) -> Vec<Notice> {
                     store: ring.join names no others";
         notices.push(Notice { key, text: text.to_owned(), error: true });
     }
+    if !raw.ring.join.is_empty() && !raw.ingester_client.addresses.is_empty() {
+        let key = "ingester_client.addresses".to_owned();
+        let text = "the ingesters are those of the ring: ring.join counts".to_owned();
+        notices.push(Notice { key, text, error: false });
+    }
     notices
 }
 

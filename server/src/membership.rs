@@ -1,7 +1,7 @@
 //! This process's part in the ring: an ingester is a member, everything else watches.
 //!
-//! Owns: who this process is to others ([`who`]), what it owes the ring ([`attend`]), how it leaves
-//! ([`leave`]), the page `/ring` ([`page`]). Does not own: what the ring decides (`ring`) and how it
+//! Owns: who this process is to others ([`who`]), what it owes the ring ([`attend`], [`chores`]), whom
+//! its services call ([`members`]), how it leaves ([`leave`]), the page `/ring` ([`page`]). Does not own: what the ring decides (`ring`) and how it
 //! agrees (`meta`).
 //!
 //! Life of a member: its ring's log is opened and calls are answered before anything else starts
@@ -13,6 +13,7 @@
 //! goes on with the last state (P5).
 
 pub mod attend;
+pub mod chores;
 pub mod leave;
 pub mod members;
 pub mod page;

@@ -24,17 +24,18 @@ use query_frontend::Frontend;
 use rpc::Members;
 use rpc::grpc::{RingDoor, serve_frontend, serve_ingester, serve_ring};
 use rpc::http::Form;
-use rpc::members::NoRing;
+use rpc::members::{NoRing, Ring};
 use tonic::service::{Routes, RoutesBuilder};
 
 use crate::app::Shared;
 use crate::config::targets::Target;
+use crate::membership::Membership;
 use crate::membership::leave::Leaving;
 use crate::modules::{Stop, nothing_to_stop};
 use crate::overrides::Overrides;
 
 pub use peers::members;
-pub use query::{frontend, querier, remote_frontends};
+pub use query::{frontend, querier, remote_frontends, ring_frontends};
 pub use ring::{Life, is_wanted as wants_ring, life, recover as recover_ring, ring};
 pub use store::{Store, store};
 
@@ -55,16 +56,24 @@ pub async fn overrides(shared: &Shared) -> Result<((), Stop)> {
 
 /// Takes rows; returns when acknowledged ones can be queried again. Its end drains it: appends
 /// under way finish, the log is closed.
-pub async fn ingester(shared: &Shared, store: &Option<Store>) -> Result<(Arc<Ingester>, Stop)> {
+pub async fn ingester(
+    shared: &Shared,
+    store: &Option<Store>,
+    ring: &Option<Membership>,
+) -> Result<(Arc<Ingester>, Stop)> {
     let store = store.as_ref().context("an ingester needs the store")?;
     let (disk, wal) = store.wal.clone().context("an ingester needs a log")?;
+    let ring: Arc<dyn Ring> = match ring.clone() {
+        Some(ring) => Arc::new(ring),
+        None => Arc::new(NoRing::default()),
+    };
     let deps = ingester::Deps {
         disk,
         clock: shared.clock.clone(),
         random: shared.random.clone(),
         limits: shared.limits.clone(),
         catalog: store.catalog.clone(),
-        ring: Arc::new(NoRing::default()),
+        ring,
     };
     let ingester = Ingester::start(derive::ingester(&shared.config, wal), deps).await?;
     let ends = ingester.clone();

@@ -8,19 +8,20 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{START_NS, Shape, Site, binary, body_of};
-use crate::http::{Connection, Response};
+use crate::harness::{END_NS, START_NS, Shape, Site, binary, body_of};
+use crate::http::{Connection, Response, encode};
 use crate::process::{Process, wait_for};
 
 const JSON: (&str, &str) = ("Accept", "application/json");
 
-/// `count` processes of every service over one directory, each in a zone of its own.
+/// Processes over one directory, each in a zone of its own.
 struct Ring {
     dir: TempDir,
     /// Their gRPC ports, which all are told.
     ports: Vec<u16>,
+    targets: Vec<&'static str>,
+    factor: u8,
     processes: Vec<Option<Process>>,
-    extra: String,
 }
 
 /// Ports that nobody listens on.
@@ -31,22 +32,30 @@ fn free_ports(count: usize) -> Vec<u16> {
 }
 
 impl Ring {
-    fn new(count: usize, extra: &str) -> Ring {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let processes = (0..count).map(|_| None).collect();
-        Ring { dir, ports: free_ports(count), processes, extra: extra.to_owned() }
-    }
-
-    fn start_all(count: usize, extra: &str) -> Ring {
-        let mut ring = Ring::new(count, extra);
+    /// Processes with these targets, and rows on `factor` stores; returns when all are ready and see
+    /// all ingesters.
+    fn start(targets: &[&'static str], factor: u8) -> Ring {
+        let count = targets.len();
+        let mut ring = Ring {
+            dir: tempfile::tempdir().expect("a temporary folder"),
+            ports: free_ports(count),
+            targets: targets.to_vec(),
+            factor,
+            processes: (0..count).map(|_| None).collect(),
+        };
         for number in 0..count {
             ring.spawn(number);
         }
         for number in 0..count {
             ring.process(number).wait_ready();
         }
-        ring.wait_for_members(count);
+        ring.wait_for_members(targets.iter().filter(|target| is_member(target)).count());
         ring
+    }
+
+    /// Of every service in each.
+    fn start_all(count: usize, factor: u8) -> Ring {
+        Ring::start(&vec!["all"; count], factor)
     }
 
     fn log_of(&self, number: usize) -> PathBuf {
@@ -57,21 +66,22 @@ impl Ring {
         let state = self.dir.path().join(number.to_string());
         std::fs::create_dir_all(&state).expect("a folder");
         let bucket = self.dir.path().join("bucket");
-        let join: Vec<String> =
-            self.ports.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
+        let members = self.ports.iter().zip(&self.targets).filter(|(_, target)| is_member(target));
+        let join: Vec<String> = members.map(|(port, _)| format!("\"127.0.0.1:{port}\"")).collect();
         let text = format!(
-            "auth_enabled: false\n\
+            "target: {}\nauth_enabled: false\n\
              server:\n  http_listen_address: 127.0.0.1\n  http_listen_port: 0\n\
              \x20 grpc_listen_address: 127.0.0.1\n  grpc_listen_port: {}\n\
-             common:\n  path_prefix: {}\n  replication_factor: 1\n\
+             common:\n  path_prefix: {}\n  replication_factor: {}\n\
              \x20 storage:\n    filesystem:\n      chunks_directory: {}\n\
              ring:\n  instance_id: node-{number}\n  instance_zone: zone-{number}\n  join: [{}]\n\
-             limits_config:\n  reject_old_samples: false\n{}",
+             limits_config:\n  reject_old_samples: false\n",
+            self.targets[number],
             self.ports[number],
             state.display(),
+            self.factor,
             bucket.display(),
             join.join(", "),
-            self.extra,
         );
         let file = self.dir.path().join(format!("{number}.yaml"));
         std::fs::write(&file, text).expect("configuration");
@@ -138,9 +148,25 @@ impl Ring {
         self.process(number).post("/loki/api/v1/push", &headers, body.as_bytes())
     }
 
+    /// How many rows of `app` a query counts.
+    fn count(&self, number: usize, app: &str) -> Result<u64, String> {
+        let query = encode(&format!("sum(count_over_time({{app=\"{app}\"}}[3h]))"));
+        let target = format!("/loki/api/v1/query?query={query}&time={END_NS}");
+        let answer = self.process(number).get(&target);
+        if answer.status != 200 {
+            return Err(answer.text());
+        }
+        let value = answer.json()["data"]["result"][0]["value"][1].clone();
+        Ok(value.as_str().map_or(0, |value| value.parse().expect("a number")))
+    }
+
     fn log(&self) -> String {
         (0..self.ports.len()).filter_map(|n| std::fs::read_to_string(self.log_of(n)).ok()).collect()
     }
+}
+
+fn is_member(target: &str) -> bool {
+    ["all", "ingester"].contains(&target)
 }
 
 fn ask(
@@ -156,7 +182,7 @@ fn ask(
 
 #[test]
 fn three_processes_become_one_ring_that_outlives_its_leader() {
-    let mut ring = Ring::start_all(3, "");
+    let mut ring = Ring::start_all(3, 1);
     for number in 0..3 {
         let view = ring.view(number);
         assert_eq!(view["shards"].as_array().expect("shards").len(), 3, "{view}");
@@ -196,7 +222,7 @@ fn three_processes_become_one_ring_that_outlives_its_leader() {
 
 #[test]
 fn overrides_that_are_put_on_one_process_count_on_all_and_survive_all() {
-    let mut ring = Ring::start_all(3, "");
+    let mut ring = Ring::start_all(3, 1);
     let path = "/api/v1/overrides/fake";
     let limit = |ring: &Ring, at: usize| {
         let text = ring.process(at).get("/config/tenant/v1/limits").text();
@@ -258,7 +284,7 @@ fn a_process_without_configuration_is_a_ring_of_itself() {
 
 #[test]
 fn an_ingester_that_is_shut_down_with_a_flush_leaves_and_comes_back_as_another_store() {
-    let mut ring = Ring::start_all(2, "");
+    let mut ring = Ring::start_all(2, 1);
     let before = ring.shard(0, 1).expect("it is there");
     assert_eq!(ring.push(1, "a", 1).status, 204);
     let leaving = ring.processes[1].take().expect("it runs");
@@ -278,4 +304,130 @@ fn an_ingester_that_is_shut_down_with_a_flush_leaves_and_comes_back_as_another_s
     let after = ring.shard(0, 1).expect("it is there");
     assert_ne!(after["store"], before["store"]);
     assert_eq!(after["tokens"], before["tokens"], "it takes the places it had");
+}
+
+#[test]
+fn with_three_copies_pushes_and_queries_go_on_while_the_leader_is_killed_and_comes_back() {
+    let mut ring = Ring::start_all(3, 3);
+    wait_for("readers count on three copies", || {
+        (0..3).all(|at| ring.view(at)["read_replication_factor"] == 3)
+    });
+    wait_for("three have a voice", || {
+        ring.running().all(|number| ring.view(number)["voters"].as_array().map(Vec::len) == Some(3))
+    });
+    let leader = ring.leader(0).expect("somebody leads");
+    let mut pushed = 0;
+    let mut go_on = |ring: &Ring, through: &[usize], count: u64| {
+        for _ in 0..count {
+            let at = through[pushed as usize % through.len()];
+            // Many streams, so that each store owns some.
+            let app = format!("a{}", pushed % 12);
+            let answer = ring.push(at, &app, pushed as i64);
+            assert_eq!(answer.status, 204, "push {pushed}: {}\n{}", answer.text(), ring.log());
+            pushed += 1;
+            let expected = (0..pushed).filter(|n| n % 12 == (pushed - 1) % 12).count() as u64;
+            let found = ring.count(at, &app);
+            assert_eq!(found, Ok(expected), "after push {pushed}\n{}", ring.log());
+        }
+    };
+    go_on(&ring, &[0, 1, 2], 24);
+    ring.kill(leader);
+    let left: Vec<usize> = ring.running().collect();
+    go_on(&ring, &left, 60);
+    wait_for("another leads", || left.iter().all(|&at| ring.leader(at).is_some()));
+    go_on(&ring, &left, 24);
+    ring.spawn(leader);
+    ring.process(leader).wait_ready();
+    ring.wait_for_members(3);
+    go_on(&ring, &[0, 1, 2], 36);
+    // One that leaves for good is not noticed either.
+    let leaving = ring.processes[0].take().expect("it runs");
+    let ended = std::thread::scope(|scope| {
+        let ended = scope.spawn(move || {
+            leaving.post("/ingester/shutdown", &[], b"");
+            leaving.wait()
+        });
+        go_on(&ring, &[1, 2], 60);
+        ended.join().expect("no panic")
+    });
+    assert!(ended.success(), "{}", ring.log());
+    wait_for("it is gone from the ring", || ring.shard(1, 0).is_none());
+    go_on(&ring, &[1, 2], 24);
+}
+
+#[test]
+fn separate_targets_find_each_other_in_the_ring() {
+    let targets = ["ingester", "ingester", "distributor", "query-frontend", "querier,compactor"];
+    let mut ring = Ring::start(&targets, 1);
+    for number in 0..5 {
+        let view = ring.view(number);
+        assert_eq!(view["shards"].as_array().map(Vec::len), Some(2), "{view}");
+        wait_for("all are known", || {
+            ring.view(number)["others"].as_array().map(Vec::len) == Some(3)
+        });
+    }
+    for n in 0..40 {
+        let answer = ring.push(2, &format!("a{n}"), n);
+        assert_eq!(answer.status, 204, "{}", answer.text());
+        assert_eq!(ring.count(3, &format!("a{n}")), Ok(1));
+    }
+    let streams = |ring: &Ring, at: usize| {
+        let page = ring.process(at).get("/metrics").text();
+        crate::harness::sum_of(&page, "loki_ingester_streams_created_total").unwrap_or(0.0)
+    };
+    assert!(streams(&ring, 0) > 0.0 && streams(&ring, 1) > 0.0, "both own streams");
+    // With one copy of a row nobody can do without the dead one, until it is back.
+    ring.kill(1);
+    let answer = ring.count(3, "a0").expect_err("a store is missing");
+    assert!(answer.contains(&format!("127.0.0.1:{}", ring.ports[1])), "{answer}");
+    ring.spawn(1);
+    ring.process(1).wait_ready();
+    wait_for("queries go on", || ring.count(3, "a0") == Ok(1));
+    // A watcher that ends is taken off the list.
+    assert!(ring.processes[4].take().expect("it runs").terminate().success());
+    wait_for("it is off", || ring.view(2)["others"].as_array().map(Vec::len) == Some(2));
+}
+
+/// Runs a subcommand of the binary; returns what it printed.
+fn run(args: &[&str]) -> String {
+    let output = Command::new(binary()).args(args).output().expect("started");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{args:?}: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_majority_that_is_lost_for_ever_is_recovered_from_one_and_the_lost_are_forgotten() {
+    let mut ring = Ring::start_all(3, 1);
+    wait_for("three have a voice", || {
+        ring.running().all(|number| ring.view(number)["voters"].as_array().map(Vec::len) == Some(3))
+    });
+    let store = ring.view(2)["self"].as_str().expect("a store").to_owned();
+    for number in 0..3 {
+        ring.kill(number);
+    }
+    for lost in [0, 1] {
+        std::fs::remove_dir_all(ring.dir.path().join(lost.to_string())).expect("its disk");
+    }
+    let file = ring.config(2);
+    let file = format!("--config.file={}", file.display());
+    let said = run(&["ring", "recover", &file, "--others-are-lost"]);
+    assert!(said.contains(&format!("store {store} is the only voter")), "{said}");
+    ring.spawn(2);
+    ring.process(2).wait_ready();
+    wait_for("it leads", || ring.leader(2) == Some(2));
+    let url = format!("--url=http://{}", ring.process(2).http);
+    for lost in [0, 1] {
+        wait_for("its silence is noticed", || {
+            ring.shard(2, lost).expect("known")["state"] == "UNHEALTHY"
+        });
+        run(&["ring", "forget", &format!("node-{lost}"), &url]);
+        assert!(ring.shard(2, lost).is_none());
+    }
+    let status = run(&["ring", "status", &url]);
+    assert!(status.contains(&store) && status.contains("leader"), "{status}");
+    // New disks under the old names are new members.
+    ring.spawn(0);
+    ring.process(0).wait_ready();
+    ring.wait_for_members(2);
 }

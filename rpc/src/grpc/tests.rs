@@ -1,6 +1,7 @@
 //! Calls over loopback TCP, through a relay that a test can cut or silence.
 
 mod calls;
+mod ring;
 mod workers;
 
 use std::net::SocketAddr;

@@ -18,6 +18,10 @@ use ring::{Departure, Instance, Phase, Roles, State, tokens};
 use super::{Members, Nameless, View};
 use crate::ingester::{Identity, Peer};
 
+/// Versions are this process's own. An ingester may be in a ring that this process is not in, and
+/// answer with the version of that: none is newer than these.
+const FIRST_VERSION: u64 = 1 << 63;
+
 /// Members by their addresses.
 pub struct Fixed {
     addresses: Vec<Address>,
@@ -61,8 +65,8 @@ impl Fixed {
                 addresses.push(Address { peer, tokens, known });
             }
         }
-        let view = ArcSwap::from_pointee(view_of(&addresses, factor, 0));
-        Fixed { addresses, factor, view, looking: tokio::sync::Mutex::new(0) }
+        let view = ArcSwap::from_pointee(view_of(&addresses, factor, FIRST_VERSION));
+        Fixed { addresses, factor, view, looking: tokio::sync::Mutex::new(FIRST_VERSION) }
     }
 
     /// Asks everybody who is doubted or never said who it is.
@@ -87,7 +91,7 @@ impl Members for Fixed {
     }
 
     async fn reach(&self, _: u64) -> Arc<View> {
-        // Versions are this process's own: nobody else answers with one.
+        // Versions are this process's own.
         self.view()
     }
 

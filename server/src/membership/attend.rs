@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use base::StoreId;
 use base::shutdown::Shutdown;
 use ring::{Command, Duty, Instance, Outcome, Phase, Refusal, Registration, State, duties};
 use rpc::http::Readiness;
@@ -26,6 +25,8 @@ pub struct Attendant {
     /// The replication factor that the configuration asks for. It is proposed once: where
     /// configurations differ, the last start counts.
     pub replication: Option<u8>,
+    /// The ring's log has failed, and it was told of.
+    pub has_failed: bool,
     /// This process is about to leave and wants no share any more.
     pub is_leaving: Arc<AtomicBool>,
     /// Cancelled when the ring has no place for this store any more: others have cleared it.
@@ -52,7 +53,16 @@ impl Attendant {
 
     async fn round(&mut self, state: &State) {
         if let Some(failure) = self.ring.failure() {
-            tracing::error!(failure, "the ring's log has stopped: this process must start anew");
+            if !std::mem::replace(&mut self.has_failed, true) {
+                tracing::error!(
+                    failure,
+                    "the ring's log has stopped: this process must start anew"
+                );
+            }
+            return;
+        }
+        if self.is_leaving.load(Ordering::SeqCst) && self.ring.of(state).is_none() {
+            // It has left.
             return;
         }
         let own = self.ring.own().clone();
@@ -66,7 +76,7 @@ impl Attendant {
             return self.remove(&Refusal::Retired(own.store));
         }
         for duty in duties(state, own.store) {
-            if let Some(command) = self.command(state, duty).await {
+            if let Some(command) = self.command(duty).await {
                 self.say(command).await;
             }
         }
@@ -79,7 +89,7 @@ impl Attendant {
     }
 
     /// How a duty is said, after it was done.
-    async fn command(&self, state: &State, duty: Duty) -> Option<Command> {
+    async fn command(&self, duty: Duty) -> Option<Command> {
         let own = self.ring.own();
         Some(match duty {
             Duty::Register => Command::Register(own.clone()),
@@ -90,9 +100,7 @@ impl Attendant {
                 }
                 Command::Seen { by: own.store, version }
             }
-            Duty::Clear { of, since } if may_clear(state, own.store, of) => {
-                Command::Cleared { by: own.store, of, since }
-            }
+            // These take longer: see `chores`.
             Duty::Clear { .. } => return None,
             Duty::Activate => Command::Activate { store: own.store },
         })
@@ -151,14 +159,6 @@ fn has_moved(known: &Instance, own: &Registration) -> bool {
         || known.zone != own.zone
         || known.roles != own.roles
         || known.tokens != own.tokens
-}
-
-/// Whether a store may be cleared at once: with one copy of a row no list names it beside another
-/// store, so nothing here names it. One that is gone is not cleared even so: it could not come back
-/// with the only copy.
-fn may_clear(state: &State, own: StoreId, of: StoreId) -> bool {
-    let Some(instance) = state.instance(of) else { return false };
-    of != own && instance.factor <= 1 && instance.phase == Phase::Leaving
 }
 
 /// Waits until this process can do its part: a member has a share (or had one before its restart), a

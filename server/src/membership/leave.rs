@@ -2,9 +2,10 @@
 //! it. An end that flushes leaves:
 //!
 //! 1. The ring takes the store as leaving: no stream is placed there any more.
-//! 2. The ingester is drained while its port still answers: appends are refused (their senders know
-//!    another one), queries are not, everything is flushed.
-//! 3. With an empty log it says that it holds nothing. When all others have said that they hold
+//! 2. The ingester is emptied while its port still answers: appends are refused (their senders know
+//!    another one), queries are not; it flushes what it is first to flush, and sees the others flush
+//!    the rest, because they clear it.
+//! 3. With an empty log it is drained and says that it holds nothing. When all others have said that they hold
 //!    nothing that names it, the ring removes it; it need not be there for that.
 //! 4. The directory becomes a new store: the old one never comes back.
 //!
@@ -29,6 +30,10 @@ use super::{Membership, raft_dir};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The same for a process without a store: nothing depends on it.
 const SHORT_PATIENCE: Duration = Duration::from_secs(1);
+/// How long others may take to flush what they are first to flush of what it holds.
+const EMPTY_PATIENCE: Duration = Duration::from_secs(120);
+/// How often it is looked whether they have.
+const EMPTY_PERIOD: Duration = Duration::from_millis(200);
 /// How often it is looked whether the voters have changed.
 const LOOK_PERIOD: Duration = Duration::from_millis(20);
 
@@ -79,8 +84,16 @@ impl Leaving {
         self.is_another.load(Ordering::SeqCst)
     }
 
-    /// Step 1. Whether the ring takes the store as leaving now.
+    /// Steps 1 and 2. Whether the ring takes the store as leaving now.
     pub async fn begin(&self) -> bool {
+        let leaves = self.announce().await;
+        if leaves && let Some((ingester, _)) = &self.ingester {
+            self.empty(ingester).await;
+        }
+        leaves
+    }
+
+    async fn announce(&self) -> bool {
         self.is_leaving.store(true, Ordering::SeqCst);
         let store = self.ring.own().store;
         let leaves = match timeout(PATIENCE, self.ring.propose(Command::Leave { store })).await {
@@ -110,6 +123,31 @@ impl Leaving {
         };
         self.is_leaving.store(leaves, Ordering::SeqCst);
         leaves
+    }
+
+    async fn empty(&self, ingester: &Ingester) {
+        let state = self.ring.newest();
+        let own = self.ring.of(&state);
+        let Some((store, departure)) =
+            own.and_then(|own| Some((own.store, own.departure.clone()?)))
+        else {
+            return;
+        };
+        let emptied = async {
+            loop {
+                match ingester.clear(store, departure.since).await {
+                    Ok(true) => return,
+                    Ok(false) => {}
+                    Err(error) => tracing::warn!(%error, "could not flush everything yet"),
+                }
+                tokio::time::sleep(EMPTY_PERIOD).await;
+            }
+        };
+        if timeout(EMPTY_PATIENCE, emptied).await.is_err() {
+            tracing::error!(
+                "others did not flush what they share with this store: it stays in the log"
+            );
+        }
     }
 
     /// Step 3, if the ingester was drained and is empty.
@@ -150,6 +188,7 @@ impl Leaving {
     }
 
     async fn end_watching(&self) {
+        self.is_leaving.store(true, Ordering::SeqCst);
         let store = self.ring.own().store;
         // Without an answer the leader forgets it by its silence.
         let leave = self.ring.propose(Command::Leave { store });

@@ -129,6 +129,7 @@ pub fn ingester(config: &Config, wal: wal::Config) -> ingester::Config {
     let flushes = usize::try_from(raw.concurrent_flushes).unwrap_or(usize::MAX);
     ingester::Config {
         wal,
+        zone: config.raw.ring.instance_zone.clone(),
         flush_on_shutdown: raw.wal.flush_on_shutdown,
         chunk_idle_period: raw.chunk_idle_period,
         max_chunk_age: raw.max_chunk_age,
@@ -161,7 +162,6 @@ pub fn querier(config: &Config) -> querier::Config {
             threads => usize::try_from(threads).unwrap_or(usize::MAX),
         },
         max_concurrent: (raw.max_concurrent as usize).max(1),
-        ..default
     }
 }
 

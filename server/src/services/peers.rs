@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use ingester::Ingester;
-use rpc::IngesterApi;
 use rpc::grpc::IngesterClient;
 use rpc::http::stack::Phase;
 use rpc::ingester::Peer;
@@ -13,29 +12,31 @@ use rpc::members::{Fixed, Members};
 
 use super::{derive, local};
 use crate::app::Shared;
+use crate::membership::Membership;
+use crate::membership::members::RingMembers;
 use crate::modules::{Stop, nothing_to_stop};
 
-/// What an ingester of this process is called where others have an address.
-const IN_PROCESS: &str = "in-process";
 /// How often a name that does not resolve, or ingesters that do not answer, are asked again.
 const RETRY_PERIOD: Duration = Duration::from_millis(250);
 
-/// Those of `ingester_client.addresses` over gRPC; without any, the one of this process. A name that
-/// stands for several (`dns+host:port`) is looked up here, once.
+/// Those of the ring; where no ring is joined and there are `ingester_client.addresses`, those. A name
+/// that stands for several (`dns+host:port`) is looked up here, once.
 pub async fn members(
     shared: &Shared,
     own: &Option<Arc<Ingester>>,
+    ring: &Option<Membership>,
 ) -> Result<(Arc<dyn Members>, Stop)> {
     let addresses = &shared.config.ingester_addresses;
-    if addresses.is_empty() {
-        let own = own.clone().context(
-            "ingester_client.addresses must name the ingesters: none runs in this process",
-        )?;
-        let api: Arc<dyn IngesterApi> = local::ingester(own);
-        let list = vec![Peer { address: IN_PROCESS.to_owned(), api }];
-        return Ok((Arc::new(Fixed::new(list, 1)), nothing_to_stop()));
-    }
     let config = derive::client(&shared.config);
+    if addresses.is_empty() || !shared.config.ring_join.is_empty() {
+        let ring = ring.clone().context(
+            "ring.join must name members of the ring, or ingester_client.addresses the ingesters: \
+             none runs in this process",
+        )?;
+        let own = own.clone().map(local::ingester);
+        let members = RingMembers::new(ring, own, config, shared.clock.clone());
+        return Ok((Arc::new(members), nothing_to_stop()));
+    }
     let mut list = Vec::new();
     for address in resolve(shared, addresses).await? {
         let client = IngesterClient::new(&address, &config, shared.clock.clone())

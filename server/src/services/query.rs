@@ -1,5 +1,6 @@
 //! The way of a query in this process: frontend, querier, and the workers between them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -8,11 +9,13 @@ use base::task::{self, JoinHandle};
 use futures::future::join_all;
 use querier::Querier;
 use query_frontend::Frontend;
+use ring::Roles;
 use rpc::grpc::FrontendClient;
 use rpc::{FrontendApi, Members};
 
 use super::{Store, derive, local};
 use crate::app::Shared;
+use crate::membership::Membership;
 use crate::modules::{Stop, nothing_to_stop};
 
 /// Evaluates pieces of queries. It is ready when the catalog was read: whether ingesters answer is
@@ -78,6 +81,65 @@ pub async fn remote_frontends(
     let stop: Stop = Box::pin(async move {
         leave.cancel();
         ended(tasks).await;
+    });
+    Ok(((), stop))
+}
+
+/// Works for the frontends of the ring, as they come and go. Its end is that of
+/// [`remote_frontends`].
+pub async fn ring_frontends(
+    shared: &Shared,
+    querier: &Option<Arc<Querier>>,
+    ring: &Option<Membership>,
+) -> Result<((), Stop)> {
+    let querier = querier.clone().context("workers need a querier")?;
+    let ring = ring.clone().context("frontends are found in the ring")?;
+    let (shared, shutdown) = (shared.clone(), Shutdown::new());
+    let stopping = shutdown.clone();
+    let task = task::spawn("querier.frontends", async move {
+        let name = ring.own().store.to_string();
+        let mut states = ring.watch();
+        let mut attended: BTreeMap<String, (Shutdown, JoinHandle<()>)> = BTreeMap::new();
+        loop {
+            let state = states.newest();
+            let there = state.instances.values().filter(|i| i.roles.has(Roles::QUERY_FRONTEND));
+            let there: BTreeSet<&str> = there.map(|i| i.grpc_address.as_str()).collect();
+            // Whoever works for one that is not there any more finds its stream broken.
+            attended.retain(|address, (leave, _)| {
+                let stays = there.contains(address.as_str());
+                if !stays {
+                    leave.cancel();
+                }
+                stays
+            });
+            for address in there {
+                if attended.contains_key(address) {
+                    continue;
+                }
+                let config = derive::client(&shared.config);
+                match FrontendClient::new(address, &config, shared.clock.clone()) {
+                    Ok(client) => {
+                        let (client, leave) = (Arc::new(client), Shutdown::new());
+                        let task = workers(&shared, client, querier.clone(), name.clone(), &leave);
+                        attended.insert(address.to_owned(), (leave, task));
+                    }
+                    Err(error) => tracing::error!(%error, "a query frontend has no address"),
+                }
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                () = states.changed() => {}
+            }
+        }
+        attended.values().for_each(|(leave, _)| leave.cancel());
+        ended(attended.into_values().map(|(_, task)| task)).await;
+    });
+    let stop: Stop = Box::pin(async move {
+        stopping.cancel();
+        if task.await.is_err() {
+            tracing::error!("what looks for query frontends had panicked");
+        }
     });
     Ok(((), stop))
 }

@@ -20,6 +20,7 @@ use crate::app::Shared;
 use crate::config::Config;
 use crate::config::targets::Target;
 use crate::membership::attend::{Attendant, joined};
+use crate::membership::chores::Chores;
 use crate::membership::leave::{Leaving, Log};
 use crate::membership::who::{Ports, registration};
 use crate::membership::{Membership, raft_dir, tokens};
@@ -115,6 +116,11 @@ pub async fn recover(config: &Config) -> Result<(StoreId, meta::Recovered)> {
     task::blocking("ring-recover", work).await.context("recovering")?
 }
 
+/// One process alone holds each row once, whatever its configuration asks for: it says so at start.
+fn replication(config: &Config) -> Option<u8> {
+    config.replication_factor.filter(|_| !config.ring_join.is_empty())
+}
+
 /// What lives as long as the services answer.
 pub struct Life {
     /// For the route that ends an ingester.
@@ -141,11 +147,16 @@ pub async fn life(
     let is_leaving = Arc::new(AtomicBool::new(false));
     let attendant = Attendant {
         ring: ring.clone(),
-        replication: shared.config.replication_factor,
+        replication: replication(&shared.config),
+        has_failed: false,
         is_leaving: is_leaving.clone(),
         removed: removed.clone(),
     };
     let attends = task::spawn("ring-attend", attendant.run(shutdown.clone()));
+    let chores = ingester.clone().map(|ingester| {
+        let chores = Chores { ring: ring.clone(), ingester };
+        task::spawn("ring-chores", chores.run(shutdown.clone()))
+    });
     let follow = layers::follow(shared.layers.clone(), ring.watch(), shutdown.clone());
     let follows = task::spawn("ring-overrides", follow);
     tokio::select! {
@@ -160,8 +171,10 @@ pub async fn life(
     let stop: Stop = Box::pin(async move {
         ends.end().await;
         shutdown.cancel();
-        if attends.await.is_err() || follows.await.is_err() {
-            tracing::error!("what attends the ring had panicked");
+        for task in [Some(attends), Some(follows), chores].into_iter().flatten() {
+            if task.await.is_err() {
+                tracing::error!("what attends the ring had panicked");
+            }
         }
     });
     Ok((Life { leaving, removed }, stop))

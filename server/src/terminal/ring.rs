@@ -82,7 +82,8 @@ impl RingCommand {
         match self {
             RingCommand::Status(status) => status.run().await,
             RingCommand::Forget(forget) => forget.run().await,
-            RingCommand::Recover(recover) => recover.run().await,
+            // It opens a bucket: much more than the others hold while they wait.
+            RingCommand::Recover(recover) => Box::pin(recover.run()).await,
         }
     }
 }

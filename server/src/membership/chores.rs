@@ -1,0 +1,91 @@
+//! What an ingester owes the ring and cannot do at once: clearing stores that are on their way out
+//! (R1b), and going over to a higher replication factor. Each takes as long as flushes take, here and
+//! elsewhere, and is asked for again until it is done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::StoreId;
+use base::shutdown::Shutdown;
+use ingester::Ingester;
+use ring::{Command, Duty, Phase, State, duties};
+use tokio::time::timeout;
+
+use super::Membership;
+
+/// How often what is not done yet is taken up again while the ring's state stays the same.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Does them for one ingester.
+pub struct Chores {
+    /// The part of this process.
+    pub ring: Membership,
+    /// Its ingester.
+    pub ingester: Arc<Ingester>,
+}
+
+impl Chores {
+    /// Works until `shutdown`.
+    pub async fn run(self, shutdown: Shutdown) {
+        let mut states = self.ring.watch();
+        loop {
+            let state = states.newest();
+            let round = async {
+                if !self.ingester.is_stopping() {
+                    self.round(&state).await;
+                }
+                let _in_time = timeout(PAUSE, states.changed()).await;
+            };
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                () = round => {}
+            }
+        }
+    }
+
+    async fn round(&self, state: &State) {
+        let own = self.ring.own().store;
+        for duty in duties(state, own) {
+            if let Duty::Clear { of, since } = duty
+                && is_to_clear(state, own, of)
+            {
+                self.clear(own, of, since).await;
+            }
+        }
+        let behind = self.ring.of(state).filter(|known| known.factor < state.write_factor());
+        if behind.is_some_and(|known| known.phase == Phase::Active) {
+            self.require(own, state.write_factor()).await;
+        }
+    }
+
+    async fn clear(&self, own: StoreId, of: StoreId, since: u64) {
+        match self.ingester.clear(of, since).await {
+            Ok(true) => self.say(Command::Cleared { by: own, of, since }).await,
+            Ok(false) => tracing::debug!(store = %of, "not cleared yet"),
+            Err(error) => tracing::warn!(store = %of, %error, "could not clear a store"),
+        }
+    }
+
+    async fn require(&self, own: StoreId, factor: u8) {
+        match self.ingester.require(factor).await {
+            Ok(true) => self.say(Command::Factor { by: own, factor }).await,
+            Ok(false) => tracing::debug!(factor, "rows of a lower replication factor are held yet"),
+            Err(error) => tracing::warn!(factor, %error, "could not take up a replication factor"),
+        }
+    }
+
+    /// What does not come through follows from the state again.
+    async fn say(&self, command: Command) {
+        if let Err(error) = self.ring.propose(command).await {
+            tracing::debug!(%error, "the ring could not be told");
+        }
+    }
+}
+
+/// Of itself it is said by whoever ends it. A store that may have the only copy of a row and is gone
+/// is not cleared: cleared, it could not come back with it.
+fn is_to_clear(state: &State, own: StoreId, of: StoreId) -> bool {
+    let Some(instance) = state.instance(of) else { return false };
+    of != own && (instance.factor > 1 || instance.phase == Phase::Leaving)
+}
