@@ -147,7 +147,7 @@ mod tests {
             literal in prop_oneof!["[a-c\" ]{1,4}", "[a-b]{31,34}"],
             more in 0usize..3,
         ) {
-            let text = text.clone() + &literal.repeat(more);
+            let text = text + &literal.repeat(more);
             let found = Literal::new(literal.as_bytes()).find(text.as_bytes());
             prop_assert_eq!(found, text.find(&literal));
         }
