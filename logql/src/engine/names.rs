@@ -35,6 +35,11 @@ pub(crate) fn may_be_yielded_to(name: &[u8]) -> bool {
 const NAMES_MAX: usize = 1 << 16;
 /// A key cache starts anew above this many keys, for the same reason.
 const KEYS_MAX: usize = 1 << 14;
+/// Either starts anew above this many bytes.
+const BYTES_MAX: usize = 32 << 20;
+/// Objects under keys that are longer than this together are skipped like arrays: every name in there
+/// begins with them. Loki has no such bound.
+const PREFIX_BYTES_MAX: usize = 1 << 10;
 
 /// Numbers names.
 #[derive(Debug)]
@@ -125,7 +130,8 @@ impl Names {
 
     /// Forgets all but the fixed names when there are too many. True = numbers became invalid.
     pub(crate) fn trim(&mut self) -> bool {
-        if self.texts.len() <= NAMES_MAX.max(self.fixed * 2) {
+        let few = self.texts.len() <= NAMES_MAX.max(self.fixed * 2);
+        if few && self.texts.bytes.len() <= BYTES_MAX {
             return false;
         }
         let kept: Vec<String> =
@@ -161,7 +167,8 @@ pub(crate) struct Keys {
 impl Keys {
     /// To be called before each page. True = the cache started anew.
     pub(crate) fn trim(&mut self, force: bool) -> bool {
-        let anew = force || self.raw.len() > KEYS_MAX;
+        let bytes = self.raw.bytes.len() + self.prefixes.bytes.len();
+        let anew = force || self.raw.len() > KEYS_MAX || bytes > BYTES_MAX;
         if anew {
             *self = Keys::default();
         }
@@ -209,7 +216,8 @@ impl Keys {
         self.scratch.extend_from_slice(self.prefixes.get(parent as usize));
         push_sanitized(&mut self.scratch, raw);
         let name = if self.scratch.is_empty() { NONE } else { names.lookup(&self.scratch) };
-        let leads = names.is_open() || names.some_begins_with(&self.scratch);
+        let leads = self.scratch.len() <= PREFIX_BYTES_MAX
+            && (names.is_open() || names.some_begins_with(&self.scratch));
         let prefix = if leads {
             self.prefixes.push(&self.scratch);
             self.prefixes.len() as u32 - 1
@@ -321,6 +329,24 @@ mod tests {
         let x = keys.meaning(&mut names, 0, b"x");
         assert_eq!(names.extracted(x.name), 3);
         assert_eq!(names.extracted(2), NONE);
+    }
+
+    #[test]
+    fn long_keys_are_neither_repeated_nor_kept() {
+        let mut names = Names::new(&fixed(&[]), true);
+        let mut keys = Keys::default();
+        let long = keys.meaning(&mut names, 0, &[b'k'; PREFIX_BYTES_MAX + 1]);
+        assert!(long.name != NONE && long.prefix == NONE, "a name, but nobody's prefix");
+        let half = keys.meaning(&mut names, 0, &[b'k'; PREFIX_BYTES_MAX / 2]);
+        let whole = keys.meaning(&mut names, half.prefix, &[b'k'; PREFIX_BYTES_MAX / 2]);
+        assert!(half.prefix != NONE && whole.prefix == NONE);
+        for number in 0..32 {
+            assert!(!keys.trim(names.trim()), "{number}");
+            let key = format!("{}{number}", "k".repeat(1 << 20));
+            keys.meaning(&mut names, 0, key.as_bytes());
+        }
+        assert!(names.trim());
+        assert!(keys.trim(false), "by its own bytes");
     }
 
     #[test]
