@@ -118,17 +118,25 @@ impl Compactor {
                     self.pass_and_tell(&shutdown).await;
                     next_pass = Box::pin(tokio::time::sleep(self.config.interval));
                 }
-                () = hint.wake.notified() => self.look(&shutdown).await,
-                () = tokio::time::sleep(self.config.look_every) => self.look(&shutdown).await,
+                () = hint.wake.notified() => self.look(&shutdown, &hint).await,
+                () = tokio::time::sleep(self.config.look_every) => {
+                    self.look(&shutdown, &hint).await;
+                }
             }
         }
         gauge!(RUNNING).set(0.0);
     }
 
-    /// Merges what is due, and deletes what merges left a while ago.
-    async fn look(&self, shutdown: &Shutdown) {
+    /// Merges what is due, and deletes what merges left a while ago. After a merge it looks again,
+    /// when a pass that is due has had its turn.
+    async fn look(&self, shutdown: &Shutdown, hint: &Hint) {
         let result = match self.merge_due(shutdown).await {
-            Ok(_) => self.delete_garbage().await,
+            Ok(merges) => {
+                if merges > 0 {
+                    hint.wake.notify_one();
+                }
+                self.delete_garbage().await
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = result {

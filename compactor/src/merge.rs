@@ -26,9 +26,13 @@ use crate::plan::{Task, plan};
 
 type PartMerge = part::Merge<store::Error>;
 
+/// Plans that are carried out one after the other: as often as a row is merged, once by the hour,
+/// by six hours and by the day.
+const MAX_ROUNDS: u32 = 3;
+
 /// What became of a merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Merged {
+pub(crate) enum Merged {
     Committed(u64),
     /// An input was gone.
     Ended,
@@ -37,14 +41,16 @@ enum Merged {
 }
 
 impl Compactor {
-    /// Merges what is planned and due until nothing is; gives the number of merges.
+    /// Merges what is planned and due, and then what became due by that, for at most
+    /// [`MAX_ROUNDS`]: writers may make more due for ever, and other work must have its turn. Gives
+    /// the number of merges.
     pub(crate) async fn merge_due(&self, shutdown: &Shutdown) -> Result<u64, Error> {
         let mut done = 0;
-        loop {
+        for _ in 0..MAX_ROUNDS {
             self.deps.catalog.follow().await?;
             let due: Vec<Task> = self.planned().into_iter().filter(|task| task.is_due).collect();
             if due.is_empty() || shutdown.is_cancelled() {
-                return Ok(done);
+                break;
             }
             let mut merges = Vec::with_capacity(due.len());
             for task in &due {
@@ -55,6 +61,7 @@ impl Compactor {
                 done += u64::from(merged?);
             }
         }
+        Ok(done)
     }
 
     /// The merges that pay now.
@@ -115,7 +122,7 @@ impl Compactor {
         }
     }
 
-    async fn merge(&self, task: &Task, shutdown: &Shutdown) -> Result<Merged, Error> {
+    pub(crate) async fn merge(&self, task: &Task, shutdown: &Shutdown) -> Result<Merged, Error> {
         let (catalog, inputs) = (&self.deps.catalog, &task.inputs);
         let mut draft = catalog.draft();
         draft.removed = inputs.iter().map(|part| part.reference()).collect();
@@ -157,6 +164,8 @@ impl Compactor {
         let len_bytes = upload.finish().await?;
         assert_eq!(len_bytes, record.len_bytes, "the whole part is uploaded");
         draft.added = vec![record];
+        // The inputs are removed from now on, however long the merge took.
+        draft.at = self.deps.clock.now();
         match catalog.commit(&draft).await? {
             Outcome::Committed(number) => {
                 count(&merge);

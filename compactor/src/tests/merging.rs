@@ -14,6 +14,7 @@ use store::{CatalogHandle, Upload, put_parts};
 
 use super::harness::{HOUR_NS, Rig, batch, parts, tenant};
 use crate::Config;
+use crate::merge::Merged;
 use crate::plan::Rules;
 
 /// The day of all rows: that of the rig's clock, which begins two minutes before midnight.
@@ -271,4 +272,46 @@ async fn parts_older_than_their_tenant_keeps_rows_go_as_a_whole() {
     rig.advance_hours(3);
     compactor.pass().await.unwrap();
     assert_eq!(objects(&rig).await, 1);
+}
+
+#[tokio::test]
+async fn merges_that_stay_due_leave_turns_to_other_work() {
+    let rig = Rig::new();
+    let writer = rig.open(1).await;
+    for id in 1..=64 {
+        flush(&rig, &writer, "a", &[id]).await;
+    }
+    // Two at a time: there is something to merge six times over.
+    let rules = Rules { fan_in: 2, max_inputs: 2, settle: Duration::ZERO, ..Rules::default() };
+    let compactor = rig.compactor(5, Config { rules, ..Config::default() }).await;
+    let merges = compactor.merge_due(&Shutdown::new()).await.unwrap();
+    assert!((1..63).contains(&merges), "{merges} in one turn");
+    assert!(!compactor.planned().is_empty());
+    let mut left = 63 - merges;
+    while left > 0 {
+        left -= compactor.merge_due(&Shutdown::new()).await.unwrap();
+    }
+    check(&rig, 1..=64).await;
+}
+
+#[tokio::test]
+async fn inputs_are_removed_when_their_merge_is_committed_however_long_it_took() {
+    use base::Clock;
+    let rig = Rig::new();
+    prepare(&rig).await;
+    let compactor = rig.compactor(5, eager()).await;
+    compactor.deps.catalog.follow().await.unwrap();
+    let (never, tasks) = (Shutdown::new(), compactor.planned());
+    let mut merge = std::pin::pin!(compactor.merge(&tasks[0], &never));
+    assert!(futures::poll!(&mut merge).is_pending(), "its draft is begun, its inputs are read");
+    rig.advance_hours(3);
+    assert!(matches!(merge.await.unwrap(), Merged::Committed(_)));
+    for input in &tasks[0].inputs {
+        let removal = compactor.deps.catalog.read(|catalog| catalog.removal(input.object_id()));
+        assert_eq!(removal.map(|removal| removal.at), Some(rig.clock.now()));
+    }
+    let before = objects(&rig).await;
+    compactor.delete_garbage().await.unwrap();
+    compactor.pass().await.unwrap();
+    assert_eq!(objects(&rig).await, before, "queries under way may still read them");
 }
