@@ -1,8 +1,8 @@
 //! What the rows of a push take of the budget that all bodies share.
 //!
 //! A body says little about what becomes of it: an empty record costs its timestamp in several
-//! columns, and every metadata name a cell in every row beside it. So rows are charged as they grow,
-//! and a push that the budget has no room for is refused before they fill the memory.
+//! columns, and every metadata name a cell in every row beside it. So rows are charged as they
+//! grow, and a push that the budget has no room for is refused before they fill the memory.
 
 use rpc::http::body::{BodyError, Hold};
 

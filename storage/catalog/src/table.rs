@@ -5,8 +5,8 @@
 //! ever forgotten may have been claimed, and are put aside.
 //!
 //! The days are those of the log: its time goes on with the times of commits, by no more than ten
-//! minutes with each. So no clock that is wrong can have an incarnation forgotten that still commits,
-//! and none before thousands of commits have come after its last one.
+//! minutes with each. So no clock that is wrong can have an incarnation forgotten that still
+//! commits, and none before thousands of commits have come after its last one.
 
 use std::collections::BTreeMap;
 
@@ -115,7 +115,8 @@ impl IdTable {
         self.newest_at
     }
 
-    /// Time of the log at the last commit and claimed sequences of each (incarnation, owner), ascending.
+    /// Time of the log at the last commit, and claimed sequences, of each (incarnation, owner),
+    /// ascending.
     pub fn iter(&self) -> impl Iterator<Item = (Incarnation, UnixNanos, StoreId, &Ranges)> {
         self.incarnations.iter().flat_map(|(&incarnation, claims)| {
             let owners = claims.owners.iter();
