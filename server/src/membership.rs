@@ -1,8 +1,8 @@
 //! This process's part in the ring: an ingester is a member, everything else watches.
 //!
-//! Owns: who this process is to others ([`who`]), what it owes the ring ([`attend`], [`chores`]), whom
-//! its services call ([`members`]), how it leaves ([`leave`]), the page `/ring` ([`page`]). Does not own: what the ring decides (`ring`) and how it
-//! agrees (`meta`).
+//! Owns: who this process is to others ([`who`]), what it owes the ring ([`attend`], [`chores`]),
+//! whom its services call ([`members`]), how it leaves ([`leave`]), the page `/ring` ([`page`]). Does
+//! not own: what the ring decides (`ring`) and how it agrees (`meta`).
 //!
 //! Life of a member: its ring's log is opened and calls are answered before anything else starts
 //! ([`Membership::member`]); it registers; when its services answer it is activated; it does its

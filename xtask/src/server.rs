@@ -73,7 +73,10 @@ impl Server {
 
     /// SIGTERM, then waits for its end.
     pub fn terminate(mut self) -> Result<()> {
-        let told = Command::new("kill").arg(self.pid().to_string()).status()?;
+        use std::os::unix::process::CommandExt;
+        let mut kill = Command::new("kill");
+        // A second Ctrl-C must not end what carries out the first.
+        let told = kill.args(["-TERM", &self.pid().to_string()]).process_group(0).status()?;
         let ended = self.child.wait()?;
         if !told.success() || !ended.success() {
             bail!("process {}: {ended}", self.pid());

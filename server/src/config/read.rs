@@ -167,7 +167,8 @@ blocks! {
     /// `frontend_worker`
     pub struct FrontendWorkerConfig {
         /// Query frontends that this querier works for, as a comma list of `host:port`,
-        /// `dns+host:port` for every address of a name; empty is the one in this process.
+        /// `dns+host:port` for every address of a name; empty is the one in this process, or,
+        /// without one, those of the ring.
         frontend_address: String = "";
         /// The same: queues are in the frontends.
         scheduler_address: String = "";
