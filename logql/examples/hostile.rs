@@ -216,6 +216,7 @@ fn main() {
         report(&clock, &format!("parse, plan {what}"), || plan(&query).map(|_| ()));
     }
     for (stage, what, line) in lines() {
-        report(&clock, &format!("{stage} of {what}"), || run(stage, &line));
+        let short: String = stage.chars().take(60).collect();
+        report(&clock, &format!("{short} of {what}"), || run(stage, &line));
     }
 }

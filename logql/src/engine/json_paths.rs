@@ -117,7 +117,7 @@ struct Scan<'w> {
 /// the next one that does not end. So much may be looked through in vain, for each byte of the line
 /// and besides: then the line has no more elements. Nobody writes such a line but to keep a parser
 /// busy (P6).
-const WASTE_MAX: (usize, usize) = (8, 4 << 10);
+const WASTE_MAX: (usize, usize) = (4, 4 << 10);
 
 impl Scan<'_> {
     /// Scans to the end, the last missing path, the first unreadable string or too much waste.
@@ -390,7 +390,7 @@ mod tests {
             let (found, wasted) = scan(&line, &[path]);
             assert_eq!(found, [None], "{path} of {}", &line[..20]);
             // One look more may be begun.
-            assert!(wasted <= 9 * line.len() + (4 << 10), "{wasted} bytes for {}", line.len());
+            assert!(wasted <= 5 * line.len() + (4 << 10), "{wasted} bytes for {}", line.len());
         }
     }
 
