@@ -21,9 +21,13 @@
 //!    gets the same batches as the next attempt, a few times; then 503.
 //!
 //! **Invariant:** after a batch has an id its rows never change (B2), and it is acknowledged only
-//! by answers to the attempt that was sent last, from the beginning of its list (B3). After the answer to the client nothing more
-//! is sent. A request that fails to decode stores nothing; rows that fail validation never hold back
-//! the valid rows beside them.
+//! by answers to the attempt that was sent last, from the beginning of its list (B3). After the
+//! answer to the client nothing more is sent. A request that fails to decode stores nothing; rows
+//! that fail validation never hold back the valid rows beside them.
+//!
+//! **Memory:** what a body becomes is charged to the budget of bodies before it fills the memory:
+//! what is decompressed, and rows with all their cells. What no tenant may store is counted, not
+//! made.
 
 mod admit;
 pub mod body;
