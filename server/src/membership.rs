@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::StoreId;
+use base::disk::Disk;
 use meta::{Contact, Error, Meta, States, Watcher};
 use ring::{Command, Instance, Outcome, Registration, State};
 use ulid::Ulid;
@@ -46,9 +47,10 @@ enum Part {
 }
 
 /// Where the ring's log of `store` is: within the directory of its write-ahead log, so that both are
-/// lost together. A directory that becomes another store does not find the old one's.
-pub fn raft_dir(wal_dir: &Path, store: StoreId) -> PathBuf {
-    wal_dir.join("raft").join(store.to_string())
+/// lost together. A directory that becomes another store, or comes to another bucket, does not find
+/// the old one's.
+pub fn raft_dir(disk: &dyn Disk, wal_dir: &Path, cluster: Ulid, store: StoreId) -> PathBuf {
+    meta::dir_of(disk, &wal_dir.join("raft").join(store.to_string()), cluster, store)
 }
 
 impl Membership {

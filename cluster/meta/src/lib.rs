@@ -48,6 +48,7 @@ pub mod wire;
 pub use api::{Contact, Dialer, Envelope, MAX_WAIT, MetaApi, Proposal, Update, WatchRequest};
 pub use config::{Config, MemberConfig};
 pub use error::Error;
+pub use log::dir_of;
 pub use member::{Env, Meta};
 pub use publish::States;
 pub use recover::{Recovered, recover};

@@ -28,6 +28,7 @@ use crate::error::Error;
 use crate::frame;
 use crate::types::{Entry, LogId, NodeId, StorageError, Types, Vote};
 
+pub use file::dir_of;
 #[cfg(test)]
 pub(crate) use file::vote_record;
 pub(crate) use file::{Image, Owner, load as load_image, name as log_name, sequences};

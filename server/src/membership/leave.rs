@@ -233,10 +233,10 @@ impl Leaving {
 
     /// Step 4.
     async fn retire(&self, log: &Log) {
-        let (log, store) = (log.clone(), self.ring.own().store);
+        let (log, cluster, store) = (log.clone(), self.ring.cluster(), self.ring.own().store);
         let work = move || -> Result<(), wal::Error> {
+            let dir = raft_dir(&*log.disk, &log.config.dir, cluster, store);
             wal::retire(&log.config, &log.env)?;
-            let dir = raft_dir(&log.config.dir, store);
             // The next store does not look there: what stays only takes room.
             for name in log.disk.list(&dir).unwrap_or_default() {
                 if let Err(error) = log.disk.remove(&dir.join(&name)) {

@@ -1,5 +1,6 @@
 //! The ring of this process: a member where an ingester runs, a watcher elsewhere.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -74,11 +75,19 @@ pub async fn ring(
     });
     let own = registration(config, ports, store.own, tokens.await.context("reading tokens")??);
     let part = part(config, &store.cluster, own.store, &own.grpc_address);
-    let member = MemberConfig::new(raft_dir(&wal.dir, own.store), founders(config, store));
+    let member = MemberConfig::new(raft(store, &disk, &wal).await?, founders(config, store));
     let env = Env { disk, dialer, clock: shared.clock.clone(), random: shared.random.clone() };
     let meta = Meta::start(part, member, env).await?;
     door.open(Arc::new(meta.clone()));
     Ok((Membership::member(store.cluster.id, own, meta), nothing_to_stop()))
+}
+
+/// The directory of the ring's log.
+async fn raft(store: &Store, disk: &Arc<dyn Disk>, wal: &wal::Config) -> Result<PathBuf> {
+    let (disk, wal_dir, cluster, own) =
+        (disk.clone(), wal.dir.clone(), store.cluster.id, store.own);
+    let find = move || raft_dir(&*disk, &wal_dir, cluster, own);
+    task::blocking("ring-log", find).await.context("looking for the ring's log")
 }
 
 fn part(config: &Config, cluster: &Cluster, own: StoreId, address: &str) -> meta::Config {
@@ -110,7 +119,7 @@ pub async fn recover(config: &Config) -> Result<(StoreId, meta::Recovered)> {
             bail!("{}: no member of a ring was ever here", wal.dir.display());
         }
         let own = wal::store_id(&wal, &env)?;
-        let dir = raft_dir(&wal.dir, own);
+        let dir = raft_dir(&*disk, &wal.dir, cluster.id, own);
         Ok((own, meta::recover(&*disk, &dir, cluster.id, own, &address)?))
     };
     task::blocking("ring-recover", work).await.context("recovering")?

@@ -284,6 +284,29 @@ fn damage_is_named_and_a_foreign_directory_refused() {
 }
 
 #[test]
+fn a_directory_that_comes_to_another_cluster_has_a_log_of_its_own_there() {
+    let _entered = base::task::sim::enter();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let disk = SimDisk::new();
+        run(&disk).await.unwrap();
+        let disk = disk.crash(Keep::Synced);
+        let (dir, own) = (Path::new("raft"), StoreId(Ulid(1)));
+        let of = |cluster| super::dir_of(&disk, dir, Ulid(cluster), own);
+        assert_eq!(of(7), dir);
+        let other = of(8);
+        assert_ne!(other, dir);
+        assert_ne!(of(9), other);
+        let (log, _) = Log::open(Arc::new(disk.clone()), other.clone(), Owner::new(Ulid(8), own))
+            .expect("the other's log is not in the way");
+        assert!(log.is_fresh(), "nothing was promised in it");
+        // Both are found again.
+        assert_eq!((of(7), of(8)), (dir.to_owned(), other));
+        assert_eq!(super::dir_of(&disk, Path::new("none"), Ulid(8), own), Path::new("none"));
+    });
+}
+
+#[test]
 fn one_sync_serves_all_that_wait_and_a_message_is_bounded() {
     let _entered = base::task::sim::enter();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
