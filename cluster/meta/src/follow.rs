@@ -55,15 +55,19 @@ async fn pause(random: &dyn Random) {
 }
 
 async fn follow_leader(peers: &Peers, leader: &Contact, random: &dyn Random) {
+    // An answer with nothing new was waited for. One that comes at once must not be asked for at once.
+    let pace = tokio::time::sleep(PAUSE / 2);
     match ask(peers, &leader.address, WAIT).await {
-        Ok(update) if update.from.store == leader.store => match update.leader {
-            Some(next) => peers.set_leader(Some(next.store)),
-            None => {
+        Ok(Update { from, leader: Some(next), state, .. }) if from.store == leader.store => {
+            if next.store != leader.store {
                 peers.forget_leader(leader.store);
-                pause(random).await;
+                peers.hear_leader(next.store);
             }
-        },
-        // The address belongs to another one, or nobody is there.
+            if state.is_none() {
+                pace.await;
+            }
+        }
+        // It does not lead, the address belongs to another one, or nobody is there.
         Ok(_) | Err(_) => {
             peers.forget_leader(leader.store);
             pause(random).await;
@@ -75,12 +79,12 @@ async fn follow_leader(peers: &Peers, leader: &Contact, random: &dyn Random) {
 async fn seek(peers: &Peers, random: &dyn Random) {
     for address in peers.others().await {
         match ask(peers, &address, Duration::ZERO).await {
-            Ok(Update { leader: Some(leader), .. }) => {
-                peers.set_leader(Some(leader.store));
-                return;
-            }
+            Ok(Update { leader: Some(leader), .. }) => peers.hear_leader(leader.store),
             Ok(_) => {}
             Err(error) => tracing::debug!(%error, "nothing learnt of the ring from {address}"),
+        }
+        if peers.leader().is_some() {
+            return;
         }
     }
     pause(random).await;

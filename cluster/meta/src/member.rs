@@ -169,7 +169,8 @@ impl Meta {
 
     /// Whether this process leads and has been heard by a majority lately.
     pub fn is_leader(&self) -> bool {
-        leads(&self.inner.raft, &self.inner.peers, self.inner.patience)
+        let inner = &self.inner;
+        !inner.shutdown.is_cancelled() && leads(&inner.raft, &inner.peers, inner.patience)
     }
 
     /// Who has a voice; empty before the ring is founded. While it changes, all of both sets.
@@ -237,14 +238,14 @@ impl Meta {
 
     fn update(&self, known: u64) -> Update {
         let (peers, raft) = (&self.inner.peers, &self.inner.raft);
-        let leader = peers.leader();
-        // One that is cut off from the others must not keep watchers to itself.
-        let is_cut_off = |leader: &Contact| {
-            leader.store == peers.own.store && !leads(raft, peers, self.inner.patience)
+        // One that is cut off from the others, or stops, must not keep watchers to itself.
+        let leader = match self.is_leader() {
+            true => Some(peers.own.clone()),
+            false => peers.leader().filter(|leader| leader.store != peers.own.store),
         };
         Update {
             from: peers.own.clone(),
-            leader: leader.filter(|leader| !is_cut_off(leader)),
+            leader: leader.filter(|_| !self.inner.shutdown.is_cancelled()),
             voters: voters(raft),
             state: peers.publisher.newer(known),
         }
@@ -288,6 +289,9 @@ impl MetaApi for Meta {
         self.same_cluster(proposal.cluster)?;
         let place = self.inner.places.try_acquire();
         let _place = place.map_err(|_| Error::Busy { limit: MOST_PROPOSALS })?;
+        if self.inner.shutdown.is_cancelled() || !propose::is_running(&self.inner.raft) {
+            return Err(Error::NoLeader);
+        }
         propose::commit(&self.inner.raft, proposal.command, &self.inner.peers).await
     }
 
@@ -364,24 +368,33 @@ async fn found(raft: &Raft, config: &Config, first: &[StoreId]) -> Result<(), Er
 /// Tells everybody in this process who leads.
 async fn leader(peers: Arc<Peers>, raft: Raft, shutdown: Shutdown) {
     let mut metrics = raft.metrics();
-    let mut last = None;
+    let mut last = (0, None);
     loop {
-        let (leader, leads) = {
+        let (now, is_running) = {
             let seen = metrics.borrow_and_update();
-            (seen.current_leader, seen.current_leader == Some(seen.id))
+            let is_running = seen.running_state.is_ok();
+            // Whoever leads again after others is said again: it may have been found not to.
+            ((seen.current_term, seen.current_leader.filter(|_| is_running)), is_running)
         };
-        if leader != last {
-            last = leader;
-            metrics::counter!(LEADER_CHANGES).increment(1);
-            metrics::gauge!(LEADER).set(f64::from(u8::from(leads)));
-            peers.set_leader(leader.map(|node| node.0));
+        if now != last {
+            metrics::counter!(LEADER_CHANGES).increment(u64::from(now.1 != last.1));
+            tell(&peers, now.1);
+            last = now;
         }
+        let ends = async { !is_running || metrics.changed().await.is_err() };
         tokio::select! {
             biased;
-            () = shutdown.cancelled() => return,
-            changed = metrics.changed() => if changed.is_err() { return },
+            () = shutdown.cancelled() => break,
+            ends = ends => if ends { break },
         }
     }
+    tell(&peers, None);
+}
+
+fn tell(peers: &Peers, leader: Option<NodeId>) {
+    let leads = leader == Some(NodeId(peers.own.store));
+    metrics::gauge!(LEADER).set(f64::from(u8::from(leads)));
+    peers.set_own_leader(leader.map(|node| node.0));
 }
 
 /// Follows addresses in the state.
@@ -403,12 +416,15 @@ fn voters(raft: &Raft) -> Vec<StoreId> {
     metrics.membership_config.voter_ids().map(|node| node.0).collect()
 }
 
-/// Whether this node leads and a majority heard it within `patience`.
+/// Whether this node leads, its Raft works, and a majority heard it within `patience`.
 pub(crate) fn leads(raft: &Raft, peers: &Peers, patience: Duration) -> bool {
     let metrics = raft.metrics();
     let metrics = metrics.borrow();
     let is_leader = metrics.current_leader == Some(NodeId(peers.own.store));
     let is_alone = metrics.membership_config.voter_ids().count() <= 1;
     let silence = metrics.millis_since_quorum_ack;
-    is_leader && (is_alone || silence.is_none_or(|ms| u128::from(ms) <= patience.as_millis()))
+    let is_running = metrics.running_state.is_ok();
+    is_running
+        && is_leader
+        && (is_alone || silence.is_none_or(|ms| u128::from(ms) <= patience.as_millis()))
 }

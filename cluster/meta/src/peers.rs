@@ -29,11 +29,20 @@ struct Book {
     addresses: BTreeMap<StoreId, String>,
     /// Where the ring's state said it was.
     stated: BTreeMap<StoreId, String>,
-    leader: Option<StoreId>,
+    /// Who leads as this node's own Raft says, unless that one was found not to.
+    own_leader: Option<StoreId>,
+    /// Who leads as others say. It counts while this node's own Raft knows nothing.
+    heard_leader: Option<StoreId>,
     /// Who has a voice, as whoever answered last said.
     voters: Vec<StoreId>,
     /// Whom to ask next while nobody leads.
     turn: usize,
+}
+
+impl Book {
+    fn leader(&self) -> Option<StoreId> {
+        self.own_leader.or(self.heard_leader)
+    }
 }
 
 impl Peers {
@@ -87,7 +96,7 @@ impl Peers {
     /// Who leads, as far as anybody said.
     pub(crate) fn leader(&self) -> Option<Contact> {
         let book = self.book();
-        let store = book.leader?;
+        let store = book.leader()?;
         if store == self.own.store {
             return Some(self.own.clone());
         }
@@ -100,22 +109,38 @@ impl Peers {
         self.book().voters.clone()
     }
 
-    /// Who leads now.
-    pub(crate) fn set_leader(&self, leader: Option<StoreId>) {
+    fn change(&self, change: impl FnOnce(&mut Book)) {
         let mut book = self.book();
-        if book.leader != leader {
-            book.leader = leader;
-            drop(book);
+        let before = book.leader();
+        change(&mut book);
+        let is_other = book.leader() != before;
+        drop(book);
+        if is_other {
             self.changed.notify_waiters();
         }
     }
 
-    /// The leader did not answer.
+    /// Who leads as this node's own Raft says now.
+    pub(crate) fn set_own_leader(&self, leader: Option<StoreId>) {
+        self.change(|book| book.own_leader = leader);
+    }
+
+    /// Who leads as another one says. Of itself a node knows better.
+    pub(crate) fn hear_leader(&self, leader: StoreId) {
+        let heard = Some(leader).filter(|&leader| leader != self.own.store);
+        self.change(|book| book.heard_leader = heard);
+    }
+
+    /// `leader` did not answer, or says itself that it does not lead. What this node's Raft says of it
+    /// is out of date then: a node that was removed hears of no other.
     pub(crate) fn forget_leader(&self, leader: StoreId) {
-        let is_same = self.book().leader == Some(leader);
-        if is_same {
-            self.set_leader(None);
-        }
+        self.change(|book| {
+            for known in [&mut book.own_leader, &mut book.heard_leader] {
+                if *known == Some(leader) {
+                    *known = None;
+                }
+            }
+        });
     }
 
     /// Takes an answer. An undecodable state is an error of whoever sent it.

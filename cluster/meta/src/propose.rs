@@ -71,15 +71,21 @@ impl Proposer {
 
     fn redirect(&self, leader: StoreId, address: String) {
         self.peers.learn(&Contact { store: leader, address });
-        self.peers.set_leader(Some(leader));
+        self.peers.hear_leader(leader);
     }
 
     async fn attempt(&self, command: &Command) -> Result<Outcome, Error> {
-        if let Some(raft) = &self.raft {
+        if let Some(raft) = self.raft.as_ref().filter(|raft| is_running(raft)) {
             match commit(raft, command.clone(), &self.peers).await {
                 // Raft here does not know; another may.
                 Err(Error::NoLeader) => {}
-                Err(Error::NotLeader { leader, address }) => self.redirect(leader, address),
+                // A node that was removed hears nothing newer of its Raft: others may know better.
+                Err(Error::NotLeader { leader, address }) if self.peers.leader().is_none() => {
+                    self.redirect(leader, address);
+                }
+                Err(Error::NotLeader { leader, address }) => {
+                    self.peers.learn(&Contact { store: leader, address });
+                }
                 result => return result,
             }
         }
@@ -91,11 +97,17 @@ impl Proposer {
         let call = self.peers.dial(&leader.address);
         let answer = tokio::time::timeout(COMMIT, call.propose(proposal)).await;
         let answer = answer.unwrap_or_else(|_| Err(Error::Unanswered(leader.address.clone())));
-        if matches!(answer, Err(Error::NoLeader | Error::Unreachable { .. })) {
+        use Error::{NoLeader, NotLeader, Unreachable};
+        if matches!(answer, Err(NoLeader | NotLeader { .. } | Unreachable { .. })) {
             self.peers.forget_leader(leader.store);
         }
         answer
     }
+}
+
+/// Whether Raft works here: it stops by order, and after a failed write.
+pub(crate) fn is_running(raft: &Raft) -> bool {
+    raft.metrics().borrow().running_state.is_ok()
 }
 
 /// Commits `command` if this node leads.

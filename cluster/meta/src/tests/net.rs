@@ -49,6 +49,8 @@ struct NetState {
     /// Calls whose answers get lost.
     lost: BTreeSet<String>,
     snapshots: u64,
+    /// Questions for a newer state, by the address that was asked.
+    questions: BTreeMap<String, u64>,
 }
 
 impl Net {
@@ -124,6 +126,9 @@ impl Call {
 impl wire::Carrier for Call {
     async fn carry(&self, request: Bytes) -> Result<Bytes, Error> {
         self.net.state().snapshots += u64::from(is_snapshot(&request));
+        if matches!(wire::Request::decode(&request), Ok(wire::Request::Watch(_))) {
+            *self.net.state().questions.entry(self.to.clone()).or_default() += 1;
+        }
         self.call(request).await
     }
 }
@@ -261,6 +266,19 @@ impl Cluster {
         node.disk = node.disk.crash(keep);
         node.meta = None;
         self.event(format!("{n} dies"));
+    }
+
+    /// Ends a node's part in the ring as SIGTERM does; its process goes on and answers.
+    pub(super) async fn stop(&mut self, n: u64) {
+        let meta = self.meta(n).clone();
+        let process = self.nodes[&n].process.clone();
+        process.spawn(async move { meta.stop().await }).await.expect("nobody kills it");
+        self.event(format!("{n} stops"));
+    }
+
+    /// How often a node was asked for a newer state.
+    pub(super) fn questions(&self, n: u64) -> u64 {
+        self.net.state().questions.get(&self.nodes[&n].address).copied().unwrap_or(0)
     }
 
     /// Its disk is lost.

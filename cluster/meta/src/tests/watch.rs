@@ -85,3 +85,95 @@ fn a_watcher_finds_the_next_leader() {
         }
     });
 }
+
+/// A watcher in a ring of three, and the number of the one that leads.
+async fn watched(seed: u64) -> (Cluster, Watcher, u64) {
+    let mut cluster = Cluster::new(seed, &[1]);
+    for n in [1, 2, 3] {
+        cluster.start(n, "").await;
+    }
+    cluster.until("three vote", |c| c.agree() && c.voters(1).len() == 3).await;
+    let watcher = watcher(&cluster, 50, vec![address(1, 0)]);
+    assert!(matches!(watcher.propose(querier(50)).await, Ok(Outcome::Done { .. })));
+    let leader = cluster.leader();
+    (cluster, watcher, leader)
+}
+
+fn leads(contact: Option<crate::Contact>) -> Option<u64> {
+    contact.map(|contact| contact.store.0.0 as u64)
+}
+
+#[test]
+fn nobody_holds_on_to_a_leader_whose_log_has_failed() {
+    simulate(async {
+        let (mut cluster, watcher, old) = watched(32).await;
+        cluster.disk(old).set_free_bytes(Some(10));
+        // Whether it was committed nobody can say.
+        let command = Command::TakeLease { name: "a".to_owned(), holder: store(50) };
+        let _ = watcher.propose(command).await;
+        cluster.until("it has stopped", |c| c.meta(old).failure().is_some()).await;
+        assert!(!cluster.meta(old).is_leader());
+        let is_other = |leader: Option<u64>| leader.is_some_and(|leader| leader != old);
+        cluster.until("another leads", |c| is_other(c.any_leader())).await;
+        let new = cluster.leader();
+        // The one without a log follows the others.
+        let all_know = |c: &Cluster| c.running().all(|n| leads(c.meta(n).leader()) == Some(new));
+        cluster.until("all know", all_know).await;
+        cluster.until("the watcher knows", |_| leads(watcher.leader()) == Some(new)).await;
+        let command = Command::TakeLease { name: "b".to_owned(), holder: store(50) };
+        let taken = watcher.propose(command).await;
+        let Ok(Outcome::Done { version }) = taken else { panic!("{taken:?}") };
+        cluster.until("it is seen there", |c| c.state(old).version >= version).await;
+    });
+}
+
+#[test]
+fn a_leader_that_stops_is_let_go_and_not_asked_in_a_loop() {
+    simulate(async {
+        let (mut cluster, watcher, old) = watched(33).await;
+        cluster.stop(old).await;
+        let before = cluster.questions(old);
+        let others: Vec<u64> = [1, 2, 3].into_iter().filter(|&n| n != old).collect();
+        let is_other = |c: &Cluster, n: &u64| c.meta(*n).is_leader();
+        // Its port is still open.
+        cluster.until("another leads", |c| others.iter().any(|n| is_other(c, n))).await;
+        let new = *others.iter().find(|n| is_other(&cluster, n)).unwrap();
+        let all_know = |c: &Cluster| others.iter().all(|&n| leads(c.meta(n).leader()) == Some(new));
+        cluster.until("all know", all_know).await;
+        cluster.until("the watcher knows", |_| leads(watcher.leader()) == Some(new)).await;
+        let asked = cluster.questions(old) - before;
+        assert!(asked < 200, "{asked} questions within an election");
+        cluster.crash(old, Keep::Synced);
+        let command = Command::TakeLease { name: "b".to_owned(), holder: store(50) };
+        assert!(matches!(watcher.propose(command).await, Ok(Outcome::Done { .. })));
+        cluster.until("all know", all_know).await;
+        cluster.start(old, "").await;
+        cluster.until("all agree", Cluster::agree).await;
+    });
+}
+
+#[test]
+fn hearsay_does_not_change_what_the_own_raft_says() {
+    let net = Arc::new(Net::default());
+    let own = crate::Contact { store: store(1), address: address(1, 0) };
+    let dialer = Arc::new(net.dialer(&own.address));
+    let peers = crate::peers::Peers::new(ulid::Ulid(7), own, Vec::new(), dialer);
+    let contact = |n| crate::Contact { store: store(n), address: address(n, 0) };
+    peers.learn(&contact(2));
+    peers.learn(&contact(3));
+    peers.hear_leader(store(2));
+    assert_eq!(leads(peers.leader()), Some(2));
+    peers.set_own_leader(Some(store(1)));
+    peers.hear_leader(store(2));
+    peers.forget_leader(store(2));
+    assert_eq!(leads(peers.leader()), Some(1), "it leads, whatever others say");
+    // A node that was removed hears nothing of Raft any more: what it knows is given up when the
+    // one that it knows of denies it.
+    peers.set_own_leader(Some(store(3)));
+    peers.hear_leader(store(2));
+    assert_eq!(leads(peers.leader()), Some(3));
+    peers.forget_leader(store(3));
+    assert_eq!(leads(peers.leader()), Some(2));
+    peers.hear_leader(store(1));
+    assert_eq!(leads(peers.leader()), None, "of itself it knows better");
+}
