@@ -113,6 +113,14 @@ impl Membership {
         }
     }
 
+    /// Whether the store of this process has one: see [`Meta::has_voice`].
+    pub fn has_voice(&self) -> bool {
+        match &self.inner.part {
+            Part::Member(meta) => meta.has_voice(),
+            Part::Watcher(_) => false,
+        }
+    }
+
     /// Commits a command. [`Error::Unanswered`]: it may have been.
     pub async fn propose(&self, command: Command) -> Result<Outcome, Error> {
         match &self.inner.part {

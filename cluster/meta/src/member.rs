@@ -178,6 +178,17 @@ impl Meta {
         voters(&self.inner.raft)
     }
 
+    /// Whether this store has a voice. One that was removed while it was away is told so by nobody's
+    /// Raft: when the state that it follows has it as removed, what others say of voters counts.
+    pub fn has_voice(&self) -> bool {
+        let peers = &self.inner.peers;
+        let own = peers.own.store;
+        let heard = peers.voters();
+        let is_removed = peers.publisher.newest().retired.contains_key(&own);
+        let was_taken = is_removed && !heard.is_empty() && !heard.contains(&own);
+        !was_taken && self.voters().contains(&own)
+    }
+
     /// Whether the voters are just changing: until that is over, a majority of each set is needed.
     pub fn is_changing(&self) -> bool {
         let metrics = self.inner.raft.metrics();

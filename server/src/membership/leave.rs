@@ -220,7 +220,7 @@ impl Leaving {
     async fn is_without_voice(&self) -> bool {
         let store = self.ring.own().store;
         let taken = async {
-            while self.ring.voters().contains(&store) {
+            while self.ring.has_voice() {
                 tokio::time::sleep(LOOK_PERIOD).await;
             }
         };

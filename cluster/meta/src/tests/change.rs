@@ -115,6 +115,28 @@ fn a_store_that_stays_away_is_taken_as_gone_and_comes_back_or_is_cleared() {
 }
 
 #[test]
+fn a_voter_that_was_removed_while_it_was_away_learns_that_it_has_no_voice() {
+    simulate(async {
+        let mut cluster = Cluster::new(9, &[1]);
+        for n in [1, 2, 3] {
+            cluster.start(n, "").await;
+        }
+        cluster.until("three vote", |c| c.placed(1) == 3 && has_voters(c, &[1, 2, 3])).await;
+        let away = [1, 2, 3].into_iter().find(|&n| n != cluster.leader()).unwrap();
+        let one = cluster.leader();
+        cluster.until("reads count on three", |c| c.state(one).read_factor() == 3).await;
+        cluster.crash(away, Keep::Synced);
+        cluster.until("it is removed", |c| c.state(one).instance(store(away)).is_none()).await;
+        cluster.until("its voice is taken", |c| !c.voters(one).contains(&store(away))).await;
+        cluster.start(away, "").await;
+        cluster.until("it knows", |c| !c.meta(away).has_voice()).await;
+        assert!(cluster.state(away).retired.contains_key(&store(away)));
+        assert!(cluster.voters(away).contains(&store(away)), "its Raft will never hear of it");
+        assert!(cluster.meta(one).has_voice());
+    });
+}
+
+#[test]
 fn all_come_back_at_other_addresses() {
     simulate(async {
         let mut cluster = Cluster::new(6, &[1]);
