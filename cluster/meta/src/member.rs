@@ -239,6 +239,18 @@ impl Meta {
         if theirs == own { Ok(()) } else { Err(Error::ForeignCluster { own, theirs }) }
     }
 
+    /// Whether the ring knows of `store` as a node; before it knows of any, anybody may be one.
+    fn is_node(&self, store: StoreId) -> bool {
+        let state = self.inner.peers.publisher.newest();
+        if state.instance(store).is_some_and(|instance| instance.is_ingester()) {
+            return true;
+        }
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow();
+        let nodes = metrics.membership_config.membership();
+        nodes.get_node(&NodeId(store)).is_some() || nodes.nodes().next().is_none()
+    }
+
     /// Somebody is there. Only a leader listens.
     fn beat(&self, store: StoreId) {
         let own = NodeId(self.inner.peers.own.store);
@@ -271,10 +283,13 @@ impl MetaApi for Meta {
         if envelope.to != own {
             return Err(Error::OtherStore { own, wanted: envelope.to });
         }
-        self.inner.peers.learn(&envelope.from);
+        let message = Message::decode(&envelope.payload)?;
+        if self.is_node(envelope.from.store) {
+            self.inner.peers.learn(&envelope.from);
+        }
         let raft = &self.inner.raft;
         let stopped = |error: String| Error::Stopped(error);
-        let answer = match Message::decode(&envelope.payload)? {
+        let answer = match message {
             Message::Append(request) => raft
                 .append_entries(request)
                 .await

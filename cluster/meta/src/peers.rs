@@ -66,10 +66,15 @@ impl Peers {
         self.dialer.dial(address)
     }
 
-    /// Somebody said where it is.
+    /// Somebody said where it is. Of stores that no state has named yet, so many are kept as a ring has.
     pub(crate) fn learn(&self, contact: &Contact) {
-        if contact.store != self.own.store && !contact.address.is_empty() {
-            self.book().addresses.insert(contact.store, contact.address.clone());
+        let Contact { store, address } = contact;
+        if *store == self.own.store || address.is_empty() || address.len() > ring::MAX_TEXT_BYTES {
+            return;
+        }
+        let mut book = self.book();
+        if book.addresses.len() < ring::MAX_INGESTERS || book.addresses.contains_key(store) {
+            book.addresses.insert(*store, address.clone());
         }
     }
 
@@ -84,8 +89,17 @@ impl Peers {
                 book.addresses.insert(instance.store, address.clone());
             }
         }
-        let known = |store: &StoreId, _: &mut String| state.instance(*store).is_some();
-        book.stated.retain(known);
+        // Before anybody has registered, all that is known is what was heard.
+        if state.ingesters().next().is_some() {
+            let Book { addresses, stated, own_leader, heard_leader, voters, .. } = &mut *book;
+            let is_known = |store: &StoreId| state.instance(*store).is_some();
+            stated.retain(|store, _| is_known(store));
+            let needed = |store: &StoreId| {
+                let leads = [*own_leader, *heard_leader].contains(&Some(*store));
+                is_known(store) || leads || voters.contains(store)
+            };
+            addresses.retain(|store, _| needed(store));
+        }
     }
 
     /// Where a store is.

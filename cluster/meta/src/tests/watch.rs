@@ -153,6 +153,28 @@ fn a_leader_that_stops_is_let_go_and_not_asked_in_a_loop() {
 }
 
 #[test]
+fn of_strangers_as_many_are_remembered_as_a_ring_has_until_a_state_says_who_is_there() {
+    let net = Arc::new(Net::default());
+    let own = crate::Contact { store: store(1), address: address(1, 0) };
+    let dialer = Arc::new(net.dialer(&own.address));
+    let peers = crate::peers::Peers::new(ulid::Ulid(7), own, Vec::new(), dialer);
+    let strangers = 2..ring::MAX_INGESTERS as u64 + 100;
+    for n in strangers.clone() {
+        peers.learn(&crate::Contact { store: store(n), address: address(n, 0) });
+    }
+    let known = || strangers.clone().filter(|&n| peers.address(store(n)).is_some());
+    assert_eq!(known().count(), ring::MAX_INGESTERS);
+    peers.hear_leader(store(5));
+    let mut state = ring::State::new(ulid::Ulid(7));
+    peers.follow(&state);
+    assert_eq!(known().count(), ring::MAX_INGESTERS, "nobody has registered");
+    ring::apply(&mut state, &Command::Register(registration(3, &address(3, 4), "")));
+    peers.follow(&state);
+    assert_eq!(known().collect::<Vec<u64>>(), [3, 5]);
+    assert_eq!(peers.address(store(3)), Some(address(3, 4)), "as the state says");
+}
+
+#[test]
 fn hearsay_does_not_change_what_the_own_raft_says() {
     let net = Arc::new(Net::default());
     let own = crate::Contact { store: store(1), address: address(1, 0) };
