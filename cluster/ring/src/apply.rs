@@ -250,8 +250,12 @@ fn activate(state: &mut State, store: StoreId) -> Result {
         if other.registered > instance.seen {
             waits.insert(store);
         }
-        // It must refuse what names a store that the others may have cleared already (R1b).
-        if other.departure.as_ref().is_some_and(|d| !d.cleared.contains(&store)) {
+        // It must refuse what names a store that others have cleared already (R1b). What nobody has
+        // cleared may come back, and is not removed before this one has cleared it too.
+        if other.departure.as_ref().is_some_and(|departure| {
+            let is_cleared = departure.cleared.iter().any(|by| *by != other.store);
+            is_cleared && !departure.cleared.contains(&store)
+        }) {
             waits.insert(store);
         }
         // A reader with an older state learns of it from whichever ingester answers.
