@@ -53,6 +53,8 @@ pub struct Leaving {
     ring: Membership,
     ingester: Option<(Arc<Ingester>, Log)>,
     is_leaving: Arc<AtomicBool>,
+    /// The ring has taken it as leaving.
+    has_begun: AtomicBool,
     /// The ring has no place for the store any more.
     removed: Shutdown,
     /// Whether the ring knows that the store is empty.
@@ -73,6 +75,7 @@ impl Leaving {
             ring,
             ingester,
             is_leaving,
+            has_begun: AtomicBool::new(false),
             removed,
             has_said: Mutex::new(false),
             is_another: AtomicBool::new(false),
@@ -87,7 +90,11 @@ impl Leaving {
     /// Steps 1 and 2. Whether the ring takes the store as leaving now.
     pub async fn begin(&self) -> bool {
         let leaves = self.announce().await;
-        if leaves && let Some((ingester, _)) = &self.ingester {
+        // One that is drained has nothing to empty any more.
+        if leaves
+            && let Some((ingester, _)) = &self.ingester
+            && !ingester.is_stopping()
+        {
             self.empty(ingester).await;
         }
         leaves
@@ -103,6 +110,8 @@ impl Leaving {
                     let known = states.wait_for(|state| state.version >= version);
                     timeout(PATIENCE, known).await.is_ok()
                 }
+                // It has left: a call that came later does not bring it back.
+                Err(Refusal::Retired(_) | Refusal::Unknown(_)) => true,
                 Err(Refusal::Last(_)) => {
                     tracing::info!("the last ingester does not leave the ring");
                     false
@@ -121,6 +130,8 @@ impl Leaving {
                 false
             }
         };
+        // Once begun it is not taken back by a later call that was not heard.
+        let leaves = self.has_begun.fetch_or(leaves, Ordering::SeqCst) || leaves;
         self.is_leaving.store(leaves, Ordering::SeqCst);
         leaves
     }
