@@ -13,12 +13,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use base::shutdown::Shutdown;
 use base::task;
 use compactor::Compactor;
 use distributor::Distributor;
+use http::{Method, StatusCode};
 use ingester::Ingester;
 use query_frontend::Frontend;
 use rpc::Members;
@@ -128,16 +129,30 @@ pub async fn compactor(shared: &Shared, store: &Option<Store>) -> Result<((), St
 
 /// Around the routes of an ingester.
 async fn leave(State(leaving): State<Arc<Leaving>>, request: Request, next: Next) -> Response {
-    if request.uri().path() != "/ingester/shutdown" {
+    if !ends_ingester(&request) {
         return next.run(request).await;
     }
     let form = Form::parse(request.uri().query().unwrap_or_default(), b"");
-    if form.is_ok_and(|form| form.get("flush") != Some("false")) {
-        leaving.begin().await;
+    let flushes = form.is_ok_and(|form| form.get("flush") != Some("false"));
+    // Whoever asked may go away: what was begun is done to its end.
+    let work = async move {
+        if flushes {
+            leaving.begin().await;
+        }
+        let answer = next.run(request).await;
+        leaving.say().await;
+        answer
+    };
+    match task::spawn("ingester-shutdown", work).await {
+        Ok(answer) => answer,
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
-    let answer = next.run(request).await;
-    leaving.say().await;
-    answer
+}
+
+/// Whether a request is one that the route takes: no other may begin anything.
+fn ends_ingester(request: &Request) -> bool {
+    let takes = [Method::GET, Method::HEAD, Method::POST].contains(request.method());
+    takes && request.uri().path() == "/ingester/shutdown"
 }
 
 /// What this process answers, by service.
@@ -192,5 +207,27 @@ impl Api {
             services.add_service(serve_frontend(frontend.clone(), &serving));
         }
         services
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn only_what_the_shutdown_route_takes_begins_to_leave() {
+        let ends = |method: &str, uri: &str| {
+            let request = Request::builder().method(method).uri(uri).body(Body::empty());
+            ends_ingester(&request.unwrap())
+        };
+        for method in ["GET", "HEAD", "POST"] {
+            assert!(ends(method, "/ingester/shutdown?flush=true"), "{method}");
+            assert!(!ends(method, "/ingester/prepare_shutdown"), "{method}");
+        }
+        for method in ["PUT", "DELETE", "OPTIONS", "PATCH"] {
+            assert!(!ends(method, "/ingester/shutdown"), "{method}");
+        }
     }
 }
