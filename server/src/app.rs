@@ -39,6 +39,7 @@ pub struct App {
     modules: Modules,
     /// Cancelled when a route asks the process to end.
     asked: Shutdown,
+    start: Start,
     /// This process's place in the ring.
     life: Option<Arc<Life>>,
     shutdown_delay: Duration,
@@ -60,6 +61,15 @@ pub enum Ended {
     Removed,
 }
 
+/// How far a start is, for whoever ends it.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// Cancelled when everything is served: from here on rows may be acknowledged.
+    pub is_open: Shutdown,
+    /// Cancelled by whoever wants what is open to be drained: nothing is waited for any more.
+    pub is_ended: Shutdown,
+}
+
 /// What every part of the process shares.
 #[derive(Clone)]
 pub struct Shared {
@@ -75,13 +85,15 @@ pub struct Shared {
     pub random: Arc<dyn Random>,
     /// The HTTP layers; its readiness says what a start waits for.
     pub edge: Edge,
+    /// How far the start is.
+    pub start: Start,
 }
 
 impl App {
     /// Binds the ports, answers operational routes at once, then starts the modules of the targets
-    /// in order. Returns when everything is served.
-    pub async fn build(config: Config) -> Result<App> {
-        let shared = shared(config);
+    /// in order. Returns when everything is served, or at once when what is served is to be drained.
+    pub async fn build(config: Config, start: Start) -> Result<App> {
+        let shared = shared(config, start.clone());
         let config = shared.config.clone();
         let telemetry = telemetry::start(&config, shared.clock.clone())?;
         let exporter = Exporter::install()?;
@@ -155,6 +167,7 @@ impl App {
         let limits = tenant_limits::router(shared.limits.clone());
         let service = shared.edge.api(api.http().merge(limits));
         grpc_routes.open(health.running(api.grpc(&shared), api.grpc_clients(&shared)));
+        start.is_open.cancel();
         // Others may place streams here from now on: everything that they call answers.
         let life = m.start("ring-life", in_ring, services::life(s, &ring, &store, &api.ingester));
         let life = life.await?.map(Arc::new);
@@ -169,6 +182,7 @@ impl App {
             grpc: health,
             modules,
             asked,
+            start,
             life,
             shutdown_delay,
             background,
@@ -176,15 +190,25 @@ impl App {
         })
     }
 
-    /// [`App::build`], then [`App::run`]. A signal during the start ends the process at once:
-    /// nothing is acknowledged yet, and what was begun is repeated by the next start.
+    /// [`App::build`], then [`App::run`]. A signal before anything is served ends the process at once:
+    /// nothing is acknowledged yet, and what was begun is repeated by the next start. Later, while the
+    /// process waits for its place in the ring, it is drained as ever.
     pub async fn start_and_run(config: Config) -> Result<Ended> {
+        let start = Start::default();
+        let build = App::build(config, start.clone());
+        tokio::pin!(build);
+        let why = tokio::select! {
+            app = &mut build => return app?.run().await,
+            signal = signal() => signal?,
+        };
+        if !start.is_open.is_cancelled() {
+            tracing::info!(why, "stopped during the start");
+            return Ok(Ended::Stopped);
+        }
+        start.is_ended.cancel();
         let app = tokio::select! {
-            app = App::build(config) => app?,
-            signal = signal() => {
-                tracing::info!(why = signal?, "stopped during the start");
-                return Ok(Ended::Stopped);
-            }
+            app = build => app?,
+            signal = signal() => anyhow::bail!("{} again: ended before the drain", signal?),
         };
         app.run().await
     }
@@ -196,6 +220,7 @@ impl App {
         let why = tokio::select! {
             signal = signal() => signal?,
             () = self.asked.cancelled() => "shutdown route",
+            () = self.start.is_ended.cancelled() => "a signal during the start",
             () = removed.cancelled() => REMOVED,
         };
         tracing::info!(why, "stopping");
@@ -244,7 +269,7 @@ async fn listening(stop: Stop) -> Result<((), Stop)> {
     Ok(((), stop))
 }
 
-fn shared(config: Config) -> Shared {
+fn shared(config: Config, start: Start) -> Shared {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let raw = &config.raw;
@@ -263,7 +288,7 @@ fn shared(config: Config) -> Shared {
     };
     let limits = Arc::new(ConfigLimits::new(&config));
     let layers = Arc::new(Layers::new(limits.clone()));
-    Shared { config: Arc::new(config), limits, layers, clock, random, edge }
+    Shared { config: Arc::new(config), limits, layers, clock, random, edge, start }
 }
 
 impl Shared {

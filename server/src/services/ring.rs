@@ -171,6 +171,7 @@ pub async fn life(
     tokio::select! {
         biased;
         () = removed.cancelled() => {}
+        () = shared.start.is_ended.cancelled() => {}
         () = joined(&ring, &shared.edge.readiness) => {}
     }
     shared.layers.set_ring(&ring.newest());
