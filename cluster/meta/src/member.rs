@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::follow;
 use crate::log::{Ended, Log, Owner, Syncer};
 use crate::machine::Machine;
-use crate::metrics::{LEADER, LEADER_CHANGES};
+use crate::metrics::{LEADER, LEADER_CHANGES, LOG_FAILED};
 use crate::network::Links;
 use crate::peers::Peers;
 use crate::propose::{self, Proposer};
@@ -395,6 +395,8 @@ async fn found(raft: &Raft, config: &Config, first: &[StoreId]) -> Result<(), Er
 async fn leader(peers: Arc<Peers>, raft: Raft, shutdown: Shutdown) {
     let mut metrics = raft.metrics();
     let mut last = (0, None);
+    let failed = metrics::gauge!(LOG_FAILED);
+    failed.set(0.0);
     loop {
         let (now, is_running) = {
             let seen = metrics.borrow_and_update();
@@ -411,7 +413,11 @@ async fn leader(peers: Arc<Peers>, raft: Raft, shutdown: Shutdown) {
         tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            ends = ends => if ends { break },
+            ends = ends => if ends {
+                // An order cancels `shutdown` first.
+                failed.set(f64::from(u8::from(!shutdown.is_cancelled())));
+                break;
+            },
         }
     }
     tell(&peers, None);

@@ -98,6 +98,7 @@ pub const TABLE: &[Metric] = &[
     gauge(compact::FLOOR, "Commits up to this one are gone from the log."),
     gauge(ring::LEADER, "Whether this process leads the ring."),
     counter(ring::LEADER_CHANGES, "Changes of the ring's leader that this process saw."),
+    gauge(ring::LOG_FAILED, "Whether the ring's log has failed: the process must start anew."),
     gauge(ring::VERSION, "Version of the ring's state that this process follows."),
     counter(ring::LOG_SYNCS, "Syncs of the ring's log."),
     counter(ring::PROPOSALS, "Changes of the ring that this process asked for, by outcome."),
