@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use base::TenantId;
+use base::{HashMap, TenantId};
 
 use super::accepted::Accepted;
 use super::limits::LimitsConfig;
@@ -94,10 +94,21 @@ fn merge(before: Node, after: Node) -> Node {
     let kind = match (before.kind, after.kind) {
         (kind, Kind::Null) => kind,
         (Kind::Map(mut pairs), Kind::Map(more)) => {
+            // By a map: there may be as many as tenants. Of equal names the first one counts.
+            let names = pairs.iter().enumerate().rev();
+            let mut places: HashMap<String, usize> =
+                names.map(|(place, (key, _))| (key.name.clone(), place)).collect();
             for (key, value) in more {
-                match pairs.iter_mut().find(|(own, _)| own.name == key.name) {
-                    Some((_, own)) => *own = merge(own.clone(), value),
-                    None => pairs.push((key, value)),
+                match places.get(&key.name) {
+                    Some(&place) => {
+                        let own = &mut pairs[place].1;
+                        let before = std::mem::replace(own, Node { at, kind: Kind::Null });
+                        *own = merge(before, value);
+                    }
+                    None => {
+                        places.insert(key.name.clone(), pairs.len());
+                        pairs.push((key, value));
+                    }
                 }
             }
             Kind::Map(pairs)

@@ -5,23 +5,28 @@
 //! YAML or JSON; its keys win over the files'. The ETag is the version at which it was put.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State as Extracted};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use base::{ErrorKind, TenantId};
+use base::{ErrorKind, TenantId, task};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use ring::{Command, Expect, MAX_OVERRIDE_BYTES, Override, Refusal};
 use rpc::http::{HttpError, body};
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::layers::Layers;
 use crate::config::runtime::Block;
 use crate::membership::Membership;
+
+/// How long a committed change may take to this process.
+const REACH: Duration = Duration::from_secs(5);
 
 /// What the routes work on.
 #[derive(Clone)]
@@ -53,8 +58,13 @@ impl Api {
         let outcome = ring.propose(command).await;
         let outcome = outcome.map_err(|error| HttpError::push(error.kind(), error.to_string()))?;
         let version = outcome.version().map_err(|refusal| refused(&refusal))?;
-        let state = ring.watch().wait_for(|state| state.version >= version).await;
-        self.layers.set_ring(&state);
+        let mut states = ring.watch();
+        let known = timeout(REACH, states.wait_for(|state| state.version >= version)).await;
+        let late = "the change is committed and has not arrived here yet";
+        let state = known.map_err(|_| HttpError::push(ErrorKind::Timeout, late))?;
+        let layers = self.layers.clone();
+        let taken = task::blocking("ring-overrides", move || layers.set_ring(&state)).await;
+        taken.map_err(|_| HttpError::push_with(500, "taking the change panicked"))?;
         Ok(version)
     }
 }

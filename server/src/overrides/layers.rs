@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::Result;
 use base::TenantId;
 use base::shutdown::Shutdown;
+use base::task;
 use meta::States;
 use ring::State;
 
@@ -113,10 +114,15 @@ fn read(tenant: &TenantId, bytes: &[u8], base: &LimitsConfig) -> Option<Block> {
     }
 }
 
-/// Brings what the ring says to `layers` until `shutdown`.
+/// Brings what the ring says to `layers` until `shutdown`. With many tenants it takes a while: a
+/// thread that may be busy does it.
 pub async fn follow(layers: Arc<Layers>, mut states: States, shutdown: Shutdown) {
     loop {
-        layers.set_ring(&states.newest());
+        let (layers, state) = (layers.clone(), states.newest());
+        let taken = task::blocking("ring-overrides", move || layers.set_ring(&state));
+        if taken.await.is_err() {
+            tracing::error!("taking overrides of the ring had panicked");
+        }
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
