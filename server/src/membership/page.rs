@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State as Extracted;
@@ -12,12 +13,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base::time::Clock;
 use base::{ErrorKind, StoreId, UnixNanos};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use ring::{Command, Instance, Phase, Placement, Refusal, State, shares};
 use rpc::http::{Form, HttpError};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::Membership;
+
+/// How long a committed change may take to this process.
+const REACH: Duration = Duration::from_secs(5);
 
 /// What the routes show.
 #[derive(Clone)]
@@ -50,21 +56,60 @@ fn nowhere() -> HttpError {
     HttpError::push(ErrorKind::NotFound, "this process is in no ring (ring.join)")
 }
 
-async fn forget(Extracted(page): Extracted<Page>, form: Form) -> Result<Response, HttpError> {
+async fn forget(
+    Extracted(page): Extracted<Page>,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, HttpError> {
+    if is_from_elsewhere(&uri, &headers) {
+        return Err(HttpError::push_with(403, "a page of another site may not change the ring"));
+    }
     let ring = page.ring.as_ref().ok_or_else(nowhere)?;
     let id = form.value("forget");
     take_out(ring, id).await?;
     Ok((StatusCode::FOUND, [(header::LOCATION, HeaderValue::from_static("/ring"))]).into_response())
 }
 
+/// Whether a browser says that another site's page has sent this. Programs say nothing of the kind.
+fn is_from_elsewhere(uri: &Uri, headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    match (text("sec-fetch-site"), text("origin")) {
+        (Some(site), _) => !matches!(site, "same-origin" | "none"),
+        (None, Some(origin)) => {
+            let own = uri.authority().map(Authority::as_str).or_else(|| text("host"));
+            origin.split_once("://").map(|(_, from)| from) != own
+        }
+        (None, None) => false,
+    }
+}
+
+/// The instance `id`, by its store or its name. Of several with one name it is the one that is gone:
+/// the others took its place.
+fn named<'a>(state: &'a State, id: &str) -> Result<&'a Instance, HttpError> {
+    let all = || state.instances.values().map(|instance| &**instance);
+    if let Some(found) = all().find(|instance| instance.store.to_string() == id) {
+        return Ok(found);
+    }
+    let found: Vec<&Instance> = all().filter(|instance| instance.id == id).collect();
+    let gone = || found.iter().filter(|instance| instance.phase == Phase::Gone);
+    match found.as_slice() {
+        [] => Err(HttpError::push(ErrorKind::NotFound, format!("the ring has no {id:?}"))),
+        [one] => Ok(one),
+        _ if gone().count() == 1 => Ok(gone().next().expect("one was counted")),
+        several => {
+            let stores: Vec<String> = several.iter().map(|i| i.store.to_string()).collect();
+            let text = format!("{id:?} is several: say which store, of {}", stores.join(", "));
+            Err(HttpError::push_with(409, text))
+        }
+    }
+}
+
 /// Takes the instance `id` (its name or its store) out of the ring for ever. Whoever asks for it says
 /// that no acknowledged row is on this store alone, or that those that are may be lost.
 async fn take_out(ring: &Membership, id: &str) -> Result<(), HttpError> {
     let state = ring.newest();
-    let is_it = |i: &&Arc<Instance>| i.id == id || i.store.to_string() == id;
-    let Some(found) = state.instances.values().find(is_it) else {
-        return Err(HttpError::push(ErrorKind::NotFound, format!("the ring has no {id:?}")));
-    };
+    let found = named(&state, id)?;
     let store = found.store;
     if found.is_up && found.phase != Phase::Gone {
         let text = format!("{id:?} answers: stop it with /ingester/shutdown, which loses nothing");
@@ -76,7 +121,9 @@ async fn take_out(ring: &Membership, id: &str) -> Result<(), HttpError> {
         match outcome.version() {
             Ok(version) => {
                 // Who reads the page next sees it gone.
-                ring.watch().wait_for(|state| state.version >= version).await;
+                let mut states = ring.watch();
+                let known = states.wait_for(|state| state.version >= version);
+                let _in_time = timeout(REACH, known).await;
             }
             // Without rows it went with the first of them.
             Err(Refusal::Unknown(_) | Refusal::Retired(_)) => {}
@@ -273,4 +320,78 @@ fn escape(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use ring::{Registration, Roles, apply};
+    use ulid::Ulid;
+
+    use super::*;
+
+    fn register(state: &mut State, store: u128, id: &str) {
+        let command = Command::Register(Registration {
+            store: StoreId(Ulid(store)),
+            id: id.to_owned(),
+            grpc_address: format!("h:{store}"),
+            http_address: String::new(),
+            zone: String::new(),
+            roles: Roles::QUERIER,
+            tokens: Vec::new(),
+        });
+        apply(state, &command);
+    }
+
+    #[test]
+    fn of_several_with_one_name_the_gone_one_is_meant_or_a_store_must_be_said() {
+        let mut state = State::new(Ulid(7));
+        register(&mut state, 1, "a");
+        register(&mut state, 2, "b");
+        let of = |state: &State, id: &str| {
+            named(state, id).map(|found| found.store.0.0).map_err(|error| error.status().as_u16())
+        };
+        let text = StoreId(Ulid(2)).to_string();
+        assert_eq!([of(&state, "a"), of(&state, &text), of(&state, "c")], [Ok(1), Ok(2), Err(404)]);
+        let rename = |state: &mut State, store: u128, change: fn(&mut Instance)| {
+            let found = state.instances.get_mut(&StoreId(Ulid(store))).unwrap();
+            change(Arc::make_mut(found));
+        };
+        rename(&mut state, 2, |found| found.id = "a".to_owned());
+        assert_eq!([of(&state, "a"), of(&state, &text)], [Err(409), Ok(2)]);
+        rename(&mut state, 1, |found| found.phase = Phase::Gone);
+        assert_eq!(of(&state, "a"), Ok(1));
+        rename(&mut state, 2, |found| found.phase = Phase::Gone);
+        assert_eq!(of(&state, "a"), Err(409));
+    }
+
+    #[test]
+    fn what_another_sites_page_sends_is_known_by_what_browsers_say() {
+        let is_from_elsewhere = |uri: &str, pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.insert(*name, HeaderValue::from_static(value));
+            }
+            is_from_elsewhere(&uri.parse().unwrap(), &headers)
+        };
+        let host = ("host", "h:3100");
+        for pairs in [
+            &[host] as &[_],
+            &[],
+            &[host, ("origin", "http://h:3100")],
+            &[host, ("sec-fetch-site", "same-origin"), ("origin", "https://proxy")],
+            &[host, ("sec-fetch-site", "none")],
+        ] {
+            assert!(!is_from_elsewhere("/ring", pairs), "{pairs:?}");
+        }
+        for pairs in [
+            &[host, ("origin", "http://evil.example")] as &[_],
+            &[host, ("origin", "null")],
+            &[("origin", "http://h:3100")],
+            &[host, ("origin", "http://h:3100"), ("sec-fetch-site", "cross-site")],
+            &[host, ("sec-fetch-site", "same-site")],
+        ] {
+            assert!(is_from_elsewhere("/ring", pairs), "{pairs:?}");
+        }
+        assert!(!is_from_elsewhere("http://h:3100/ring", &[("origin", "http://h:3100")]));
+    }
 }
