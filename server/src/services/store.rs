@@ -45,6 +45,9 @@ pub async fn store(shared: &Shared) -> Result<(Store, Stop)> {
             clock: shared.clock.clone(),
             random: shared.random.clone(),
         };
+        // Nothing in the directory is read, or made, while another process has it. The log takes the
+        // lock itself when it is opened.
+        let _lock = wal::lock(&wal, &env)?;
         let own = wal::store_id(&wal, &env).context("the id of the log's directory")?;
         let id = shared.random.ulid(&*shared.clock);
         let founder = Cluster { id, first_voters: vec![own] };

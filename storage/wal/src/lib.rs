@@ -45,4 +45,4 @@ pub use inspect::{Found, Segment, inspect, store_of};
 pub use promises::Promises;
 pub use replay::Progress;
 pub use retire::retire;
-pub use wal::{Corruption, Done, Env, Recovered, Recovery, Replayed, Verdict, Wal, store_id};
+pub use wal::{Corruption, Done, Env, Recovered, Recovery, Replayed, Verdict, Wal, lock, store_id};

@@ -100,12 +100,8 @@ pub struct Recovery {
 impl Recovery {
     /// Takes the directory and looks at its segments.
     pub fn begin(config: Config, env: Env) -> Result<Recovery, Error> {
+        let lock = lock(&config, &env)?;
         let dir = &config.dir;
-        env.disk.create_dir_all(dir).map_err(|error| Error::disk("create", dir, error))?;
-        let lock = env.disk.lock(&dir.join("lock")).map_err(|error| match error.kind() {
-            std::io::ErrorKind::WouldBlock => Error::Locked { dir: dir.clone() },
-            _ => Error::disk("lock", dir, error),
-        })?;
         let replay = Replay::begin(dir, &env, false)?;
         Ok(Recovery { config, env, replay, lock })
     }
@@ -136,6 +132,18 @@ impl Recovery {
         let wal = Wal { store, writer, soft_limit, disk, dir, worker, promises, _lock: lock };
         Ok((wal, replayed))
     }
+}
+
+/// Keeps other processes out of the directory until it is dropped. [`Recovery::begin`] and [`Wal::open`]
+/// take it themselves; it is for whoever reads or makes files in the directory before. Held by
+/// somebody: [`Error::Locked`].
+pub fn lock(config: &Config, env: &Env) -> Result<Box<dyn DiskLock>, Error> {
+    let dir = &config.dir;
+    env.disk.create_dir_all(dir).map_err(|error| Error::disk("create", dir, error))?;
+    env.disk.lock(&dir.join("lock")).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => Error::Locked { dir: dir.clone() },
+        _ => Error::disk("lock", dir, error),
+    })
 }
 
 /// The store that the directory of `config` is: made if it is new, without opening the log. What

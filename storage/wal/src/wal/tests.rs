@@ -238,3 +238,17 @@ fn unreleased_batches_can_be_read_back_by_id() {
     assert_eq!(read, [batch(3, 9), batch(25, 9)]);
     assert_eq!(crate::store_id(&config, &env).unwrap(), wal.store());
 }
+
+#[test]
+fn whoever_looks_into_a_directory_first_can_keep_others_out_and_is_kept_out() {
+    let (config, env) = (config(Path::new("wal")), env(SimDisk::new()));
+    let guard = crate::lock(&config, &env).unwrap();
+    assert!(matches!(crate::lock(&config, &env), Err(Error::Locked { .. })));
+    let opened = Wal::open(config.clone(), env.clone(), |_| Verdict::Keep);
+    assert!(matches!(opened, Err(Error::Locked { .. })));
+    drop(guard);
+    let (wal, ..) = open(&config, &env);
+    assert!(matches!(crate::lock(&config, &env), Err(Error::Locked { .. })));
+    drop(wal);
+    crate::lock(&config, &env).unwrap();
+}
