@@ -181,9 +181,10 @@ fn missing(ring: &Membership, state: &State) -> Option<&'static str> {
             Some(Phase::Active | Phase::Leaving) => None,
             Some(Phase::Joining) => Some("joining the ring: not every ingester knows of this one"),
             Some(Phase::Gone) => Some("coming back to the ring"),
-            None if ring.leader().is_none() => {
-                Some("joining the ring: no leader of it is known (ring.join, cluster.json)")
-            }
+            None if ring.leader().is_none() => Some(
+                "joining the ring: no leader of it is known (ring.join); if the store that \
+                     founded the cluster is lost: runelog ring recover",
+            ),
             None => Some("joining the ring"),
         };
     }

@@ -231,6 +231,25 @@ fn a_majority_that_is_lost_for_ever_is_recovered_from_one() {
 }
 
 #[test]
+fn a_ring_whose_founder_was_lost_before_it_began_is_founded_by_another() {
+    simulate(async {
+        // Store 99 founded the cluster, and was lost before it had a ring.
+        let mut cluster = Cluster::new(11, &[99]);
+        for n in [1, 2] {
+            cluster.start(n, "").await;
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(cluster.any_leader().is_none() && cluster.meta(1).leader().is_none());
+        cluster.crash(1, Keep::Synced);
+        let disk = cluster.disk(1);
+        let done = crate::recover(&disk, Path::new("raft"), Ulid(7), store(1), &address(1, 0));
+        assert!(done.unwrap().voters.is_empty());
+        cluster.start(1, "").await;
+        cluster.until("both are there", |c| c.agree() && c.placed(1) == 2).await;
+    });
+}
+
+#[test]
 fn a_voter_that_forgot_what_it_promised_does_not_start() {
     simulate(async {
         let mut cluster = Cluster::new(9, &[1]);
