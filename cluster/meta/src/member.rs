@@ -35,6 +35,8 @@ use crate::types::{NodeId, Raft, seed};
 
 /// Most commands of others that are under way here: each is at most 64 KiB.
 const MOST_PROPOSALS: usize = 1024;
+/// How long Raft may take to bring what the leader has told already.
+const KEEP: Duration = Duration::from_secs(5);
 /// Pause while Raft brings what the leader has told already.
 const KEEP_PAUSE: Duration = Duration::from_millis(20);
 
@@ -203,8 +205,15 @@ impl Meta {
 
     /// Makes sure that this member knows at least `version` also after a restart on its own. Call
     /// it before saying [`Command::Seen`]: readers count on it that this store does not forget who
-    /// is there.
+    /// is there. [`Error::Unanswered`]: Raft has not brought it yet.
     pub async fn keep(&self, version: u64) -> Result<(), Error> {
+        let kept = tokio::time::timeout(KEEP, self.keep_it(version)).await;
+        kept.unwrap_or_else(|_| {
+            Err(Error::Unanswered(format!("version {version} has not come by Raft yet")))
+        })
+    }
+
+    async fn keep_it(&self, version: u64) -> Result<(), Error> {
         while self.inner.machine.version() < version {
             // What was heard from the leader before Raft brought it.
             tokio::time::sleep(KEEP_PAUSE).await;

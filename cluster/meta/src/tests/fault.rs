@@ -143,6 +143,19 @@ fn what_a_store_said_that_it_has_seen_it_knows_after_a_power_cut_on_its_own() {
     });
 }
 
+#[test]
+fn what_raft_does_not_bring_is_not_waited_for_for_ever() {
+    simulate(async {
+        let mut cluster = three(26).await;
+        let leader = cluster.leader();
+        let newest = cluster.state(leader).version;
+        let never = cluster.meta(leader).keep(newest + 1000).await;
+        assert!(matches!(never, Err(Error::Unanswered(_))), "{never:?}");
+        cluster.meta(leader).keep(newest).await.unwrap();
+        cluster.until("all agree", Cluster::agree).await;
+    });
+}
+
 /// Kills and parts at random for a while; then everything committed is everywhere.
 #[test]
 fn whatever_happens_to_a_minority_what_was_committed_stays() {
