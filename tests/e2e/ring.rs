@@ -366,6 +366,14 @@ fn separate_targets_find_each_other_in_the_ring() {
             ring.view(number)["others"].as_array().map(Vec::len) == Some(3)
         });
     }
+    let page = ask(ring.process(0), "GET", "/distributor/ring", &[JSON], b"").json();
+    let ids: Vec<&str> = page["shards"]
+        .as_array()
+        .expect("shards")
+        .iter()
+        .filter_map(|shard| shard["id"].as_str())
+        .collect();
+    assert_eq!(ids, ["node-2"], "{page}");
     for n in 0..40 {
         let answer = ring.push(2, &format!("a{n}"), n);
         assert_eq!(answer.status, 204, "{}", answer.text());

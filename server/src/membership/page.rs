@@ -1,5 +1,6 @@
 //! `/ring`: who is in the ring, as a page or (`Accept: application/json`) as JSON; the form
-//! `forget=ID` takes out a store that is lost for ever.
+//! `forget=ID` takes out a store that is lost for ever. `/distributor/ring` and its like are the same
+//! with other instances first.
 //!
 //! The JSON has the keys of Loki's, and ours beside them.
 
@@ -15,7 +16,7 @@ use base::time::Clock;
 use base::{ErrorKind, StoreId, UnixNanos};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use ring::{Command, Instance, Phase, Placement, Refusal, State, shares};
+use ring::{Command, Instance, Phase, Placement, Refusal, Roles, State, shares};
 use rpc::http::{Form, HttpError};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -34,14 +35,32 @@ pub struct Page {
     pub clock: Arc<dyn Clock>,
 }
 
-/// `/ring`. It needs no tenant.
+/// Where Loki has a ring of each service, and who is in it here.
+const PATHS: [(&str, Roles); 5] = [
+    ("/ring", Roles::INGESTER),
+    ("/distributor/ring", Roles::DISTRIBUTOR),
+    ("/scheduler/ring", Roles::QUERY_FRONTEND),
+    ("/compactor/ring", Roles::COMPACTOR),
+    ("/ruler/ring", Roles::RULER),
+];
+
+/// `/ring` and those of single services. They need no tenant.
 pub fn router(page: Page) -> Router {
-    Router::new().route("/ring", get(show).post(forget)).with_state(page)
+    let route = |router: Router<Page>, (path, role): (&str, Roles)| {
+        let show = move |page, headers, form| show(page, role, headers, form);
+        router.route(path, get(show).post(forget))
+    };
+    PATHS.into_iter().fold(Router::new(), route).with_state(page)
 }
 
-async fn show(Extracted(page): Extracted<Page>, headers: HeaderMap, form: Form) -> Response {
+async fn show(
+    Extracted(page): Extracted<Page>,
+    role: Roles,
+    headers: HeaderMap,
+    form: Form,
+) -> Response {
     let Some(ring) = &page.ring else { return nowhere().into_response() };
-    let view = View::new(ring, page.clock.now());
+    let view = View::new(ring, role, page.clock.now());
     let accepts = headers.get(header::ACCEPT).and_then(|accepts| accepts.to_str().ok());
     if accepts.is_some_and(|accepts| accepts.contains("application/json")) {
         let json = HeaderValue::from_static("application/json; charset=UTF-8");
@@ -137,6 +156,8 @@ async fn take_out(ring: &Membership, id: &str) -> Result<(), HttpError> {
 /// The ring as one process sees it.
 struct View {
     now: UnixNanos,
+    /// Whose instances come first.
+    role: Roles,
     own: StoreId,
     state: Arc<State>,
     owned: Vec<ring::Share>,
@@ -145,10 +166,11 @@ struct View {
 }
 
 impl View {
-    fn new(ring: &Membership, now: UnixNanos) -> View {
+    fn new(ring: &Membership, role: Roles, now: UnixNanos) -> View {
         let state = ring.newest();
         View {
             now,
+            role,
             own: ring.own().store,
             owned: shares(&Placement::new(&state)),
             voters: ring.voters(),
@@ -162,22 +184,22 @@ impl View {
         share.map_or(0.0, |share| share.owned)
     }
 
-    /// Ingesters first, by name.
+    /// Those of the role first, by name.
     fn instances(&self) -> Vec<&Instance> {
         let mut all: Vec<&Instance> = self.state.instances.values().map(|i| &**i).collect();
-        all.sort_by_key(|instance| (!instance.is_ingester(), &instance.id, instance.store));
+        all.sort_by_key(|instance| (!instance.roles.has(self.role), &instance.id, instance.store));
         all
     }
 
     fn json(&self) -> Value {
-        let (ingesters, others): (Vec<&Instance>, Vec<&Instance>) =
-            self.instances().into_iter().partition(|instance| instance.is_ingester());
+        let (first, others): (Vec<&Instance>, Vec<&Instance>) =
+            self.instances().into_iter().partition(|instance| instance.roles.has(self.role));
         let list = |instances: Vec<&Instance>| -> Vec<Value> {
             instances.into_iter().map(|instance| self.shard(instance)).collect()
         };
         let text = |store: &StoreId| store.to_string();
         json!({
-            "shards": list(ingesters),
+            "shards": list(first),
             "others": list(others),
             "now": time(self.now),
             "cluster": self.state.cluster.to_string(),
@@ -324,7 +346,7 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ring::{Registration, Roles, apply};
+    use ring::{Registration, apply};
     use ulid::Ulid;
 
     use super::*;
