@@ -219,7 +219,7 @@ impl Distributor {
 
 impl Course {
     fn new(spot: Spot, roster: Arc<Roster>, list: Replicas) -> Course {
-        let last = IngesterError::Unavailable("no ingester is known".to_owned());
+        let last = IngesterError::Unavailable(String::new());
         let (failed, late, misplaced) = Default::default();
         Course { spot, roster, list, failed, late, misplaced, last }
     }

@@ -224,10 +224,14 @@ impl Roster {
             names.push_str(&format!("{comma}{}", nameless.address));
         }
         // Loki's words for a quorum that is not there.
-        let text = format!(
+        let mut text = format!(
             "at least {required} live replicas required, could only find {found} - unhealthy \
-             instances: {names} ({last})"
+             instances: {names}"
         );
+        let why = last.to_string();
+        if !why.is_empty() {
+            text.push_str(&format!(" ({why})"));
+        }
         Error::new(503, text)
     }
 }

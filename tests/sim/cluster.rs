@@ -16,6 +16,7 @@ mod profile;
 mod push;
 mod record;
 mod remote;
+mod ring;
 mod seeds;
 mod trouble;
 mod world;
@@ -87,6 +88,10 @@ fn report(cluster: &Cluster, record: &Record) -> Report {
 /// Clients and troubles side by side; then everything must heal.
 async fn simulate(cluster: &Arc<Cluster>, record: &Arc<Record>) {
     let world = &cluster.world;
+    if world.profile.factor > 1 {
+        // Stores have to find each other first.
+        world.fault(Duration::from_secs(30));
+    }
     let mut keepers = Vec::new();
     for node in &cluster.nodes {
         // A fault may strike already: the supervisor tries again.
@@ -195,6 +200,11 @@ async fn heal(cluster: &Arc<Cluster>, record: &Arc<Record>) {
             world.violate(format!("the log of {} does not drain: {left:?}", node.name));
         }
     }
+    if let Some(truth) = &cluster.truth
+        && !truth.is_whole(cluster.of(Role::Ingester).count())
+    {
+        world.violate(format!("the ring does not settle: {:?}", truth.state()));
+    }
     if world.violation().is_some() {
         return;
     }
@@ -202,6 +212,9 @@ async fn heal(cluster: &Arc<Cluster>, record: &Arc<Record>) {
     for node in &cluster.nodes {
         node.kill(Keep::Synced);
         node.lose_disk();
+    }
+    if let Some(truth) = &cluster.truth {
+        truth.forget_all();
     }
     world.fault(Duration::ZERO);
     tokio::time::sleep(Duration::from_secs(300)).await;

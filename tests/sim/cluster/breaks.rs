@@ -28,13 +28,19 @@ pub enum Break {
     OtherView,
     /// R1: an ingester that does not answer is taken for one that has nothing.
     ShortAnswer,
+    /// B3: any majority of a list acknowledges, also one without its first.
+    AnyMajority,
+    /// R1: a follower answers without looking at G.
+    NoGone,
 }
 
 impl Break {
     /// The way of a querier or distributor to an ingester.
     pub fn peer(self, api: Arc<dyn IngesterApi>) -> Arc<dyn IngesterApi> {
         match self {
-            Break::OtherView | Break::ShortAnswer => Arc::new(Broken { api, rule: self }),
+            Break::OtherView | Break::ShortAnswer | Break::AnyMajority | Break::NoGone => {
+                Arc::new(Broken { api, rule: self })
+            }
             _ => api,
         }
     }
@@ -43,6 +49,10 @@ impl Break {
 struct Broken {
     api: Arc<dyn IngesterApi>,
     rule: Break,
+}
+
+fn is_silence(error: &IngesterError) -> bool {
+    matches!(error, IngesterError::Unavailable(_))
 }
 
 fn nothing(partial: Partial) -> SelectAnswer {
@@ -60,10 +70,20 @@ impl IngesterApi for Broken {
     }
 
     async fn append(&self, batches: Vec<Batch>) -> Result<Appended, AppendError> {
-        self.api.append(batches).await
+        let sent: Vec<u32> = batches.iter().map(|batch| batch.attempt).collect();
+        match self.api.append(batches).await {
+            // The others of its list make up the majority.
+            Err(failed) if self.rule == Break::AnyMajority && is_silence(&failed.error) => {
+                Ok(Appended { attempts: sent })
+            }
+            answer => answer,
+        }
     }
 
-    async fn select(&self, request: SelectRequest) -> Result<SelectAnswer, IngesterError> {
+    async fn select(&self, mut request: SelectRequest) -> Result<SelectAnswer, IngesterError> {
+        if self.rule == Break::NoGone {
+            request.gone.clear();
+        }
         match self.api.select(request.clone()).await {
             Ok(SelectAnswer::Behind { floor }) if self.rule == Break::OtherView => {
                 self.api.select(SelectRequest { view: floor, ..request }).await

@@ -42,6 +42,8 @@ struct Copy {
 struct Known {
     content: u128,
     attempts: BTreeMap<u32, Vec<StoreId>>,
+    /// Which stores have said that they hold which attempt.
+    answered: BTreeSet<(u32, StoreId)>,
     rows: Vec<Row>,
 }
 
@@ -74,13 +76,15 @@ impl Ledger {
         let known = known.entry(batch.id).or_insert_with(|| Known {
             content,
             attempts: BTreeMap::new(),
+            answered: BTreeSet::new(),
             rows: rows_of(batch),
         });
         if known.content != content {
             return Err("B2: its rows have changed".to_owned());
         }
-        if batch.members.len() != 1 {
-            return Err(format!("{} members at replication factor 1", batch.members.len()));
+        let (members, factor) = (batch.members.len() as u64, self.world.profile.factor);
+        if members > factor || members <= factor / 2 {
+            return Err(format!("{members} members at replication factor {factor}"));
         }
         let newest = known.attempts.keys().next_back().copied().unwrap_or(0);
         match known.attempts.get(&batch.attempt) {
@@ -107,7 +111,14 @@ impl Ledger {
         self.copies().lost.get(node).copied().unwrap_or(0)
     }
 
-    pub fn answered(&self, from: &str, disk: u64, batches: &[Batch], appended: &Appended) {
+    pub fn answered(
+        &self,
+        from: &str,
+        store: Option<StoreId>,
+        disk: u64,
+        batches: &[Batch],
+        appended: &Appended,
+    ) {
         let (got, wanted) = (appended.attempts.len(), batches.len());
         if got != wanted {
             self.world.violate(format!("{from} answers {got} of {wanted} batches"));
@@ -128,13 +139,43 @@ impl Ledger {
             }
         }
         drop(copies);
-        let sent = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sent = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
         for (batch, &attempt) in batches.iter().zip(&appended.attempts) {
+            if let (Some(known), Some(store)) = (sent.get_mut(&batch.id), store) {
+                known.answered.insert((attempt, store));
+            }
             let newest = sent.get(&batch.id).and_then(|known| known.attempts.keys().next_back());
             if attempt != u32::MAX && newest.is_some_and(|&newest| attempt > newest) {
                 let id = batch.id;
                 self.world.violate(format!("{from} holds attempt {attempt} of {id}: never sent"));
             }
+        }
+    }
+
+    /// After a 204: every row is in a batch of which the beginning of the newest list has said that it
+    /// holds that attempt, or that a commit claims it (B3).
+    pub fn check_acked(
+        &self,
+        rows: &[Row],
+        is_claimed: impl Fn(&BatchId) -> bool,
+    ) -> Result<(), String> {
+        let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let needed = self.world.profile.factor as usize / 2 + 1;
+        let is_acked = |id: &BatchId, known: &Known| {
+            let Some((&attempt, list)) = known.attempts.last_key_value() else { return false };
+            let said = |store: &StoreId| {
+                [attempt, u32::MAX].iter().any(|&at| known.answered.contains(&(at, *store)))
+            };
+            is_claimed(id) || (list.len() >= needed && list[..needed].iter().all(said))
+        };
+        let acked: BTreeSet<&Row> = batches
+            .iter()
+            .filter(|(id, known)| is_acked(id, known))
+            .flat_map(|(_, known)| &known.rows)
+            .collect();
+        match rows.iter().find(|row| !acked.contains(row)) {
+            None => Ok(()),
+            Some(row) => Err(format!("B3: acknowledged without the beginning of a list: {row:?}")),
         }
     }
 

@@ -28,6 +28,7 @@ use super::history::History;
 use super::ledger::Ledger;
 use super::network::{Link, Port};
 use super::remote::{RemoteFrontend, RemoteIngester};
+use super::ring::{Followed, Known, Truth};
 use super::world::{World, event};
 use crate::broken::{LyingDisk, Skip};
 
@@ -71,6 +72,8 @@ pub struct Cluster {
     pub ledger: Arc<Ledger>,
     pub nodes: Vec<Arc<Node>>,
     pub broken: Break,
+    /// The ring, where rows have several copies.
+    pub truth: Option<Arc<Truth>>,
 }
 
 struct Unlimited;
@@ -195,7 +198,8 @@ impl Cluster {
                 nodes.push(Node::new(&world, format!("{name}-{number}"), role));
             }
         }
-        Arc::new(Cluster { world, history, ledger, nodes, broken })
+        let truth = (profile.factor > 1).then(|| Truth::new(&world));
+        Arc::new(Cluster { world, history, ledger, nodes, broken, truth })
     }
 
     pub fn of(&self, role: Role) -> impl Iterator<Item = &Arc<Node>> {
@@ -293,7 +297,12 @@ impl Cluster {
             let api = RemoteIngester { link, ledger: self.ledger.clone() };
             Peer { address: of.name.clone(), api: self.broken.peer(Arc::new(api)) }
         };
-        Arc::new(Fixed::new(self.of(Role::Ingester).map(peer).collect(), 1))
+        let ways: Vec<Peer> = self.of(Role::Ingester).map(peer).collect();
+        let Some(truth) = &self.truth else { return Arc::new(Fixed::new(ways, 1)) };
+        let chance = self.world.chance(&format!("ring of {}", start.process.name()));
+        let known = Known::new(truth, ways, chance);
+        known.keep_up(&start.process);
+        known
     }
 
     async fn run_ingester(&self, node: &Arc<Node>, start: Start) -> Result<(), String> {
@@ -315,15 +324,25 @@ impl Cluster {
         };
         let committer = wal::store_id(&config.wal, &env).map_err(text)?;
         let catalog = self.catalog(node, &start, committer).await?;
+        let followed = self.truth.as_ref().map(Followed::new);
         let deps = ingester::Deps {
             disk: start.disk,
             clock: start.clock,
             random: start.random,
             limits: Arc::new(Unlimited),
             catalog,
-            ring: Arc::new(NoRing::default()),
+            ring: match &followed {
+                Some(followed) => followed.clone(),
+                None => Arc::new(NoRing::default()),
+            },
         };
         let ingester = Ingester::start(config, deps).await.map_err(text)?;
+        if let Some(followed) = followed {
+            let chance = self.world.chance(&format!("duties of {}", start.process.name()));
+            let number = self.of(Role::Ingester).position(|other| other.name == node.name);
+            let (number, ingester) = (number.unwrap_or_default(), ingester.clone());
+            followed.serve(&start.process, &node.name, number, ingester, chance);
+        }
         node.state().running = Some(ingester.clone());
         node.ingester.open(&start.process, ingester);
         Ok(())

@@ -6,6 +6,8 @@ use super::world::Chance;
 #[derive(Clone, Debug, Default)]
 pub struct Profile {
     pub name: &'static str,
+    /// Copies of each row.
+    pub factor: u64,
     pub distributors: u64,
     pub ingesters: u64,
     pub queriers: u64,
@@ -42,20 +44,26 @@ pub struct Profile {
     pub tight: bool,
 }
 
+/// Seeds from here on have three copies of each row.
+pub const REPLICATED: u64 = 1_000_000;
+
 impl Profile {
     /// The profile of a seed.
     pub fn of(seed: u64) -> Profile {
         let chance = Chance::new(seed, "profile");
+        let is_replicated = seed >= REPLICATED;
         let base = Profile {
+            factor: if is_replicated { 3 } else { 1 },
             distributors: 2,
-            ingesters: chance.between(2, 3),
+            ingesters: if is_replicated { chance.between(3, 4) } else { chance.between(2, 3) },
             queriers: 2,
             frontends: chance.between(1, 2),
             troubles: 14,
             pushes: chance.between(10, 24),
             queries: chance.between(10, 20),
             flush: 4,
-            tight: chance.happens(200),
+            // A store that is full refuses lists of others, too.
+            tight: chance.happens(200) && !is_replicated,
             ..Profile::default()
         };
         let calls = |p: Profile| Profile { lost_calls: 25, doubled_calls: 20, late_calls: 15, ..p };

@@ -100,7 +100,15 @@ pub async fn send(cluster: &Arc<Cluster>, record: &Record, to: &Node, push: &Pus
     let (count, tenant) = (push.rows.len(), push.tenant);
     match answer {
         Ok(Ok(Ok(()))) => {
-            record.acked(&push.rows, |row| cluster.ledger.is_lost_since(row, losses));
+            if cluster.truth.is_some() {
+                let is_claimed = |id: &_| cluster.history.is_claimed(id);
+                if let Err(broken) = cluster.ledger.check_acked(&push.rows, is_claimed) {
+                    world.violate(format!("push to {}: {broken}", to.name));
+                }
+                record.acked(&push.rows, |_| false);
+            } else {
+                record.acked(&push.rows, |row| cluster.ledger.is_lost_since(row, losses));
+            }
             event!(world, &who, "{count} rows of {tenant}: 204");
             true
         }

@@ -48,12 +48,16 @@ impl IngesterApi for RemoteIngester {
         let (ledger, node) = (self.ledger.clone(), self.link.port.node.clone());
         let asked = self.link.call("append", move |api| {
             let (batches, ledger, node) = (sent.clone(), ledger.clone(), node.clone());
-            async move { (api.append(batches).await, ledger.disk(&node)) }
+            async move {
+                let appended = api.append(batches).await;
+                let store = api.identify().await.ok().map(|identity| identity.store);
+                (appended, ledger.disk(&node), store)
+            }
         });
         let refused = |text| AppendError { error: unavailable(text), batches: batches.clone() };
-        let (answer, disk) = asked.await.map_err(refused)?;
+        let (answer, disk, store) = asked.await.map_err(refused)?;
         if let Ok(appended) = &answer {
-            self.ledger.answered(&self.link.port.node, disk, &batches, appended);
+            self.ledger.answered(&self.link.port.node, store, disk, &batches, appended);
         }
         answer
     }

@@ -96,6 +96,12 @@ async fn make(cluster: &Arc<Cluster>, record: &Arc<Record>, chance: &Chance, tro
         Trouble::Cut => cut(cluster, chance, name),
         Trouble::FillDisk => fill_disk(cluster, chance, &node),
         Trouble::FailDisk => fail_disk(cluster, chance, &node),
+        // A minority: the others must have all that was acknowledged, and say so, before the next.
+        Trouble::LoseDisk
+            if cluster.truth.as_ref().is_some_and(|ring| !ring.is_whole(ingesters.len())) =>
+        {
+            event!(world, name, "keeps its disk: the ring is not whole");
+        }
         Trouble::LoseDisk => {
             if chance.happens(600) {
                 flush(cluster, &node).await;
@@ -104,7 +110,11 @@ async fn make(cluster: &Arc<Cluster>, record: &Arc<Record>, chance: &Chance, tro
             world.fault(Duration::ZERO);
             node.kill(Keep::Synced);
             let is_claimed = |id: &_| cluster.history.is_claimed(id);
-            record.lost_disk(&cluster.ledger.lost(name, is_claimed));
+            let lost = cluster.ledger.lost(name, is_claimed);
+            match &cluster.truth {
+                Some(truth) => truth.lose(name),
+                None => record.lost_disk(&lost),
+            }
             node.lose_disk();
         }
         Trouble::Skew => {
