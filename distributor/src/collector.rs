@@ -66,6 +66,8 @@ pub(crate) struct Collector {
     /// One of the three is set: nothing more is taken.
     has_failed: bool,
     charge: Charge,
+    /// Rows whose timestamps and sizes are charged.
+    charged_rows: usize,
     pub(crate) shared_cells: SharedCells,
     scratch: Vec<u8>,
     cut_line: Vec<u8>,
@@ -115,6 +117,7 @@ impl Collector {
             too_much: None,
             has_failed: false,
             charge: Charge::nobody(),
+            charged_rows: 0,
             shared_cells: SharedCells::default(),
             scratch: Vec::new(),
             cut_line: Vec::new(),
@@ -183,6 +186,7 @@ impl Collector {
         }
         self.parts_used = 0;
         self.shared_cells.clear();
+        self.charged_rows = 0;
         self.by_day.clear();
         self.order.clear();
     }
@@ -344,9 +348,13 @@ impl Collector {
                 (Given::Nothing, None) => part.set_level(self.tenant.detector.line(line)),
             }
         }
-        let grown = part.weigh() + ROW_BYTES;
-        if let Err(error) = self.charge.add(grown) {
-            return self.give_up(&error);
+        if part.is_heavier(size) {
+            let rows = self.ts_ns.len() + 1;
+            let grown = part.weigh() + (rows - self.charged_rows) * ROW_BYTES;
+            self.charged_rows = rows;
+            if let Err(error) = self.charge.add(grown) {
+                return self.give_up(&error);
+            }
         }
         self.current.part = at;
         self.ts_ns.push(ts_ns);

@@ -33,10 +33,16 @@ pub(crate) struct Part {
     bytes: usize,
     /// What there is beside the builder: labels, the part itself.
     other_bytes: usize,
+    /// About what came since.
+    unweighed: usize,
 }
 
 /// What a part takes without rows, and a batch around it.
 const PART_BYTES: usize = 4 << 10;
+/// A part is weighed when about so much has come to it.
+const WEIGH_BYTES: usize = 16 << 10;
+/// What the row of a line takes at least, in some columns.
+const ROW_BYTES: usize = 64;
 
 impl Part {
     pub(crate) fn new() -> Part {
@@ -50,6 +56,7 @@ impl Part {
             level_codes: [0; Level::COUNT],
             bytes: 0,
             other_bytes: 0,
+            unweighed: 0,
         }
     }
 
@@ -62,17 +69,25 @@ impl Part {
         self.columns.clear();
         self.level_slot = None;
         self.level_codes = [0; Level::COUNT];
-        (self.bytes, self.other_bytes) = (0, PART_BYTES);
+        (self.bytes, self.other_bytes, self.unweighed) = (0, PART_BYTES, WEIGH_BYTES);
     }
 
     /// A row of another stream than the row before it was pushed.
     pub(crate) fn add_labels(&mut self, bytes: usize) {
         self.other_bytes += bytes;
+        self.unweighed += bytes;
+    }
+
+    /// A row with `bytes` of line and metadata was pushed; whether it is time to weigh.
+    #[inline]
+    pub(crate) fn is_heavier(&mut self, bytes: u64) -> bool {
+        self.unweighed += bytes as usize + ROW_BYTES;
+        self.unweighed >= WEIGH_BYTES
     }
 
     /// Weighs the part; by how much it grew since this was asked last.
-    #[inline]
     pub(crate) fn weigh(&mut self) -> usize {
+        self.unweighed = 0;
         let bytes = self.builder.column_bytes() + self.other_bytes;
         bytes - std::mem::replace(&mut self.bytes, bytes)
     }

@@ -106,26 +106,40 @@ impl Common {
     }
 
     pub(crate) fn shared(&self) -> Shared<'_> {
-        let Common { spans, bytes, number, .. } = self;
-        Shared { list: &spans.list, pairs: spans.rest.pairs, bytes: *bytes, number: *number }
+        Shared(Some(self))
     }
 }
 
 /// A look at [`Common`] pairs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shared<'a> {
-    list: &'a [[Span; 2]],
-    /// Pairs that are not kept.
-    pairs: u64,
-    /// Of all of them.
-    bytes: u64,
-    number: u64,
-}
+pub(crate) struct Shared<'a>(Option<&'a Common>);
 
-impl Shared<'_> {
+impl<'a> Shared<'a> {
     #[inline]
     pub(crate) fn none() -> Shared<'static> {
-        Shared { list: &[], pairs: 0, bytes: 0, number: 0 }
+        Shared(None)
+    }
+
+    #[inline]
+    fn list(self) -> &'a [[Span; 2]] {
+        self.0.map_or(&[], |common| &common.spans.list)
+    }
+
+    /// Pairs that are not kept.
+    #[inline]
+    fn rest(self) -> u64 {
+        self.0.map_or(0, |common| common.spans.rest.pairs)
+    }
+
+    /// Bytes of all of them.
+    #[inline]
+    fn bytes(self) -> u64 {
+        self.0.map_or(0, |common| common.bytes)
+    }
+
+    #[inline]
+    fn number(self) -> u64 {
+        self.0.map_or(0, |common| common.number)
     }
 }
 
@@ -134,8 +148,7 @@ impl Shared<'_> {
 pub(crate) struct Pairs<'a> {
     body: &'a [u8],
     arena: &'a [u8],
-    own: &'a [[Span; 2]],
-    own_rest: Rest,
+    own: &'a Spans,
     shared: Shared<'a>,
 }
 
@@ -147,44 +160,44 @@ impl<'a> Pairs<'a> {
         own: &'a Spans,
         shared: Shared<'a>,
     ) -> Pairs<'a> {
-        Pairs { body, arena, own: &own.list, own_rest: own.rest, shared }
+        Pairs { body, arena, own, shared }
     }
 
     /// Number of pairs, those that are not kept among them.
     #[inline]
     pub(crate) fn len(&self) -> u64 {
-        let kept = self.own.len() + self.shared.list.len();
-        kept as u64 + self.own_rest.pairs + self.shared.pairs
+        let kept = self.own.list.len() + self.shared.list().len();
+        kept as u64 + self.own.rest.pairs + self.shared.rest()
     }
 
     /// Whether all pairs are kept.
     pub(crate) fn is_whole(&self) -> bool {
-        self.own_rest.pairs + self.shared.pairs == 0
+        self.own.rest.pairs + self.shared.rest() == 0
     }
 
     /// Bytes of all names and values.
     #[inline]
     pub(crate) fn bytes(&self) -> u64 {
-        let own: usize = self.own.iter().map(|[name, value]| name.len() + value.len()).sum();
-        own as u64 + self.own_rest.bytes + self.shared.bytes
+        let own: usize = self.own.list.iter().map(|[name, value]| name.len() + value.len()).sum();
+        own as u64 + self.own.rest.bytes + self.shared.bytes()
     }
 
     /// The pairs of the entry alone.
     #[inline]
     pub(crate) fn own(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        self.texts(self.own)
+        self.texts(&self.own.list)
     }
 
     /// The pairs that it shares; they stand behind its own.
     #[inline]
     pub(crate) fn shared(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        self.texts(self.shared.list)
+        self.texts(self.shared.list())
     }
 
     /// Tells different shared pairs of one body apart; 0: there are none.
     #[inline]
     pub(crate) fn shared_number(&self) -> u64 {
-        self.shared.number
+        self.shared.number()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
@@ -223,20 +236,20 @@ mod tests {
         let mut common = Common::default();
         let start = common.mark();
         common.added(start);
-        assert_eq!(common.shared().number, 0, "nothing was added");
+        assert_eq!(common.shared().number(), 0, "nothing was added");
         common.spans().push([Span::body(0, 1), Span::body(1, 3)]);
         common.added(start);
         let resource = common.mark();
-        let mut numbers = vec![common.shared().number];
+        let mut numbers = vec![common.shared().number()];
         for _ in 0..2 {
             common.spans().push([Span::body(0, 1), Span::body(1, 1)]);
             common.spans().count(100);
             common.added(resource);
             let shared = common.shared();
-            assert_eq!((shared.bytes, shared.pairs, shared.list.len()), (104, 1, 2));
-            numbers.push(shared.number);
+            assert_eq!((shared.bytes(), shared.rest(), shared.list().len()), (104, 1, 2));
+            numbers.push(shared.number());
             common.back(resource);
-            assert_eq!((common.shared().bytes, common.shared().number), (3, numbers[0]));
+            assert_eq!((common.shared().bytes(), common.shared().number()), (3, numbers[0]));
         }
         assert_eq!(numbers, [1, 2, 3]);
     }
