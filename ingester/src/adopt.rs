@@ -86,7 +86,8 @@ impl Core {
                     (0..head.streams().len()).map(|n| (&head.streams()[n], head.newest_ns(n)));
                 self.hold_streams(day, held);
                 let order = self.next_order();
-                let unit = Unit::raw(head, order, began_ns.saturating_add(rank_ns));
+                let mut unit = Unit::raw(head, order, began_ns.saturating_add(rank_ns));
+                unit.arrivals.iter_mut().for_each(|arrival| arrival.order = order);
                 counter!(ADOPTED_BATCHES).increment(unit.batches.len() as u64);
                 counter!(CHUNKS_CREATED).increment(1);
                 self.usage.chunk_created();
@@ -110,7 +111,8 @@ impl Core {
         wal.read(&ids, |batch| {
             let id = batch.id;
             if let Some(ahead) = by_ahead.get(&id) {
-                groups.entry(ahead.clone()).or_default().append(batch);
+                // Its place is given when the rows become visible.
+                groups.entry(ahead.clone()).or_default().append(batch, 0);
                 read.insert(id);
             }
         })?;

@@ -13,6 +13,7 @@ use metrics::{counter, histogram};
 use rpc::members::Ring;
 use store::{CatalogHandle, CommitObserver};
 use tokio::sync::{Notify, RwLock, Semaphore};
+use ulid::Ulid;
 use wal::Wal;
 
 use crate::admit::Admitter;
@@ -67,7 +68,11 @@ pub(crate) struct Core {
     stopping: AtomicBool,
     days: Mutex<BTreeMap<DayKey, Arc<DayRows>>>,
     wal: OnceLock<Wal>,
-    next_order: AtomicU64,
+    pub(crate) next_order: AtomicU64,
+    /// Names this process to tails; no other one gave the places it gives.
+    pub(crate) process: Ulid,
+    /// Batches before this place may have been dropped: a tail that comes from before it is behind.
+    pub(crate) tail_floor: AtomicU64,
     /// The highest commit for which rows were dropped (R1).
     floor: AtomicU64,
     /// The highest commit for which followed batches were dropped: it matters to queries that take
@@ -107,6 +112,7 @@ impl Core {
         // Sealing must begin before appends are refused.
         config.raw_limit.0 = config.raw_limit.0.min(config.memory_limit.0 / 2);
         let floor = deps.catalog.snapshot().version();
+        let process = deps.random.ulid(&*deps.clock);
         let queue = config.wal.queue_length.saturating_sub(WAL_QUEUE_RESERVE).max(1);
         Arc::new(Core {
             config,
@@ -123,6 +129,8 @@ impl Core {
             days: Mutex::default(),
             wal: OnceLock::new(),
             next_order: AtomicU64::new(FIRST_ORDER),
+            process,
+            tail_floor: AtomicU64::new(FIRST_ORDER),
             floor: AtomicU64::new(floor),
             followed_floor: AtomicU64::new(floor),
             refusals: Mutex::default(),
@@ -443,7 +451,10 @@ impl Core {
             state.units.retain(|state| {
                 let is_below =
                     matches!(state.claimed, Claimed::By { commit: by, .. } if by <= commit);
-                dropped += if is_below { state.unit.held_bytes() } else { 0 };
+                if is_below {
+                    self.tail_past(&state.unit, |_| false);
+                    dropped += state.unit.held_bytes();
+                }
                 !is_below
             });
             drop(state);

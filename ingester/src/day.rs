@@ -11,7 +11,7 @@ use bytes::Bytes;
 use logql::engine::overlap::StreamRange;
 use store::scan::Scan;
 
-use crate::head::{Appended, Head, Snapshot};
+use crate::head::{Appended, Arrival, Head, Snapshot};
 use crate::metrics::TenantMetrics;
 
 /// Which rows.
@@ -109,6 +109,8 @@ pub(crate) struct Unit {
     pub streams: Arc<Vec<Labels>>,
     pub ranges: Vec<StreamRange>,
     pub batches: Vec<BatchId>,
+    /// When each batch came. First rows are meant for raw rows.
+    pub arrivals: Vec<Arrival>,
     pub raw_bytes: u64,
     /// When its first batch came, monotonic nanoseconds.
     pub began_ns: u64,
@@ -169,13 +171,16 @@ impl Unit {
     /// The rows of `head`, in the place `order`.
     pub(crate) fn raw(mut head: Head, order: u64, began_ns: u64) -> Unit {
         let rows = head.snapshot();
+        let raw_bytes = head.raw_bytes() as u64;
+        let (batches, arrivals) = head.into_batches();
         Unit {
             order,
             streams: Arc::clone(&rows.streams),
             ranges: rows.ranges.clone(),
-            raw_bytes: head.raw_bytes() as u64,
+            raw_bytes,
             began_ns,
-            batches: head.into_batches(),
+            batches,
+            arrivals,
             rows: UnitRows::Raw(rows),
         }
     }
@@ -188,6 +193,7 @@ impl Unit {
             streams: Arc::clone(&self.streams),
             ranges: self.ranges.clone(),
             batches: self.batches.clone(),
+            arrivals: self.arrivals.clone(),
             raw_bytes: self.raw_bytes,
             began_ns: self.began_ns,
         }
@@ -231,7 +237,7 @@ impl DayState {
             self.head_began_ns = now_ns;
         }
         self.last_append_ns = now_ns;
-        self.head.append(batch)
+        self.head.append(batch, order)
     }
 
     /// Makes a unit of the head, if it holds anything.

@@ -38,7 +38,7 @@ pub struct Page {
 }
 
 impl Page {
-    fn new(first_row: u64, rows: Rows) -> Page {
+    pub(crate) fn new(first_row: u64, rows: Rows) -> Page {
         let min_ns = rows.ts_ns.iter().copied().min().unwrap_or(i64::MAX);
         let max_ns = rows.ts_ns.iter().copied().max().unwrap_or(i64::MIN);
         Page { first_row, min_ns, max_ns, rows }
@@ -67,10 +67,21 @@ pub struct Head {
     seen: HashSet<u128>,
     seen_rows: u64,
     batches: Vec<BatchId>,
+    /// Of each batch: its place among all batches of this process, and its first row.
+    arrivals: Vec<Arrival>,
     scratch: Vec<u8>,
     /// Runs that [`Head::index_rows`] went through.
     #[cfg(test)]
     visited_runs: usize,
+}
+
+/// When a batch came, and where its rows begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Place among all batches that this process took in.
+    pub order: u64,
+    /// Number of its first row among the head's rows.
+    pub first_row: u64,
 }
 
 /// What an append did.
@@ -98,8 +109,9 @@ pub struct Snapshot {
 }
 
 impl Head {
-    /// Adds all rows of `batch` that are not here yet.
-    pub fn append(&mut self, batch: Batch) -> Appended {
+    /// Adds all rows of `batch` that are not here yet. `order` is its place among all batches.
+    pub fn append(&mut self, batch: Batch, order: u64) -> Appended {
+        self.arrivals.push(Arrival { order, first_row: self.rows() });
         let mut appended = Appended { first_new_stream: self.streams.len(), ..Appended::default() };
         let streams: Vec<u32> = batch.streams.iter().map(|labels| self.stream(labels)).collect();
         let mut rows = batch.rows;
@@ -289,9 +301,14 @@ impl Head {
         &self.batches
     }
 
-    /// Ids of the batches, when nothing else is needed any more.
-    pub fn into_batches(self) -> Vec<BatchId> {
-        self.batches
+    /// When each batch came, in their order.
+    pub fn arrivals(&self) -> &[Arrival] {
+        &self.arrivals
+    }
+
+    /// Ids and arrivals of the batches, when nothing else is needed any more.
+    pub fn into_batches(self) -> (Vec<BatchId>, Vec<Arrival>) {
+        (self.batches, self.arrivals)
     }
 
     /// Labels of the streams.

@@ -11,6 +11,7 @@ use rpc::ingester::{
     Admission, AdmitRequest, AppendError, Appended, Identity, IngesterError, SelectAnswer,
     SelectRequest, StreamsAnswer, StreamsRequest,
 };
+use rpc::tail::{TailAnswer, TailRequest};
 
 use crate::append::{STOPPING, refuse};
 use crate::core::{Core, Deps, Observer};
@@ -177,6 +178,10 @@ impl IngesterApi for Ingester {
 
     async fn select(&self, request: SelectRequest) -> Result<SelectAnswer, IngesterError> {
         self.core.select(request).await
+    }
+
+    async fn tail(&self, request: TailRequest) -> Result<TailAnswer, IngesterError> {
+        self.core.tail(request).await
     }
 
     async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError> {

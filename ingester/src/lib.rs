@@ -54,6 +54,7 @@ mod open;
 mod replay;
 mod seal;
 mod select;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod usage;

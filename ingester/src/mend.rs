@@ -63,7 +63,7 @@ impl Core {
             let catalog = &self.deps.catalog;
             let is_free = |id: &&BatchId| catalog.claim_state(id) == ClaimState::Free;
             let free: Vec<BatchId> = unit.batches.iter().filter(is_free).copied().collect();
-            let head = self.read_back(&free)?;
+            let head = self.read_back(&free, &unit)?;
             self.replace_unit(day, &unit, head);
             counter!(REBUILT_UNITS).increment(1);
             // A commit that was told meanwhile was told to the unit that is gone.
@@ -71,14 +71,16 @@ impl Core {
         }
     }
 
-    fn read_back(&self, ids: &[BatchId]) -> Result<Head, Error> {
+    /// The batches `ids` of `unit`.
+    fn read_back(&self, ids: &[BatchId], unit: &Unit) -> Result<Head, Error> {
         let mut head = Head::default();
         if ids.is_empty() {
             return Ok(head);
         }
         let wal = self.wal().ok_or(wal::Error::Closed)?;
         wal.read(ids, |batch| {
-            head.append(batch);
+            let at = unit.batches.iter().position(|id| *id == batch.id);
+            head.append(batch, at.map_or(unit.order, |at| unit.arrivals[at].order));
         })?;
         let read: HashSet<BatchId> = head.batches().iter().copied().collect();
         match ids.iter().find(|id| !read.contains(*id)) {
@@ -99,6 +101,7 @@ impl Core {
         // Claimed rows go from here: views before the claiming commit are refused from now on.
         self.raise_floor(self.deps.catalog.read(Catalog::version));
         self.swap_streams(day, head.streams(), &unit.streams);
+        self.tail_past(unit, |id| kept.contains(id));
         let rebuilt = (!head.is_empty()).then(|| Unit::raw(head, unit.order, unit.began_ns));
         if let Some(rebuilt) = &rebuilt {
             self.usage.chunk_created();

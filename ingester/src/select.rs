@@ -200,7 +200,7 @@ impl Core {
         }
     }
 
-    async fn follow_to(&self, view: u64) -> Result<(), IngesterError> {
+    pub(crate) async fn follow_to(&self, view: u64) -> Result<(), IngesterError> {
         match self.deps.catalog.follow_to(view).await {
             Ok(_) => Ok(()),
             Err(error) => Err(IngesterError::Unavailable(format!("follow the catalog: {error}"))),
@@ -278,7 +278,7 @@ fn sources(snapshots: Vec<DaySnapshot>) -> Vec<Source> {
 }
 
 /// One evaluation.
-struct Select {
+pub(crate) struct Select {
     leaf: Arc<Leaf>,
     overlaps: Arc<Overlaps>,
     sources: Vec<Source>,
@@ -287,7 +287,7 @@ struct Select {
 }
 
 impl Select {
-    fn new(request: &SelectRequest, snapshots: Vec<DaySnapshot>) -> Select {
+    pub(crate) fn new(request: &SelectRequest, snapshots: Vec<DaySnapshot>) -> Select {
         let leaf = Arc::clone(&request.leaf);
         let sources = sources(snapshots);
         let mut selected = HashMap::default();
@@ -305,7 +305,7 @@ impl Select {
         Select { leaf, overlaps, sources, ranges, cancel: request.cancel.clone() }
     }
 
-    async fn run(self, ring: u64) -> Result<SelectAnswer, IngesterError> {
+    pub(crate) async fn run(self, ring: u64) -> Result<SelectAnswer, IngesterError> {
         let queue = Arc::new(self.queue());
         let threads = queue.jobs.len().min(cores());
         let select = Arc::new(self);

@@ -56,6 +56,15 @@ pub enum Error {
         /// Times the query started over.
         attempts: u32,
     },
+    /// A tail asked too late: an ingester has dropped rows that it was not given.
+    #[error(
+        "the tail is too far behind: ingester {ingester} has dropped rows that were not sent; \
+         narrow the query or begin again"
+    )]
+    TailBehind {
+        /// Its address.
+        ingester: String,
+    },
     /// The client is gone.
     #[error("the query was cancelled")]
     Cancelled,
@@ -76,6 +85,7 @@ impl Error {
             Error::Unstable { .. } | Error::TooFewReplicas { .. } | Error::OldRing { .. } => {
                 ErrorKind::Unavailable
             }
+            Error::TailBehind { .. } => ErrorKind::Limited,
             Error::Cancelled => ErrorKind::Timeout,
         }
     }
@@ -110,6 +120,9 @@ impl From<Error> for QuerierError {
     fn from(error: Error) -> QuerierError {
         let error = match error {
             Error::Query(error) => return QuerierError::Query(error),
+            behind @ Error::TailBehind { .. } => {
+                return QuerierError::Query(QueryError::Limited(behind.to_string()));
+            }
             other => other,
         };
         let text = error.to_string();

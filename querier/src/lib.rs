@@ -30,6 +30,7 @@ pub mod querier;
 mod rounds;
 pub mod scan;
 pub mod select;
+mod tail;
 #[cfg(test)]
 mod testing;
 pub mod workers;

@@ -7,6 +7,7 @@ use base::Clock;
 use metrics::gauge;
 use rpc::Members;
 use rpc::querier::{ListJob, Listed, Listing, QuerierApi, QuerierError, SelectJob, Selected};
+use rpc::tail::{TailJob, Tailed};
 use store::scan::Scratches;
 use store::{CatalogHandle, Parts};
 use tokio::sync::Semaphore;
@@ -36,6 +37,8 @@ pub struct Querier {
     pub(crate) parts: Arc<Parts>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) peers: Peers,
+    /// Whom tails ask, each for itself.
+    pub(crate) members: Arc<dyn Members>,
     /// One permit per thread that may scan parts.
     pub(crate) scans: Arc<Semaphore>,
     /// Buffers of threads that scanned parts.
@@ -48,8 +51,8 @@ impl Querier {
         let Deps { members, catalog, parts, clock } = deps;
         let scans = Arc::new(Semaphore::new(config.scan_threads));
         let scratches = Scratches::new(config.scan_threads);
-        let peers = Peers::new(members, clock.clone());
-        Querier { config, catalog, parts, clock, peers, scans, scratches }
+        let peers = Peers::new(members.clone(), clock.clone());
+        Querier { config, catalog, parts, clock, peers, members, scans, scratches }
     }
 }
 
@@ -64,6 +67,10 @@ impl QuerierApi for Querier {
         warnings.sort_unstable();
         warnings.dedup();
         Ok(Selected { partial, stats, warnings })
+    }
+
+    async fn tail(&self, job: TailJob) -> Result<Tailed, QuerierError> {
+        Ok(self.tail_step(job).await?)
     }
 
     async fn list(&self, job: ListJob) -> Result<Listed, QuerierError> {

@@ -11,6 +11,7 @@ use futures::future::join_all;
 use metrics::gauge;
 use rpc::frontend::{FrontendApi, Worker};
 use rpc::querier::{ListJob, Listed, QuerierApi, QuerierError, SelectJob, Selected};
+use rpc::tail::{TailJob, Tailed};
 use tokio::sync::Notify;
 
 use crate::metrics::CONCURRENCY;
@@ -124,6 +125,11 @@ impl QuerierApi for Desk {
     async fn list(&self, job: ListJob) -> Result<Listed, QuerierError> {
         let _running = self.begin()?;
         self.querier.list(job).await
+    }
+
+    async fn tail(&self, job: TailJob) -> Result<Tailed, QuerierError> {
+        let _running = self.begin()?;
+        self.querier.tail(job).await
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Config {
     /// A log line for each query that took longer; zero = for every query, `None` = for none
     /// (`frontend.log_queries_longer_than`).
     pub log_queries_longer_than: Option<Duration>,
+    /// The longest a tail may last (`querier.tail_max_duration`).
+    pub tail_max_duration: Duration,
 }
 
 impl Default for Config {
@@ -39,6 +41,7 @@ impl Default for Config {
             max_query_memory_bytes: 1 << 30,
             compress_responses: true,
             log_queries_longer_than: None,
+            tail_max_duration: Duration::from_secs(3600),
         }
     }
 }

@@ -8,6 +8,7 @@ use base::TenantId;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rpc::querier::ListJob;
+use rpc::tail::TailJob;
 use tower::Service;
 
 use crate::error::Error;
@@ -42,6 +43,12 @@ impl OfTenant for Query {
 }
 
 impl OfTenant for ListJob {
+    fn tenants(&self) -> &[TenantId] {
+        from_ref(&self.tenant)
+    }
+}
+
+impl OfTenant for TailJob {
     fn tenants(&self) -> &[TenantId] {
         from_ref(&self.tenant)
     }

@@ -11,6 +11,7 @@ use futures::FutureExt;
 use metrics::gauge;
 use rpc::frontend::{FrontendApi, FrontendError, Worker};
 use rpc::querier::{ListJob, Listed, QuerierApi};
+use rpc::tail::{TailJob, Tailed};
 use tower::ServiceExt;
 use tracing::Instrument;
 
@@ -20,7 +21,8 @@ use crate::limits::Limits;
 use crate::metrics::IN_PROGRESS;
 use crate::query::{Done, Evaluated, Job, Query};
 use crate::queue::{Queue, Reply, Taken};
-use crate::stack::{self, Lists, Queries, Shared, Volumes};
+use crate::stack::{self, Lists, Queries, Shared, Tails, Volumes};
+use crate::tail::OpenTails;
 use crate::volume::{VolumeQuery, Volumed};
 
 /// What a frontend obeys and reads.
@@ -40,6 +42,8 @@ pub struct Frontend {
     queries: Queries,
     lists: Lists,
     volumes: Volumes,
+    tails: Tails,
+    open: OpenTails,
 }
 
 impl Frontend {
@@ -51,7 +55,8 @@ impl Frontend {
         let queries = stack::queries(&shared);
         let lists = stack::lists(&shared);
         let volumes = stack::volumes(&shared);
-        Frontend { shared, queries, lists, volumes }
+        let tails = stack::tails(&shared);
+        Frontend { shared, queries, lists, volumes, tails, open: OpenTails::default() }
     }
 
     /// Evaluates one query within the tenant's `query_timeout`. Dropping the future takes its jobs
@@ -71,6 +76,16 @@ impl Frontend {
     pub async fn volumes(&self, query: VolumeQuery) -> Result<Volumed, Error> {
         let _running = Running::new();
         self.volumes.clone().oneshot(query).await
+    }
+
+    /// One step of a tail, as [`Frontend::evaluate`].
+    pub async fn tail(&self, job: TailJob) -> Result<Tailed, Error> {
+        self.tails.clone().oneshot(job).await
+    }
+
+    /// The tails that are open here.
+    pub(crate) fn open_tails(&self) -> &OpenTails {
+        &self.open
     }
 
     /// Its settings.
@@ -96,6 +111,7 @@ impl Frontend {
     /// Takes no new jobs and sends workers away once nothing waits. Returns when what waited, and
     /// what runs, is done; without a worker, what waits is given up.
     pub async fn drain(&self) {
+        self.open.end();
         self.shared.queue.close();
         self.shared.queue.drained().await;
     }
@@ -139,6 +155,7 @@ async fn run(querier: &dyn QuerierApi, job: Job) -> Result<Done, Error> {
         Ok(match job {
             Job::Select(job) => Done::Selected(querier.select(job).await?),
             Job::List(job) => Done::Listed(querier.list(job).await?),
+            Job::Tail(job) => Done::Tailed(querier.tail(job).await?),
         })
     };
     let died = |_| Err(Error::Internal("the querier panicked; its log says where".to_owned()));

@@ -33,6 +33,7 @@ mod query;
 mod query_range;
 mod respond;
 mod series;
+mod tail;
 mod telemetry;
 mod volume;
 
@@ -64,6 +65,8 @@ pub fn router(frontend: Arc<Frontend>) -> Router {
         .route("/api/prom/label", labels())
         .route("/api/prom/label/{name}/values", values())
         .route("/api/prom/series", series())
+        .route("/loki/api/v1/tail", get(tail::tail))
+        .route("/api/prom/tail", get(tail::tail))
         .with_state(frontend)
 }
 

@@ -41,6 +41,7 @@ mod shard;
 mod size;
 mod split;
 pub mod stack;
+mod tail;
 mod tenants;
 #[cfg(test)]
 mod testing;

@@ -45,6 +45,8 @@ pub trait Limits: Send + Sync + 'static {
     fn volume_enabled(&self, tenant: &TenantId) -> bool;
     /// Most series of a volume (`volume_max_series`).
     fn volume_max_series(&self, tenant: &TenantId) -> usize;
+    /// Tails at the same time (`max_concurrent_tail_requests`).
+    fn max_concurrent_tail_requests(&self, tenant: &TenantId) -> usize;
 }
 
 /// The limits of a query over several tenants: of each the smallest that is one.
@@ -158,6 +160,8 @@ pub struct StaticLimits {
     pub volume_enabled: bool,
     /// See [`Limits::volume_max_series`].
     pub volume_max_series: usize,
+    /// See [`Limits::max_concurrent_tail_requests`].
+    pub max_concurrent_tail_requests: usize,
 }
 
 impl Default for StaticLimits {
@@ -180,6 +184,7 @@ impl Default for StaticLimits {
             blocked_queries: Vec::new(),
             volume_enabled: true,
             volume_max_series: 1000,
+            max_concurrent_tail_requests: 10,
         }
     }
 }
@@ -235,5 +240,8 @@ impl Limits for StaticLimits {
     }
     fn volume_max_series(&self, _: &TenantId) -> usize {
         self.volume_max_series
+    }
+    fn max_concurrent_tail_requests(&self, _: &TenantId) -> usize {
+        self.max_concurrent_tail_requests
     }
 }

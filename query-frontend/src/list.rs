@@ -42,7 +42,7 @@ impl<S: Runs> Service<ListJob> for List<S> {
         let run = self.inner.clone().oneshot(Task { job: Job::List(job), scope });
         let listed = |done| match done {
             Ok(Done::Listed(listed)) => Ok(listed),
-            Ok(Done::Selected(_)) => {
+            Ok(Done::Selected(_) | Done::Tailed(_)) => {
                 Err(Error::Internal("a list was answered with rows".to_owned()))
             }
             Err(error) => Err(error),

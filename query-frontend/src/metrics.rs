@@ -47,6 +47,11 @@ pub const PARTITIONS: &str = "loki_query_frontend_partitions";
 /// Shards per piece.
 pub const SHARD_FACTOR: &str = "loki_query_frontend_shard_factor";
 
+/// Tails that are open.
+pub const TAILS_ACTIVE: &str = "loki_querier_tail_active";
+/// Lines of tails that their clients were too slow for.
+pub const TAIL_DROPPED: &str = "runelog_query_frontend_tail_dropped_lines_total";
+
 /// What is said of every query.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome<'a> {

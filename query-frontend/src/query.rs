@@ -10,6 +10,7 @@ use logql::syntax::Expr;
 use rpc::http::Tenants;
 use rpc::querier::{ListJob, Listed, SelectJob, Selected};
 use rpc::stats::QueryStats;
+use rpc::tail::{TailJob, Tailed};
 use tokio::sync::Semaphore;
 
 use crate::http::params::{InstantQuery, RangeQuery};
@@ -125,6 +126,8 @@ pub enum Job {
     Select(SelectJob),
     /// [`rpc::QuerierApi::list`].
     List(ListJob),
+    /// [`rpc::QuerierApi::tail`].
+    Tail(TailJob),
 }
 
 /// What a querier did.
@@ -135,6 +138,8 @@ pub enum Done {
     Selected(Selected),
     /// Of [`Job::List`].
     Listed(Listed),
+    /// Of [`Job::Tail`].
+    Tailed(Tailed),
 }
 
 impl Asked {

@@ -83,6 +83,8 @@ async fn one<S: Runs>(inner: S, piece: Piece) -> Result<Selected, Error> {
     let job = Job::Select(SelectJob { tenant: scope.tenant.clone(), leaf });
     match inner.oneshot(Task { job, scope }).await? {
         Done::Selected(selected) => Ok(selected),
-        Done::Listed(_) => Err(Error::Internal("rows were answered with a list".to_owned())),
+        Done::Listed(_) | Done::Tailed(_) => {
+            Err(Error::Internal("rows were answered with something else".to_owned()))
+        }
     }
 }

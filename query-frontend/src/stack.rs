@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base::Clock;
 use base::random::Random;
 use rpc::querier::{ListJob, Listed};
+use rpc::tail::{TailJob, Tailed};
 use tower::layer::layer_fn;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceBuilder};
@@ -22,6 +23,7 @@ use crate::retry::Retry;
 use crate::shard::Shard;
 use crate::size::Size;
 use crate::split::Split;
+use crate::tail::Step;
 use crate::validate::Validate;
 use crate::volume::{self, VolumeQuery, Volumed};
 
@@ -29,6 +31,9 @@ use crate::volume::{self, VolumeQuery, Volumed};
 pub type Queries = BoxCloneSyncService<Query, Evaluated, Error>;
 /// What lists streams, names and values.
 pub type Lists = BoxCloneSyncService<ListJob, Listed, Error>;
+
+/// What does steps of tails.
+pub type Tails = BoxCloneSyncService<TailJob, Tailed, Error>;
 
 /// What answers how much streams have.
 pub type Volumes = BoxCloneSyncService<VolumeQuery, Volumed, Error>;
@@ -92,6 +97,19 @@ pub fn volumes(shared: &Arc<Shared>) -> Volumes {
         // As above.
         .layer(layer(shared, Split::new))
         .layer(layer(shared, Shard::new))
+        .layer(layer(shared, Retry::new))
+        .service(Enqueue::new(shared.clone()));
+    BoxCloneSyncService::new(service)
+}
+
+/// Steps of tails: one job each.
+pub fn tails(shared: &Arc<Shared>) -> Tails {
+    let service = ServiceBuilder::new()
+        // As above.
+        .layer(layer(shared, Deadline::new))
+        // Makes the one job.
+        .layer(layer(shared, Step::new))
+        // As above. The cursor is in the job: any querier can do it, and again.
         .layer(layer(shared, Retry::new))
         .service(Enqueue::new(shared.clone()));
     BoxCloneSyncService::new(service)

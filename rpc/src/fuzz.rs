@@ -15,7 +15,7 @@ use crate::ingester::{
 };
 use crate::querier::{ListJob, Listed, QuerierError};
 use crate::wire::error::WireErrorDetail;
-use crate::wire::{ingester, querier};
+use crate::wire::{ingester, querier, tail};
 
 fn read<M: Message + Default>(data: &[u8]) -> Result<M, WireError> {
     proto::decode("Fuzzed", Bytes::copy_from_slice(data))
@@ -59,6 +59,18 @@ pub fn fuzz_request(data: &[u8]) {
         let second = querier::read_select_job(querier::select_job(&job));
         assert_eq!(second.expect("it was read").leaf.origin(), job.leaf.origin());
     }
+    if let Ok(message) = read::<v1::TailRequest>(data)
+        && let Ok(request) = tail::read_tail_request(message, Shutdown::new())
+    {
+        let second = tail::read_tail_request(tail::tail_request(&request), Shutdown::new());
+        assert_eq!(second.expect("it was read").leaf.origin(), request.leaf.origin());
+    }
+    if let Ok(message) = read::<v1::TailJob>(data)
+        && let Ok(job) = tail::read_tail_job(message)
+    {
+        let second = tail::read_tail_job(tail::tail_job(&job)).expect("it was read");
+        assert_eq!(second.cursor, job.cursor);
+    }
     drop(read::<v1::ToWorker>(data));
     drop(read::<v1::FromWorker>(data));
 }
@@ -76,6 +88,18 @@ pub fn fuzz_answer(data: &[u8]) {
         {
             let message = ingester::select_answer(&answer);
             ingester::read_select_answer(leaf, message).expect("what was read is whole");
+        }
+        if let Ok(message) = read::<v1::TailAnswer>(data)
+            && let Ok(answer) = tail::read_tail_answer(leaf, message)
+        {
+            let message = tail::tail_answer(&answer);
+            tail::read_tail_answer(leaf, message).expect("what was read is whole");
+        }
+        if let Ok(message) = read::<v1::Tailed>(data)
+            && let Ok(tailed) = tail::read_tailed(leaf, message)
+        {
+            let second = tail::read_tailed(leaf, tail::tailed(&tailed));
+            assert_eq!(second.expect("what was read is whole").cursor, tailed.cursor);
         }
         if let Ok(message) = read::<v1::Selected>(data)
             && let Ok(selected) = querier::read_selected(leaf, message)

@@ -9,6 +9,8 @@ use logql::engine::overlap::{Overlaps, StreamRange};
 use logql::plan::{Leaf, QueryError};
 use logql::syntax::Matcher;
 
+use crate::tail::{TailAnswer, TailRequest};
+
 /// Calls to one ingester. `Clone`-able behind an `Arc`.
 #[async_trait]
 pub trait IngesterApi: Send + Sync + 'static {
@@ -25,6 +27,12 @@ pub trait IngesterApi: Send + Sync + 'static {
 
     /// Evaluates a leaf over the rows held here that are in no commit at or before `view` (R1).
     async fn select(&self, request: SelectRequest) -> Result<SelectAnswer, IngesterError>;
+
+    /// Rows that came after what the request names, for a tail.
+    async fn tail(&self, request: TailRequest) -> Result<TailAnswer, IngesterError> {
+        drop(request);
+        Err(IngesterError::Unavailable("this ingester serves no tails".to_owned()))
+    }
 
     /// Streams with rows held here that are in no commit at or before `view` (R1).
     async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError>;

@@ -15,6 +15,7 @@ pub mod ingester;
 pub mod members;
 pub mod querier;
 pub mod stats;
+pub mod tail;
 #[cfg(test)]
 mod testing;
 pub mod trace;

@@ -9,6 +9,7 @@ use logql::plan::{Leaf, QueryError};
 use logql::syntax::Matcher;
 
 use crate::stats::QueryStats;
+use crate::tail::{TailJob, Tailed};
 
 /// Calls to one querier. Dropping a call's future ends its work within a page or two.
 #[async_trait]
@@ -18,6 +19,12 @@ pub trait QuerierApi: Send + Sync + 'static {
 
     /// Lists streams, or names and values of their labels.
     async fn list(&self, job: ListJob) -> Result<Listed, QuerierError>;
+
+    /// One step of a tail: what came since its cursor.
+    async fn tail(&self, job: TailJob) -> Result<Tailed, QuerierError> {
+        drop(job);
+        Err(QuerierError::Unavailable("this querier serves no tails".to_owned()))
+    }
 }
 
 /// A leaf to evaluate. Its range and shard say which rows.

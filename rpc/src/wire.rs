@@ -10,5 +10,6 @@ pub mod ingester;
 pub mod loopback;
 pub mod querier;
 mod stats;
+pub mod tail;
 
 pub use loopback::Loopback;

@@ -246,6 +246,10 @@ impl query_frontend::Limits for ConfigLimits {
     fn volume_max_series(&self, tenant: &TenantId) -> usize {
         self.get(tenant, |limits| count(limits.volume_max_series))
     }
+
+    fn max_concurrent_tail_requests(&self, tenant: &TenantId) -> usize {
+        self.get(tenant, |limits| limits.max_concurrent_tail_requests as usize)
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod metrics;
 mod otlp;
 mod process;
 mod ring;
+mod tail;
 mod tenants;
 mod terminal;
 mod traces;

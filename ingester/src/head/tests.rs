@@ -70,7 +70,7 @@ proptest! {
         let mut want = Vec::new();
         let mut duplicates = 0;
         for (number, rows) in batches.iter().enumerate() {
-            let appended = head.append(batch(number as u64, rows));
+            let appended = head.append(batch(number as u64, rows), number as u64);
             let before = want.len();
             for &(stream, ts_ns, line, trace) in rows {
                 let labels = Labels::from_pairs([("s", stream.to_string())]).to_string();
@@ -94,9 +94,9 @@ proptest! {
 #[test]
 fn rising_timestamps_need_no_lookup_and_an_equal_one_does() {
     let mut head = Head::default();
-    head.append(batch(1, &[(0, 1, 0, None), (0, 2, 0, None), (1, 1, 0, None)]));
+    head.append(batch(1, &[(0, 1, 0, None), (0, 2, 0, None), (1, 1, 0, None)]), 1);
     assert!(head.seen.is_empty());
-    let again = head.append(batch(2, &[(0, 2, 0, None), (0, 2, 1, None), (0, 3, 0, None)]));
+    let again = head.append(batch(2, &[(0, 2, 0, None), (0, 2, 1, None), (0, 3, 0, None)]), 2);
     assert!(!head.seen.is_empty());
     assert_eq!((again.rows, again.duplicates, again.duplicate_bytes), (2, 1, 3));
 }
@@ -112,7 +112,7 @@ fn pages_close_at_their_size_and_keep_long_lines_whole() {
     let mut big = batch(1, &[(0, 0, 0, None)]);
     big.rows = builder.finish();
     let mut head = Head::default();
-    head.append(big);
+    head.append(big, 1);
     let snapshot = head.snapshot();
     assert_eq!(snapshot.pages[0].rows.len(), 1, "a line longer than a page has one of its own");
     let sizes: Vec<usize> = snapshot.pages.iter().map(|page| page.rows.lines.bytes.len()).collect();
@@ -123,9 +123,9 @@ fn pages_close_at_their_size_and_keep_long_lines_whole() {
 #[test]
 fn a_snapshot_does_not_see_later_rows() {
     let mut head = Head::default();
-    head.append(batch(1, &[(0, 1, 0, None)]));
+    head.append(batch(1, &[(0, 1, 0, None)]), 1);
     let before = head.snapshot();
-    head.append(batch(2, &[(1, 2, 0, None)]));
+    head.append(batch(2, &[(1, 2, 0, None)]), 2);
     assert_eq!(before.pages.iter().map(|page| page.rows.len()).sum::<usize>(), 1);
     assert_eq!(head.snapshot().pages.iter().map(|page| page.rows.len()).sum::<usize>(), 2);
 }
@@ -148,7 +148,7 @@ fn rows_that_all_have_other_metadata_names_close_pages_early() {
         part.append(&page, from, from + 500, |stream| stream);
         let mut cut = batch(from as u64 + 2, &[(0, 0, 0, None)]);
         cut.rows = part.finish();
-        narrow.append(cut);
+        narrow.append(cut, 1);
     }
     let snapshot = narrow.snapshot();
     for page in &snapshot.pages {
@@ -171,15 +171,15 @@ fn a_batch_of_many_streams_that_comes_again_is_compared_in_one_walk() {
         Batch { streams: streams.collect(), rows, ..batch(sequence, &[(0, 0, 0, None)]) }
     };
     let mut head = Head::default();
-    head.append(many(1));
+    head.append(many(1), 1);
     for sequence in 2..5 {
-        let appended = head.append(many(sequence));
+        let appended = head.append(many(sequence), sequence);
         assert_eq!((appended.rows, appended.duplicates), (0, 1_000));
     }
     assert_eq!(head.visited_runs, 1_000, "each run once");
     // A run that goes on is hashed from where it was left.
-    head.append(batch(9, &[(0, 1, 0, None), (0, 1, 1, None)]));
-    head.append(batch(10, &[(0, 1, 1, None)]));
+    head.append(batch(9, &[(0, 1, 0, None), (0, 1, 1, None)]), 9);
+    head.append(batch(10, &[(0, 1, 1, None)]), 10);
     assert_eq!(head.rows(), 1_002);
     assert!(head.visited_runs <= 1_002, "{}", head.visited_runs);
 }

@@ -535,6 +535,124 @@ pub struct QueryStats {
     #[prost(bool, tag = "5")]
     pub reads_metadata: bool,
 }
+/// Ids of batches, exact.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BatchIds {
+    /// 16 bytes each, little-endian: distributor processes. With `owners` ascending.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub incarnations: ::prost::bytes::Bytes,
+    /// 16 bytes each: the first owners.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub owners: ::prost::bytes::Bytes,
+    /// u32 per pair of the two: one past its last range; ascending.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub range_ends: ::prost::bytes::Bytes,
+    /// u64 per range, inclusive. Ranges of a pair ascend and are disjoint.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub first: ::prost::bytes::Bytes,
+    /// u64 per range, inclusive.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub last: ::prost::bytes::Bytes,
+}
+/// What came to an ingester after something else.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TailRequest {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub leaf: ::core::option::Option<Origin>,
+    /// 16 bytes: the process that gave `place`. Empty: no place is named.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub process: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "4")]
+    pub place: u64,
+    /// Without a place: rows in no commit at or before this one.
+    #[prost(uint64, tag = "5")]
+    pub view: u64,
+    /// Without a place: batches that were given. Absent: only where the present ends is asked.
+    #[prost(message, optional, tag = "6")]
+    pub seen: ::core::option::Option<BatchIds>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TailAnswer {
+    #[prost(oneof = "tail_answer::Answer", tags = "1, 2, 3")]
+    pub answer: ::core::option::Option<tail_answer::Answer>,
+}
+/// Nested message and enum types in `TailAnswer`.
+pub mod tail_answer {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Rows {
+        /// 16 bytes.
+        #[prost(bytes = "bytes", tag = "1")]
+        pub process: ::prost::bytes::Bytes,
+        /// Every batch before it was given.
+        #[prost(uint64, tag = "2")]
+        pub place: u64,
+        #[prost(message, optional, tag = "3")]
+        pub batches: ::core::option::Option<super::BatchIds>,
+        #[prost(message, optional, tag = "4")]
+        pub partial: ::core::option::Option<super::Partial>,
+        /// There is no more at present.
+        #[prost(bool, tag = "5")]
+        pub is_all: bool,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Stranger {}
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Answer {
+        /// Rows were dropped up to this commit.
+        #[prost(uint64, tag = "1")]
+        Behind(u64),
+        /// The place is another process's.
+        #[prost(message, tag = "2")]
+        Stranger(Stranger),
+        #[prost(message, tag = "3")]
+        Rows(Rows),
+    }
+}
+/// How far a tail has come.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TailCursor {
+    /// Ingesters by their stores.
+    #[prost(message, optional, tag = "1")]
+    pub ingesters: ::core::option::Option<Texts>,
+    /// 16 bytes each: their processes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub processes: ::prost::bytes::Bytes,
+    /// u64 each: places in them.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub places: ::prost::bytes::Bytes,
+    /// u64 each: commits known when they were asked.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub views: ::prost::bytes::Bytes,
+    #[prost(message, optional, tag = "5")]
+    pub seen: ::core::option::Option<BatchIds>,
+    #[prost(uint64, tag = "6")]
+    pub view: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TailJob {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub leaf: ::core::option::Option<Origin>,
+    /// Absent: the tail begins.
+    #[prost(message, optional, tag = "3")]
+    pub cursor: ::core::option::Option<TailCursor>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Tailed {
+    #[prost(message, optional, tag = "1")]
+    pub partial: ::core::option::Option<Partial>,
+    #[prost(message, optional, tag = "2")]
+    pub cursor: ::core::option::Option<TailCursor>,
+    /// There is no more at present.
+    #[prost(bool, tag = "3")]
+    pub is_all: bool,
+    /// Ingesters that did not answer, and why.
+    #[prost(message, optional, tag = "4")]
+    pub silent: ::core::option::Option<Texts>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SelectJob {
     #[prost(string, tag = "1")]
@@ -666,7 +784,7 @@ pub struct Job {
     /// W3C trace context of whoever waits; empty = none.
     #[prost(string, tag = "2")]
     pub traceparent: ::prost::alloc::string::String,
-    #[prost(oneof = "job::Job", tags = "3, 4")]
+    #[prost(oneof = "job::Job", tags = "3, 4, 5")]
     pub job: ::core::option::Option<job::Job>,
 }
 /// Nested message and enum types in `Job`.
@@ -677,13 +795,15 @@ pub mod job {
         Select(super::SelectJob),
         #[prost(message, tag = "4")]
         List(super::ListJob),
+        #[prost(message, tag = "5")]
+        Tail(super::TailJob),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobResult {
     #[prost(uint64, tag = "1")]
     pub number: u64,
-    #[prost(oneof = "job_result::Result", tags = "2, 3, 4")]
+    #[prost(oneof = "job_result::Result", tags = "2, 3, 4, 5")]
     pub result: ::core::option::Option<job_result::Result>,
 }
 /// Nested message and enum types in `JobResult`.
@@ -696,6 +816,8 @@ pub mod job_result {
         Listed(super::Listed),
         #[prost(message, tag = "4")]
         Error(super::ErrorDetail),
+        #[prost(message, tag = "5")]
+        Tailed(super::Tailed),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -10,6 +10,9 @@ use crate::query::{Evaluated, PieceStats};
 use rpc::stats::QueryStats;
 
 mod stats;
+mod tail;
+
+pub use tail::tail_frame;
 
 /// Body of a query answer.
 pub const CONTENT_TYPE: &str = "application/json; charset=UTF-8";

@@ -17,7 +17,7 @@ use crate::frontend::Frontend;
 use crate::query::{Asked, Evaluated, Query};
 
 /// Asks for entries with the origin of their labels.
-const FLAGS_HEADER: &str = "x-loki-response-encoding-flags";
+pub(super) const FLAGS_HEADER: &str = "x-loki-response-encoding-flags";
 
 pub(super) async fn query(
     State(frontend): State<Arc<Frontend>>,

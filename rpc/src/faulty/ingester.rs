@@ -8,6 +8,7 @@ use crate::ingester::{
     Admission, AdmitRequest, AppendError, Appended, Identity, IngesterApi, IngesterError,
     SelectAnswer, SelectRequest, StreamsAnswer, StreamsRequest,
 };
+use crate::tail::{TailAnswer, TailRequest};
 
 impl<T: ?Sized> Faulty<T> {
     fn ingester_lost(&self) -> IngesterError {
@@ -52,6 +53,15 @@ impl<T: IngesterApi + ?Sized> IngesterApi for Faulty<T> {
         let call = move |request| {
             let inner = inner.clone();
             async move { inner.select(request).await }
+        };
+        self.network.carry(request, call).await.unwrap_or_else(|| Err(self.ingester_lost()))
+    }
+
+    async fn tail(&self, request: TailRequest) -> Result<TailAnswer, IngesterError> {
+        let inner = self.inner.clone();
+        let call = move |request| {
+            let inner = inner.clone();
+            async move { inner.tail(request).await }
         };
         self.network.carry(request, call).await.unwrap_or_else(|| Err(self.ingester_lost()))
     }

@@ -21,8 +21,9 @@ use super::status::status_of;
 use super::v1::frontend_server::{Frontend, FrontendServer};
 use crate::frontend::{FrontendApi, FrontendError, Worker};
 use crate::querier::{ListJob, Listed, QuerierApi, QuerierError, SelectJob, Selected};
+use crate::tail::{TailJob, Tailed};
 use crate::wire::error::WireErrorDetail;
-use crate::wire::querier as wire;
+use crate::wire::{querier as wire, tail};
 
 pub(super) const WORK: &str = "/runelog.v1.Frontend/Work";
 /// Messages to a worker that wait for the connection; its jobs wait with them.
@@ -277,14 +278,21 @@ impl QuerierApi for Link {
     async fn select(&self, job: SelectJob) -> Result<Selected, QuerierError> {
         match self.call(job::Job::Select(wire::select_job(&job))).await? {
             job_result::Result::Selected(selected) => wire::read_selected(&job.leaf, selected),
-            _ => Err(unexpected("a list")),
+            _ => Err(unexpected("something else")),
         }
     }
 
     async fn list(&self, job: ListJob) -> Result<Listed, QuerierError> {
         match self.call(job::Job::List(job.to_wire())).await? {
             job_result::Result::Listed(listed) => Ok(Listed::from_wire(listed)?),
-            _ => Err(unexpected("a selection")),
+            _ => Err(unexpected("something else")),
+        }
+    }
+
+    async fn tail(&self, job: TailJob) -> Result<Tailed, QuerierError> {
+        match self.call(job::Job::Tail(tail::tail_job(&job))).await? {
+            job_result::Result::Tailed(tailed) => tail::read_tailed(&job.leaf, tailed),
+            _ => Err(unexpected("something else")),
         }
     }
 }

@@ -18,13 +18,15 @@ use crate::ingester::{
     Admission, AdmitRequest, AppendError, Appended, Identity, IngesterApi, IngesterError,
     SelectAnswer, SelectRequest, StreamsAnswer, StreamsRequest,
 };
-use crate::wire::ingester as wire;
+use crate::tail::{TailAnswer, TailRequest};
+use crate::wire::{ingester as wire, tail};
 
 const IDENTIFY: &str = "/runelog.v1.Ingester/Identify";
 const ADMIT: &str = "/runelog.v1.Ingester/Admit";
 const APPEND: &str = "/runelog.v1.Ingester/Append";
 const SELECT: &str = "/runelog.v1.Ingester/Select";
 const STREAMS: &str = "/runelog.v1.Ingester/Streams";
+const TAIL: &str = "/runelog.v1.Ingester/Tail";
 
 /// Calls to an ingester in another process.
 #[derive(Clone)]
@@ -107,6 +109,13 @@ impl IngesterApi for IngesterClient {
         wire::read_select_answer(&request.leaf, answer?)
     }
 
+    async fn tail(&self, request: TailRequest) -> Result<TailAnswer, IngesterError> {
+        let message = tail::tail_request(&request);
+        let send = async |channel, request| self.stub(channel).tail(request).await;
+        let answer: Result<_, IngesterError> = self.0.unary(self.read(TAIL), message, send).await;
+        tail::read_tail_answer(&request.leaf, answer?)
+    }
+
     async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError> {
         let send = async |channel, request| self.stub(channel).streams(request).await;
         let answer: Result<_, IngesterError> =
@@ -178,6 +187,19 @@ impl Ingester for IngesterService {
             Ok::<_, IngesterError>(wire::select_answer(&answer))
         };
         observe::answer(&self.clock, SELECT, request, answer).await
+    }
+
+    async fn tail(
+        &self,
+        request: Request<messages::TailRequest>,
+    ) -> Result<Response<messages::TailAnswer>, Status> {
+        let answer = async |message| {
+            let cancel = Shutdown::new();
+            let _ends_with_the_call = cancel.clone().drop_guard();
+            let request = tail::read_tail_request(message, cancel)?;
+            Ok::<_, IngesterError>(tail::tail_answer(&self.api.tail(request).await?))
+        };
+        observe::answer(&self.clock, TAIL, request, answer).await
     }
 
     async fn streams(

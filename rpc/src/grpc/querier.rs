@@ -14,10 +14,12 @@ use super::v1::querier_client::QuerierClient as Stub;
 use super::v1::querier_server::{Querier, QuerierServer};
 use super::{AddressError, observe};
 use crate::querier::{ListJob, Listed, QuerierApi, QuerierError, SelectJob, Selected};
-use crate::wire::querier as wire;
+use crate::tail::{TailJob, Tailed};
+use crate::wire::{querier as wire, tail};
 
 pub(super) const SELECT: &str = "/runelog.v1.Querier/Select";
 pub(super) const LIST: &str = "/runelog.v1.Querier/List";
+pub(super) const TAIL: &str = "/runelog.v1.Querier/Tail";
 
 /// Calls to a querier in another process.
 #[derive(Clone)]
@@ -56,6 +58,13 @@ impl QuerierApi for QuerierClient {
         wire::read_selected(&job.leaf, selected?)
     }
 
+    async fn tail(&self, job: TailJob) -> Result<Tailed, QuerierError> {
+        let send = async |channel, request| self.stub(channel).tail(request).await;
+        let tailed: Result<_, QuerierError> =
+            self.0.unary(self.read(TAIL), tail::tail_job(&job), send).await;
+        tail::read_tailed(&job.leaf, tailed?)
+    }
+
     async fn list(&self, job: ListJob) -> Result<Listed, QuerierError> {
         let send = async |channel, request| self.stub(channel).list(request).await;
         let listed: Result<_, QuerierError> =
@@ -88,6 +97,17 @@ impl Querier for QuerierService {
             Ok::<_, QuerierError>(wire::selected(&self.api.select(job).await?))
         };
         observe::answer(&self.clock, SELECT, request, answer).await
+    }
+
+    async fn tail(
+        &self,
+        request: Request<messages::TailJob>,
+    ) -> Result<Response<messages::Tailed>, Status> {
+        let answer = async |message| {
+            let job = tail::read_tail_job(message)?;
+            Ok::<_, QuerierError>(tail::tailed(&self.api.tail(job).await?))
+        };
+        observe::answer(&self.clock, TAIL, request, answer).await
     }
 
     async fn list(

@@ -20,13 +20,13 @@ use super::AddressError;
 use super::config::ClientConfig;
 use super::connection::Connection;
 use super::observe::{self, InFlight};
-use super::querier::{LIST, SELECT};
+use super::querier::{LIST, SELECT, TAIL};
 use super::status::failure_of;
 use super::v1::frontend_client::FrontendClient as Stub;
 use crate::frontend::{FrontendApi, FrontendError, Worker};
 use crate::querier::{ListJob, QuerierApi, QuerierError};
 use crate::wire::error::WireErrorDetail;
-use crate::wire::querier as wire;
+use crate::wire::{querier as wire, tail};
 
 /// Jobs that run or whose results wait for the connection, on one stream. A frontend sends one at
 /// a time.
@@ -176,11 +176,16 @@ async fn run(
     max_send: usize,
     job: Option<job::Job>,
 ) -> job_result::Result {
-    let route = if matches!(job, Some(job::Job::List(_))) { LIST } else { SELECT };
+    let route = match &job {
+        Some(job::Job::List(_)) => LIST,
+        Some(job::Job::Tail(_)) => TAIL,
+        Some(job::Job::Select(_)) | None => SELECT,
+    };
     let mut in_flight = InFlight::start(&clock, route);
     let result = match job {
         Some(job::Job::Select(job)) => select(&*querier, job).await,
         Some(job::Job::List(job)) => list(&*querier, job).await,
+        Some(job::Job::Tail(job)) => tailed(&*querier, job).await,
         None => Err(QuerierError::Internal("a kind of job that is not known here".to_owned())),
     };
     let result = result.and_then(|result| {
@@ -212,6 +217,14 @@ async fn select(
 ) -> Result<job_result::Result, QuerierError> {
     let selected = querier.select(wire::read_select_job(job)?).await?;
     Ok(job_result::Result::Selected(wire::selected(&selected)))
+}
+
+async fn tailed(
+    querier: &dyn QuerierApi,
+    job: messages::TailJob,
+) -> Result<job_result::Result, QuerierError> {
+    let tailed = querier.tail(tail::read_tail_job(job)?).await?;
+    Ok(job_result::Result::Tailed(tail::tailed(&tailed)))
 }
 
 async fn list(

@@ -7,13 +7,14 @@ use base::Batch;
 use proto::{Message, Wire, WireError, v1};
 
 use super::error::WireErrorDetail;
-use super::{ingester, querier};
+use super::{ingester, querier, tail};
 use crate::frontend::{FrontendApi, FrontendError, Worker};
 use crate::ingester::{
     Admission, AdmitRequest, AppendError, Appended, Identity, IngesterApi, IngesterError,
     SelectAnswer, SelectRequest, StreamsAnswer, StreamsRequest,
 };
 use crate::querier::{ListJob, Listed, QuerierApi, QuerierError, SelectJob, Selected};
+use crate::tail::{TailAnswer, TailJob, TailRequest, Tailed};
 
 /// Serialises and parses every request and every answer, both ways, errors too. A caller cannot
 /// tell it from what is inside; with `RUNELOG_FORCE_WIRE=1` all calls within a process go so.
@@ -87,6 +88,14 @@ impl<T: IngesterApi + ?Sized> IngesterApi for Loopback<T> {
         ingester::read_select_answer(&leaf, message)
     }
 
+    async fn tail(&self, request: TailRequest) -> Result<TailAnswer, IngesterError> {
+        let leaf = request.leaf.clone();
+        let message = through("TailRequest", &tail::tail_request(&request))?;
+        let request = tail::read_tail_request(message, request.cancel)?;
+        let answer = self.0.tail(request).await.map_err(|error| error_through(&error))?;
+        tail::read_tail_answer(&leaf, through("TailAnswer", &tail::tail_answer(&answer))?)
+    }
+
     async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError> {
         let request = StreamsRequest::from_wire(through("StreamsRequest", &request.to_wire())?)?;
         let answer = self.0.streams(request).await.map_err(|error| error_through(&error))?;
@@ -101,6 +110,13 @@ impl<T: QuerierApi + ?Sized> QuerierApi for Loopback<T> {
         let job = querier::read_select_job(through("SelectJob", &querier::select_job(&job))?)?;
         let selected = self.0.select(job).await.map_err(|error| error_through(&error))?;
         querier::read_selected(&leaf, through("Selected", &querier::selected(&selected))?)
+    }
+
+    async fn tail(&self, job: TailJob) -> Result<Tailed, QuerierError> {
+        let leaf = job.leaf.clone();
+        let job = tail::read_tail_job(through("TailJob", &tail::tail_job(&job))?)?;
+        let tailed = self.0.tail(job).await.map_err(|error| error_through(&error))?;
+        tail::read_tailed(&leaf, through("Tailed", &tail::tailed(&tailed))?)
     }
 
     async fn list(&self, job: ListJob) -> Result<Listed, QuerierError> {

@@ -150,8 +150,8 @@ blocks! {
         block_ingestion_policy_until: Anything = "", later "there are no policies";
         /// Limits of a policy.
         policy_override_limits: Anything = "", later "there are no policies";
-        /// Tails at the same time.
-        max_concurrent_tail_requests: u32 = "10", later "tail is not built",
+        /// Tails of a tenant at the same time, in one query frontend; 0 is any number.
+        max_concurrent_tail_requests: u32 = "10",
             flag "querier.max-concurrent-tail-requests";
         /// Bytes of a shard of a query.
         tsdb_max_bytes_per_shard: ByteSize = "600MB",

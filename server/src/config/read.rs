@@ -23,8 +23,8 @@ blocks! {
         /// How far back Loki asks ingesters.
         query_ingesters_within: Duration = "3h",
             ignored "ingesters answer exactly what is in no commit";
-        /// The longest a tail may last.
-        tail_max_duration: Duration = "1h", later "tail is not built";
+        /// The longest a tail may last; then it is closed and begins anew.
+        tail_max_duration: Duration = "1h";
         /// How long Loki waits before it asks.
         extra_query_delay: Duration = "0s",
             ignored "a query sees what was acknowledged before it";
@@ -156,10 +156,10 @@ blocks! {
         downstream_url: String = "",
             ignored "queriers pull from the query-frontend: see frontend_worker.frontend_address";
         /// Another Loki that follows.
-        tail_proxy_url: String = "", later "tail is not built";
+        tail_proxy_url: String = "", ignored "query frontends serve tails themselves";
         /// TLS to it.
         tail_tls_config: Accepted = "tls", flag "frontend.tail-tls-config",
-            later "tail is not built";
+            ignored "query frontends serve tails themselves";
         /// Whether answers may be Parquet.
         support_parquet_encoding: bool = "false", later "answers are never Parquet";
     }

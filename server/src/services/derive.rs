@@ -173,6 +173,7 @@ pub fn query_frontend(config: &Config) -> query_frontend::Config {
         max_query_memory_bytes: share(config.raw.querier.max_query_memory.0, 1 << 30),
         compress_responses: config.raw.frontend.compress_responses,
         log_queries_longer_than: config.log_queries_longer_than,
+        tail_max_duration: config.raw.querier.tail_max_duration,
         ..query_frontend::Config::default()
     }
 }

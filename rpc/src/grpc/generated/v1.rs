@@ -106,6 +106,19 @@ pub mod querier_client {
             req.extensions_mut().insert(GrpcMethod::new("runelog.v1.Querier", "List"));
             self.inner.unary(req, path, codec).await
         }
+        pub async fn tail(
+            &mut self,
+            request: impl tonic::IntoRequest<::proto::v1::TailJob>,
+        ) -> std::result::Result<tonic::Response<::proto::v1::Tailed>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = crate::grpc::codec::Codec::default();
+            let path = http::uri::PathAndQuery::from_static("/runelog.v1.Querier/Tail");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("runelog.v1.Querier", "Tail"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -129,6 +142,10 @@ pub mod querier_server {
             &self,
             request: tonic::Request<::proto::v1::ListJob>,
         ) -> std::result::Result<tonic::Response<::proto::v1::Listed>, tonic::Status>;
+        async fn tail(
+            &self,
+            request: tonic::Request<::proto::v1::TailJob>,
+        ) -> std::result::Result<tonic::Response<::proto::v1::Tailed>, tonic::Status>;
     }
     /// What a querier does for query frontends.
     #[derive(Debug)]
@@ -263,6 +280,43 @@ pub mod querier_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListSvc(inner);
+                        let codec = crate::grpc::codec::Codec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/runelog.v1.Querier/Tail" => {
+                    #[allow(non_camel_case_types)]
+                    struct TailSvc<T: Querier>(pub Arc<T>);
+                    impl<T: Querier> tonic::server::UnaryService<::proto::v1::TailJob> for TailSvc<T> {
+                        type Response = ::proto::v1::Tailed;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<::proto::v1::TailJob>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Querier>::tail(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TailSvc(inner);
                         let codec = crate::grpc::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -725,6 +779,19 @@ pub mod ingester_client {
             req.extensions_mut().insert(GrpcMethod::new("runelog.v1.Ingester", "Streams"));
             self.inner.unary(req, path, codec).await
         }
+        pub async fn tail(
+            &mut self,
+            request: impl tonic::IntoRequest<::proto::v1::TailRequest>,
+        ) -> std::result::Result<tonic::Response<::proto::v1::TailAnswer>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = crate::grpc::codec::Codec::default();
+            let path = http::uri::PathAndQuery::from_static("/runelog.v1.Ingester/Tail");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("runelog.v1.Ingester", "Tail"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -760,6 +827,10 @@ pub mod ingester_server {
             &self,
             request: tonic::Request<::proto::v1::StreamsRequest>,
         ) -> std::result::Result<tonic::Response<::proto::v1::StreamsAnswer>, tonic::Status>;
+        async fn tail(
+            &self,
+            request: tonic::Request<::proto::v1::TailRequest>,
+        ) -> std::result::Result<tonic::Response<::proto::v1::TailAnswer>, tonic::Status>;
     }
     /// What an ingester does for distributors and queriers.
     #[derive(Debug)]
@@ -1007,6 +1078,43 @@ pub mod ingester_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StreamsSvc(inner);
+                        let codec = crate::grpc::codec::Codec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/runelog.v1.Ingester/Tail" => {
+                    #[allow(non_camel_case_types)]
+                    struct TailSvc<T: Ingester>(pub Arc<T>);
+                    impl<T: Ingester> tonic::server::UnaryService<::proto::v1::TailRequest> for TailSvc<T> {
+                        type Response = ::proto::v1::TailAnswer;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<::proto::v1::TailRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Ingester>::tail(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TailSvc(inner);
                         let codec = crate::grpc::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

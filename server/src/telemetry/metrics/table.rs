@@ -244,6 +244,8 @@ pub const TABLE: &[Metric] = &[
     histogram(query::QUEUE_DURATION, &SECONDS, "Time a piece waited for a querier, seconds."),
     counter(query::DISCARDED, "Pieces refused because too many of the tenant wait."),
     counter(query::BLOCKED, "Queries refused by blocked_queries."),
+    gauge(query::TAILS_ACTIVE, "Open tails."),
+    counter(query::TAIL_DROPPED, "Lines of tails that their clients were too slow for."),
     histogram(query::RETRIES, &RETRIES, "Repetitions of a piece of a query."),
     histogram(query::PARTITIONS, &PIECES, "Pieces by time of a query."),
     histogram(query::SHARD_FACTOR, &PIECES, "Pieces by stream of a piece by time."),
