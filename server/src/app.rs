@@ -190,9 +190,9 @@ impl App {
         })
     }
 
-    /// [`App::build`], then [`App::run`]. A signal before anything is served ends the process at once:
-    /// nothing is acknowledged yet, and what was begun is repeated by the next start. Later, while the
-    /// process waits for its place in the ring, it is drained as ever.
+    /// [`App::build`], then [`App::run`]. A signal before anything is served ends the process at
+    /// once: nothing is acknowledged yet, and what was begun is repeated by the next start. Later,
+    /// while the process waits for its place in the ring, it is drained as ever.
     pub async fn start_and_run(config: Config) -> Result<Ended> {
         let start = Start::default();
         let build = App::build(config, start.clone());

@@ -55,7 +55,7 @@ async fn pause(random: &dyn Random) {
 }
 
 async fn follow_leader(peers: &Peers, leader: &Contact, random: &dyn Random) {
-    // An answer with nothing new was waited for. One that comes at once must not be asked for at once.
+    // An answer with nothing new was waited for. One that came at once is not asked for at once.
     let pace = tokio::time::sleep(PAUSE / 2);
     match ask(peers, &leader.address, WAIT).await {
         Ok(Update { from, leader: Some(next), state, .. }) if from.store == leader.store => {

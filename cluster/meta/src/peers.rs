@@ -66,7 +66,8 @@ impl Peers {
         self.dialer.dial(address)
     }
 
-    /// Somebody said where it is. Of stores that no state has named yet, so many are kept as a ring has.
+    /// Somebody said where it is. Of stores that no state has named yet, so many are kept as a ring
+    /// has.
     pub(crate) fn learn(&self, contact: &Contact) {
         let Contact { store, address } = contact;
         if *store == self.own.store || address.is_empty() || address.len() > ring::MAX_TEXT_BYTES {
@@ -145,8 +146,8 @@ impl Peers {
         self.change(|book| book.heard_leader = heard);
     }
 
-    /// `leader` did not answer, or says itself that it does not lead. What this node's Raft says of it
-    /// is out of date then: a node that was removed hears of no other.
+    /// `leader` did not answer, or says itself that it does not lead. What this node's Raft says of
+    /// it is out of date then: a node that was removed hears of no other.
     pub(crate) fn forget_leader(&self, leader: StoreId) {
         self.change(|book| {
             for known in [&mut book.own_leader, &mut book.heard_leader] {

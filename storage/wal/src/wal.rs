@@ -134,9 +134,9 @@ impl Recovery {
     }
 }
 
-/// Keeps other processes out of the directory until it is dropped. [`Recovery::begin`] and [`Wal::open`]
-/// take it themselves; it is for whoever reads or makes files in the directory before. Held by
-/// somebody: [`Error::Locked`].
+/// Keeps other processes out of the directory until it is dropped. [`Recovery::begin`] and
+/// [`Wal::open`] take it themselves; it is for whoever reads or makes files in the directory before.
+/// Held by somebody: [`Error::Locked`].
 pub fn lock(config: &Config, env: &Env) -> Result<Box<dyn DiskLock>, Error> {
     let dir = &config.dir;
     env.disk.create_dir_all(dir).map_err(|error| Error::disk("create", dir, error))?;

@@ -243,9 +243,10 @@ pub(crate) fn load(disk: &dyn Disk, dir: &Path, owner: &Owner) -> Result<(Image,
     Ok((fresh, files))
 }
 
-/// Where a store's log of its ring is: `dir`, or beside it if what is in `dir` is of another cluster.
-/// A store whose bucket was replaced is the same directory in another cluster: it has promised
-/// nothing there, and if the old bucket comes back, what it promised in the old one still counts.
+/// Where a store's log of its ring is: `dir`, or beside it if what is in `dir` is of another
+/// cluster. A store whose bucket was replaced is the same directory in another cluster: it has
+/// promised nothing there, and if the old bucket comes back, what it promised in the old one still
+/// counts.
 pub fn dir_of(disk: &dyn Disk, dir: &Path, cluster: Ulid, store: StoreId) -> PathBuf {
     match load(disk, dir, &Owner::new(cluster, store)) {
         Err(Error::Foreign { .. }) => dir.with_file_name(format!("{store}-{cluster}")),
