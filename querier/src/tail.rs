@@ -25,6 +25,7 @@ use crate::querier::Querier;
 const MAX_ASKS: u32 = 8;
 
 /// What one ingester said.
+#[allow(clippy::large_enum_variant)] // one per ingester and step
 enum Said {
     Rows(Rows),
     /// Nothing, and why.

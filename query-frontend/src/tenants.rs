@@ -25,11 +25,14 @@ pub fn owners(expr: &mut Expr, tenants: &Tenants) -> Result<Vec<Vec<TenantId>>, 
     Ok(owners)
 }
 
-/// The tenants that `selectors` ask for, each with its own: any of them must match, none = all streams.
+/// A tenant and its selectors: any of them must match, none = all streams.
+pub type Owned = (TenantId, Vec<Vec<Matcher>>);
+
+/// The tenants that `selectors` ask for, each with its own.
 pub fn by_tenant(
     selectors: Vec<Vec<Matcher>>,
     tenants: &Tenants,
-) -> Result<Vec<(TenantId, Vec<Vec<Matcher>>)>, QueryError> {
+) -> Result<Vec<Owned>, QueryError> {
     if selectors.is_empty() || !tenants.multi {
         return Ok(tenants.ids.iter().map(|id| (id.clone(), selectors.clone())).collect());
     }
