@@ -162,8 +162,8 @@ const PUSHES: [&str; 3] = ["/loki/api/v1/push", "/api/prom/push", "/otlp/v1/logs
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
 impl Door {
-    /// Listens as long as this program runs; without a door no request is answered. `/flush` flushes every ingester if `flushes`, else it
-    /// answers and does nothing.
+    /// Listens as long as this program runs; without a door no request is answered. `/flush`
+    /// flushes every ingester if `flushes`, else it answers and does nothing.
     pub fn open(cluster: Arc<Cluster>, flushes: bool) -> Result<Door> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?.to_string();
