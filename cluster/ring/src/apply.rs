@@ -69,6 +69,10 @@ fn change(state: &mut State, command: &Command) -> Result {
         Command::Factor { by, factor } => {
             factor_allowed(*factor, 1)?;
             let instance = ingester_mut(state, *by)?;
+            // What others may take out by what it says must not be said by one who is out already.
+            if instance.phase == Phase::Gone {
+                return Err(Refusal::Phase(*by));
+            }
             raise(&mut instance.factor, *factor)
         }
         Command::Replicate { factor } => replicate(state, *factor),

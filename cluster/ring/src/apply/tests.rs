@@ -268,6 +268,15 @@ fn readers_count_on_the_least_factor_that_anybody_may_hold() {
     assert_eq!((state.write_factor(), state.read_factor()), (1, 1));
 }
 
+#[test]
+fn a_store_that_is_gone_says_nothing_of_its_factor() {
+    let mut state = ring(&["", "", ""]);
+    done(&mut state, Command::Health { store: store(2), is_up: false });
+    done(&mut state, Command::Gone { store: store(2) });
+    refused(&mut state, Command::Factor { by: store(2), factor: 7 });
+    assert!(state.instance(store(2)).is_some());
+}
+
 /// What must be true of every state.
 fn assert_sound(before: &State, state: &State, command: &Command) {
     for instance in state.instances.values() {
