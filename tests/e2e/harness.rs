@@ -3,16 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
+use runelog_tests::LIMITS;
+pub use runelog_tests::process::binary;
+pub use runelog_tests::{END_NS, START_NS, body_of, sum_of};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::http::{Connection, Response, encode};
 use crate::process::{Process, wait_for};
-
-/// First timestamp of test data: 2024-05-01 10:00:00 UTC.
-pub const START_NS: i64 = 1_714_557_600_000_000_000;
-/// 2024-05-01 12:00:00 UTC.
-pub const END_NS: i64 = START_NS + 7_200_000_000_000;
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
@@ -206,22 +204,6 @@ impl Site {
     }
 }
 
-/// Old rows are welcome, and a query may return everything.
-const LIMITS: &str = "limits_config:\n  reject_old_samples: false\n  \
-     max_entries_limit_per_query: 1000000\n  ingestion_rate_mb: 10000\n  \
-     ingestion_burst_size_mb: 10000\n  per_stream_rate_limit: 10GB\n  \
-     per_stream_rate_limit_burst: 10GB\n  max_query_series: 100000\n  \
-     max_global_streams_per_user: 0\n";
-
-/// The binary beside this test binary.
-pub fn binary() -> PathBuf {
-    let me = std::env::current_exe().expect("own path");
-    let profile = me.parent().and_then(Path::parent).expect("target/PROFILE/deps/e2e");
-    let binary = profile.join("runelog");
-    assert!(binary.exists(), "{} is missing: build it first", binary.display());
-    binary
-}
-
 /// Running processes. Dropping it kills them.
 pub struct Cluster<'a> {
     site: &'a Site,
@@ -393,21 +375,4 @@ impl Cluster<'_> {
             process.kill();
         }
     }
-}
-
-/// A push body of one stream.
-pub fn body_of(app: &str, lines: impl IntoIterator<Item = (i64, String)>) -> Value {
-    let values: Vec<Value> = lines
-        .into_iter()
-        .map(|(ts_ns, line)| serde_json::json!([ts_ns.to_string(), line]))
-        .collect();
-    serde_json::json!({"streams": [{"stream": {"app": app}, "values": values}]})
-}
-
-/// Sum over all label sets of a metric in an exposition text.
-pub fn sum_of(text: &str, name: &str) -> Option<f64> {
-    let samples = text.lines().filter(|line| {
-        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ') || rest.starts_with('{'))
-    });
-    samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).reduce(|a, b| a + b)
 }

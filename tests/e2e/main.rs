@@ -12,13 +12,13 @@ mod disk_full;
 mod first_minute;
 mod harness;
 mod hostile;
-mod http;
 mod load;
 mod metrics;
 mod otlp;
-mod process;
 mod ring;
 mod tail;
 mod tenants;
 mod terminal;
 mod traces;
+
+use runelog_tests::{http, process};

@@ -1,7 +1,6 @@
 //! Processes that name each other in `ring.join`: they become one ring, and stay one while single
 //! ones die, come back and move.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -10,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::harness::{END_NS, START_NS, Shape, Site, binary, body_of};
 use crate::http::{Connection, Response, encode};
-use crate::process::{Process, wait_for};
+use crate::process::{Process, free_ports, wait_for};
 
 const JSON: (&str, &str) = ("Accept", "application/json");
 
@@ -22,13 +21,6 @@ struct Ring {
     targets: Vec<&'static str>,
     factor: u8,
     processes: Vec<Option<Process>>,
-}
-
-/// Ports that nobody listens on.
-fn free_ports(count: usize) -> Vec<u16> {
-    let bound: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
-    bound.iter().map(|listener| listener.local_addr().expect("bound").port()).collect()
 }
 
 impl Ring {

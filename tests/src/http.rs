@@ -2,21 +2,26 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use serde_json::Value;
 
 /// An answer.
 #[derive(Debug)]
 pub struct Response {
+    /// Its status code.
     pub status: u16,
+    /// Its body, whole.
     pub body: Vec<u8>,
 }
 
 impl Response {
+    /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// The body as JSON, which it must be.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error} in {} {}", self.status, self.text()))
@@ -29,10 +34,16 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Connects to `host:port`.
     pub fn open(address: &str) -> std::io::Result<Connection> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         Ok(Connection { reader: BufReader::new(stream) })
+    }
+
+    /// Reading an answer fails when nothing comes for so long.
+    pub fn give_up_after(&mut self, patience: Duration) -> std::io::Result<()> {
+        self.reader.get_mut().set_read_timeout(Some(patience))
     }
 
     /// Sends a request without waiting for the answer.
@@ -100,6 +111,7 @@ impl Connection {
         }
     }
 
+    /// Sends a request and reads its answer.
     pub fn request(
         &mut self,
         method: &str,

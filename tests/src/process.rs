@@ -1,11 +1,37 @@
 //! Starts, signals and stops one process.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::http::{Connection, Response};
+
+/// The binary beside this test binary.
+pub fn binary() -> PathBuf {
+    let me = std::env::current_exe().expect("own path");
+    let profile = me.parent().and_then(Path::parent).expect("target/PROFILE/deps/TEST");
+    let binary = profile.join("runelog");
+    assert!(binary.exists(), "{} is missing: build it first", binary.display());
+    binary
+}
+
+/// Ports that nobody listens on. They lie below those that a system gives to connections: a process
+/// that is away for a while finds its port free when it comes back.
+pub fn free_ports(count: usize) -> Vec<u16> {
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 20_000;
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(101);
+    let next = || start.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed)) % COUNT + FIRST;
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let ports = (0..COUNT).map(|_| next() as u16).filter(is_free).take(count);
+    let ports: Vec<u16> = ports.collect();
+    assert_eq!(ports.len(), count, "no free ports");
+    ports
+}
 
 /// A running process with its addresses. Dropping it kills it.
 pub struct Process {
@@ -50,26 +76,32 @@ impl Process {
         process.unwrap_or_else(|| panic!("ended before it listened:\n{}", said()))
     }
 
+    /// Waits until `/ready` answers 200.
     pub fn wait_ready(&self) {
         wait_for("ready", || self.try_get("/ready").is_some_and(|r| r.status == 200));
     }
 
+    /// A connection to its HTTP port.
     pub fn connect(&self) -> Connection {
         Connection::open(&self.http).expect("connect")
     }
 
+    /// One GET on a connection of its own; `None` without an answer.
     pub fn try_get(&self, target: &str) -> Option<Response> {
         Connection::open(&self.http).ok()?.request("GET", target, &[], b"").ok()
     }
 
+    /// One GET that must be answered.
     pub fn get(&self, target: &str) -> Response {
         self.try_get(target).unwrap_or_else(|| panic!("no answer to {target}"))
     }
 
+    /// One POST that must be answered.
     pub fn post(&self, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
         self.connect().request("POST", target, headers, body).expect("an answer")
     }
 
+    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -83,6 +115,7 @@ impl Process {
         kib * 1024
     }
 
+    /// Sends it a signal, named as `kill` does: `-TERM`.
     pub fn signal(&self, signal: &str) {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args([signal, &pid]).status().expect("kill");
@@ -116,7 +149,7 @@ impl Drop for Process {
 
 /// Polls until `condition` holds; gives up loudly.
 pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    for _ in 0..1_200 {
+    for _ in 0..4_800 {
         if condition() {
             return;
         }
