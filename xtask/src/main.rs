@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask <command>`.
 
 mod bench;
+mod clients;
 mod cluster;
 mod codegen;
 mod compat;
@@ -20,6 +21,7 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 cargo xtask verify               formatting, clippy, tidy, generated docs: the fast static part
 cargo xtask test                 verify and every tier, as CI runs it
+cargo xtask tools                install the real programs and clients that tiers need
 cargo xtask fix                  the only command that writes: fmt, clippy --fix, docs, codegen
 cargo xtask tidy                 floors, file sizes, words that must not appear
 cargo xtask docs [--check]       generate docs/compat.md, docs/configuration.md
@@ -46,6 +48,7 @@ fn main() -> Result<()> {
     match command {
         "verify" => tiers::verify(),
         "test" => tiers::test(),
+        "tools" => tools::install(),
         "fix" => tiers::fix(),
         "tidy" => tidy::run(),
         "docs" => tiers::docs(rest.iter().any(|argument| argument == "--check")),

@@ -4,13 +4,19 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::clients;
 use crate::process::{run, succeeds, words};
 
-/// A program, the Debian package that has it, and what is skipped without it.
+/// A program, the Debian packages that have it, and what is skipped without it.
 const TOOLS: &[(&str, &str, &str)] = &[
     ("promtool --version", "prometheus", "metrics lint (promtool)"),
     ("python3 --version", "python3", "conformance (python3)"),
     ("curl --version", "curl", "push and query with curl"),
+    ("node --version", "nodejs", "clients of npm (node)"),
+    ("npm --version", "npm", "clients of npm (npm)"),
+    ("python3 -m pip --version", "python3-pip", "clients of PyPI (pip)"),
+    ("syslog-ng --version", "syslog-ng-core syslog-ng-mod-http", "client syslog-ng"),
+    ("chromium --version", "chromium", "tail in a browser (chromium)"),
 ];
 
 fn is_root() -> bool {
@@ -21,6 +27,11 @@ fn is_root() -> bool {
 
 /// Installs what is missing; without root it only says what will be skipped.
 pub fn install() -> Result<()> {
+    programs()?;
+    clients::install()
+}
+
+fn programs() -> Result<()> {
     let missing: Vec<&str> =
         TOOLS.iter().filter(|tool| !succeeds(tool.0)).map(|tool| tool.1).collect();
     if missing.is_empty() {
@@ -31,10 +42,18 @@ pub fn install() -> Result<()> {
         return Ok(());
     }
     keep_daemons_stopped()?;
-    run(&mut words("apt-get -qq update"))?;
-    let mut install = words("apt-get install -y -qq --no-install-recommends");
-    install.env("DEBIAN_FRONTEND", "noninteractive").args(&missing);
-    run(&mut install)
+    // A download may fail for a moment.
+    let attempt = || {
+        run(&mut words("apt-get -qq update"))?;
+        // Two loggers of a system exclude each other: what is there stays.
+        let mut install = words("apt-get install -y -qq --no-install-recommends --no-remove");
+        install.env("DEBIAN_FRONTEND", "noninteractive");
+        run(install.args(missing.iter().flat_map(|packages| packages.split(' '))))
+    };
+    attempt().or_else(|error| {
+        eprintln!("once more: {error:#}");
+        attempt()
+    })
 }
 
 /// Debian starts what it installs unless this file says no.
@@ -52,6 +71,7 @@ fn keep_daemons_stopped() -> Result<()> {
 pub fn skipped() -> Vec<&'static str> {
     let mut skipped: Vec<&str> =
         TOOLS.iter().filter(|tool| !succeeds(tool.0)).map(|tool| tool.2).collect();
+    skipped.extend(clients::skipped());
     if !is_root() {
         skipped.push("disk full (needs root to mount a small tmpfs)");
     }
