@@ -7,19 +7,14 @@
 //! and skipped, but not under `CI`.
 
 mod browser;
-// Shared with the tests of processes, which use more of it.
-#[allow(dead_code)]
-#[path = "../e2e/http.rs"]
-mod http;
 mod installed;
-#[allow(dead_code)]
-#[path = "../e2e/process.rs"]
-mod process;
 mod records;
 mod script;
 mod sender;
 mod server;
 mod syslog;
+
+use runelog_tests::{http, process};
 
 use installed::Client;
 use records::Records;

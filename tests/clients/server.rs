@@ -1,13 +1,13 @@
 //! The server that clients send to: one process on fixed ports that ends and comes back.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::http::encode;
-use crate::process::{Process, wait_for};
+use crate::process::{Process, binary, free_ports, wait_for};
 use crate::records::START_MS;
 
 const CONFIG: &str = "
@@ -43,6 +43,7 @@ pub enum Ending {
 pub struct Server {
     dir: TempDir,
     process: Option<Process>,
+    ports: Vec<u16>,
     /// `host:port`, the same after each start.
     pub http: String,
     pub grpc: String,
@@ -53,10 +54,11 @@ impl Server {
         let dir = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(dir.path().join("runelog.yaml"), CONFIG).expect("configuration");
         let log = dir.path().join("server.log");
-        let process = Process::spawn(command(dir.path(), "0", "0"), &log);
+        let ports = free_ports(2);
+        let process = Process::spawn(command(dir.path(), &ports), &log);
         process.wait_ready();
         let (http, grpc) = (process.http.clone(), process.grpc.clone());
-        Server { dir, process: Some(process), http, grpc }
+        Server { dir, process: Some(process), ports, http, grpc }
     }
 
     /// A place for files, gone with the server.
@@ -77,12 +79,10 @@ impl Server {
     /// Starts it again where it was.
     pub fn open(&mut self, door: Door) {
         drop(door);
-        let port = |address: &str| address.rsplit(':').next().expect("a port").to_owned();
-        let (http, grpc) = (port(&self.http), port(&self.grpc));
         let log = self.folder().join("server.log");
         // Somebody else's connection may have taken a port for a moment.
         wait_for("its ports are free", || {
-            self.process = Process::try_spawn(command(self.dir.path(), &http, &grpc), &log);
+            self.process = Process::try_spawn(command(self.dir.path(), &self.ports), &log);
             self.process.is_some()
         });
         self.process.as_ref().expect("started").wait_ready();
@@ -130,20 +130,12 @@ impl Server {
     }
 }
 
-fn command(dir: &Path, http: &str, grpc: &str) -> Command {
+fn command(dir: &Path, ports: &[u16]) -> Command {
     let mut command = Command::new(binary());
     command.arg("-config.file=runelog.yaml").current_dir(dir);
-    command.arg(format!("-server.http-listen-port={http}"));
-    command.arg(format!("-server.grpc-listen-port={grpc}"));
+    command.arg(format!("-server.http-listen-port={}", ports[0]));
+    command.arg(format!("-server.grpc-listen-port={}", ports[1]));
     command
-}
-
-/// The binary beside this test binary.
-fn binary() -> PathBuf {
-    let me = std::env::current_exe().expect("own path");
-    let binary = me.ancestors().nth(2).expect("target/PROFILE/deps/clients").join("runelog");
-    assert!(binary.exists(), "{} is missing: build it first", binary.display());
-    binary
 }
 
 /// The ports of a server that does not run.

@@ -1,13 +1,13 @@
 //! syslog-ng between a sender of syslog messages and the server.
 
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use chrono::DateTime;
 
 use crate::installed::program_path;
-use crate::process::wait_for;
+use crate::process::{free_ports, wait_for};
 use crate::records::{Records, START_MS};
 use crate::sender::{Sender, Thread};
 use crate::server::Server;
@@ -38,12 +38,11 @@ impl Relay {
     }
 
     fn try_start(server: &Server) -> Option<(Child, TcpStream)> {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let address = free.expect("a free port");
+        let port = free_ports(1)[0];
         let config =
             std::fs::read_to_string(program_path("syslog-ng.conf")).expect("configuration");
         let config = config
-            .replace("`PORT`", &address.port().to_string())
+            .replace("`PORT`", &port.to_string())
             .replace("`URL`", &format!("http://{}", server.http));
         let file = server.folder().join("syslog-ng.conf");
         std::fs::write(&file, config).expect("configuration");
@@ -58,7 +57,7 @@ impl Relay {
         let mut stream = None;
         let mut has_ended = false;
         wait_for("syslog-ng listens or ends", || {
-            stream = TcpStream::connect(address).ok();
+            stream = TcpStream::connect(("127.0.0.1", port)).ok();
             has_ended = child.try_wait().expect("a child").is_some();
             stream.is_some() || has_ended
         });
