@@ -18,8 +18,7 @@ use base::shutdown::Shutdown;
 use base::{ErrorKind, HashMap, HashSet, Labels, StoreId, StreamKey, TenantId, UnixNanos};
 use logql::engine::overlap::{Overlaps, StreamRange};
 use logql::engine::{Flow, Partial, StreamSource, Worker};
-use logql::plan::{Direction, Leaf, Params, Plan, TimeRange};
-use logql::syntax::{Expr, LogExpr};
+use logql::plan::{Direction, Leaf, TimeRange};
 use rpc::ingester::{
     IngesterError, ReadStats, SelectAnswer, SelectRequest, StreamsAnswer, StreamsRequest,
 };
@@ -248,24 +247,8 @@ fn unread(error: &Error) -> IngesterError {
 
 /// The selectors as leaves, because a leaf knows which streams it selects.
 fn selector_leaves(request: &StreamsRequest) -> Result<Vec<Arc<Leaf>>, IngesterError> {
-    let params = Params {
-        start: UnixNanos(request.from_ns),
-        end: UnixNanos(request.to_ns),
-        step_ns: 0,
-        interval_ns: 0,
-        limit: 1,
-        direction: Direction::Backward,
-        max_series: 0,
-        max_memory_bytes: 0,
-        categorize: false,
-        now: UnixNanos(0),
-    };
-    let mut leaves = Vec::with_capacity(request.selectors.len());
-    for matchers in &request.selectors {
-        let selector = LogExpr { matchers: matchers.clone(), stages: Vec::new() };
-        leaves.extend_from_slice(Plan::new(&Expr::Log(selector), &params)?.leaves());
-    }
-    Ok(leaves)
+    let leaves = request.selectors.iter().map(|matchers| Leaf::of_selector(matchers));
+    Ok(leaves.collect::<Result<_, _>>()?)
 }
 
 fn sources(snapshots: Vec<DaySnapshot>) -> Vec<Source> {

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use base::shutdown::Shutdown;
 use base::{ErrorKind, HashSet, Labels};
 use futures::future::try_join_all;
-use logql::plan::{Direction, Leaf, Params, Plan};
-use logql::syntax::{Expr, LogExpr};
+use logql::plan::Leaf;
 use metrics::counter;
 use rpc::ingester::{StreamsAnswer, StreamsRequest};
 use rpc::querier::ListJob;
@@ -149,23 +148,8 @@ struct Filter {
 
 impl Filter {
     fn new(query: &ListJob) -> Result<Filter, Error> {
-        let params = Params {
-            start: query.start,
-            end: query.end,
-            step_ns: 0,
-            interval_ns: 0,
-            limit: 1,
-            direction: Direction::Backward,
-            max_series: 0,
-            max_memory_bytes: 0,
-            categorize: false,
-            now: base::UnixNanos(0),
-        };
-        let mut leaves = Vec::with_capacity(query.selectors.len());
-        for matchers in &query.selectors {
-            let selector = LogExpr { matchers: matchers.clone(), stages: Vec::new() };
-            leaves.extend_from_slice(Plan::new(&Expr::Log(selector), &params)?.leaves());
-        }
+        let leaves = query.selectors.iter().map(|matchers| Leaf::of_selector(matchers));
+        let leaves = leaves.collect::<Result<_, _>>()?;
         Ok(Filter { leaves, start_ns: query.start.0, end_ns: query.end.0 })
     }
 

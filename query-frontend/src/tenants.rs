@@ -3,10 +3,10 @@
 //! selectors of metric queries keep them, as Loki's do: there only those that match a missing label
 //! (`!=`, `!~`) find anything (recorded: multi_tenant/051).
 
-use base::{Labels, TenantId, UnixNanos};
+use base::{Labels, TenantId};
 use logql::engine::tenants::TENANT;
-use logql::plan::{Direction, Params, Plan, QueryError};
-use logql::syntax::{Expr, LogExpr, Matcher};
+use logql::plan::{Leaf, QueryError};
+use logql::syntax::{Expr, Matcher};
 use rpc::http::Tenants;
 
 use crate::checks::each_range;
@@ -61,25 +61,11 @@ pub fn choose(matchers: &mut Vec<Matcher>, tenants: &Tenants) -> Result<Vec<Tena
     if !tenants.multi || !matchers.iter().any(|matcher| matcher.name == TENANT) {
         return Ok(tenants.ids.clone());
     }
-    let (of_tenant, rest) =
+    let (of_tenant, rest): (Vec<Matcher>, _) =
         std::mem::take(matchers).into_iter().partition(|matcher| matcher.name == TENANT);
     *matchers = rest;
     // A leaf knows what matchers mean.
-    let selector = Expr::Log(LogExpr { matchers: of_tenant, stages: Vec::new() });
-    let params = Params {
-        start: UnixNanos(0),
-        end: UnixNanos(1),
-        step_ns: 0,
-        interval_ns: 0,
-        limit: 1,
-        direction: Direction::Backward,
-        max_series: 0,
-        max_memory_bytes: 0,
-        categorize: false,
-        now: UnixNanos(0),
-    };
-    let plan = Plan::new(&selector, &params)?;
-    let leaf = &plan.leaves()[0];
+    let leaf = Leaf::of_selector(&of_tenant)?;
     let is_chosen = |id: &&TenantId| leaf.selects(&Labels::from_sorted([(TENANT, id.as_str())]));
     Ok(tenants.ids.iter().filter(is_chosen).cloned().collect())
 }

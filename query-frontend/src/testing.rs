@@ -15,8 +15,7 @@ use base::time::ManualClock;
 use base::{Labels, RowsBuilder, TenantId, UnixNanos};
 use logql::engine::StreamSource;
 use logql::engine::overlap::Overlaps;
-use logql::plan::{Direction, Leaf, Params, Plan, TimeRange};
-use logql::syntax::{Expr, LogExpr, Matcher};
+use logql::plan::{Leaf, TimeRange};
 use rpc::frontend::{FrontendApi, Worker};
 use rpc::http::TenantPolicy;
 use rpc::querier::{ListJob, Listed, Listing, QuerierApi, QuerierError, SelectJob, Selected};
@@ -101,7 +100,8 @@ impl QuerierApi for FakeQuerier {
 
     async fn list(&self, job: ListJob) -> Result<Listed, QuerierError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        let leaves: Vec<Arc<Leaf>> = job.selectors.iter().map(|one| selector(one)).collect();
+        let leaves: Vec<Arc<Leaf>> =
+            job.selectors.iter().map(|one| Leaf::of_selector(one).unwrap()).collect();
         let rows = self.rows.lock().unwrap();
         let inside = rows.iter().filter(|row| (job.start.0..=job.end.0).contains(&row.ts_ns));
         let streams: BTreeSet<Labels> = inside
@@ -122,23 +122,6 @@ impl QuerierApi for FakeQuerier {
             ),
         })
     }
-}
-
-fn selector(matchers: &[Matcher]) -> Arc<Leaf> {
-    let params = Params {
-        start: UnixNanos(0),
-        end: UnixNanos(1),
-        step_ns: 0,
-        interval_ns: 0,
-        limit: 1,
-        direction: Direction::Backward,
-        max_series: 0,
-        max_memory_bytes: 0,
-        categorize: false,
-        now: UnixNanos(0),
-    };
-    let log = LogExpr { matchers: matchers.to_vec(), stages: Vec::new() };
-    Plan::new(&Expr::Log(log), &params).unwrap().leaves()[0].clone()
 }
 
 /// A frontend with a querier.

@@ -17,14 +17,14 @@
 
 use std::sync::{Arc, OnceLock};
 
-use base::{Labels, StreamKey};
+use base::{Labels, StreamKey, UnixNanos};
 
 use super::leaf::{LeafKind, Program};
 use super::{Direction, LabelNeedles, Needle, Needs, Params, Plan, QueryError, TimeRange};
 use crate::engine::overlap::Overlaps;
 use crate::engine::windows::evaluation_count;
 use crate::engine::{Partial, StreamSource, Worker};
-use crate::syntax::{self, Expr, Matcher};
+use crate::syntax::{self, Expr, LogExpr, Matcher};
 
 /// Which streams: those whose key leaves `index` when it is divided by `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -129,6 +129,29 @@ impl Leaf {
             })
         };
         programs.into_iter().enumerate().map(leaf).collect()
+    }
+
+    /// The leaf of a selector alone: it knows which streams that selects ([`Leaf::selects`]). Its
+    /// range is of no use.
+    ///
+    /// # Errors
+    /// A matcher cannot be compiled.
+    pub fn of_selector(matchers: &[Matcher]) -> Result<Arc<Leaf>, QueryError> {
+        let params = Params {
+            start: UnixNanos(0),
+            end: UnixNanos(1),
+            step_ns: 0,
+            interval_ns: 0,
+            limit: 1,
+            direction: Direction::Backward,
+            max_series: 0,
+            max_memory_bytes: 0,
+            categorize: false,
+            now: UnixNanos(0),
+        };
+        let log = LogExpr { matchers: matchers.to_vec(), stages: Vec::new() };
+        let plan = Plan::new(&Expr::Log(log), &params)?;
+        Ok(Arc::clone(&plan.leaves()[0]))
     }
 
     /// How this leaf travels. The text of the query is made once per plan.
