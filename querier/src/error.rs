@@ -56,14 +56,14 @@ pub enum Error {
         /// Times the query started over.
         attempts: u32,
     },
-    /// A tail asked too late: an ingester has dropped rows that it was not given.
+    /// A tail asked too late: rows that it was not given are not there any more.
     #[error(
-        "the tail is too far behind: ingester {ingester} has dropped rows that were not sent; \
-         narrow the query or begin again"
+        "the tail is too far behind: {of} has dropped rows that were not sent; narrow the query \
+         or begin again"
     )]
     TailBehind {
-        /// Its address.
-        ingester: String,
+        /// Who dropped them.
+        of: String,
     },
     /// The client is gone.
     #[error("the query was cancelled")]

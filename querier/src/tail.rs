@@ -5,21 +5,26 @@
 //! batches that another one has given, is asked by the batches the tail was given.
 //!
 //! **Invariant:** with the answer of an ingester the cursor says of each of its batches that it was
-//! given, or that it was there before the tail began.
+//! given, or that it was there before the tail began. What an ingester flushed before it ended,
+//! without having given it, is read from the parts ([`missed`]).
 
 use std::sync::Arc;
 
-use base::ErrorKind;
 use base::shutdown::Shutdown;
-use catalog::{ClaimState, IdSet};
+use base::{ErrorKind, StoreId};
+use catalog::IdSet;
 use futures::future::join_all;
 use logql::engine::Partial;
 use rpc::ingester::Peer;
+use rpc::members::View;
 use rpc::tail::{After, Cursor, Rows, TailAnswer, TailJob, TailRequest, Tailed};
 use ulid::Ulid;
 
+use self::missed::Ended;
 use crate::error::Error;
 use crate::querier::Querier;
+
+mod missed;
 
 /// Times one ingester is asked in one step: by its place, by batches, and at newer views.
 const MAX_ASKS: u32 = 8;
@@ -27,7 +32,11 @@ const MAX_ASKS: u32 = 8;
 /// What one ingester said.
 #[allow(clippy::large_enum_variant)] // one per ingester and step
 enum Said {
-    Rows(Rows),
+    Rows {
+        rows: Rows,
+        /// Whether another process was asked the last time.
+        is_new: bool,
+    },
     /// Nothing, and why.
     Silent(String),
 }
@@ -38,15 +47,21 @@ impl Querier {
         let _stop_when_dropped = cancel.clone().drop_guard();
         // Read before anybody is asked: what it claims was in a head when the last step asked, or
         // is in one now.
-        let view = self.catalog.follow().await?.version();
+        self.catalog.follow().await?;
         let (leaf, tenant) = (job.leaf.clone(), job.tenant.clone());
         let request = |after| {
             let (tenant, leaf, cancel) = (tenant.clone(), leaf.clone(), cancel.clone());
             TailRequest { tenant, leaf, after, cancel }
         };
         let begins = job.cursor.is_none();
-        let mut cursor = job.cursor.unwrap_or_else(|| Cursor { view, ..Cursor::default() });
+        let mut cursor = job.cursor.clone().unwrap_or_default();
         let seen = Arc::new(std::mem::take(&mut cursor.seen));
+        // Commits up to the view claim exactly these of them: others are still asked for.
+        let (view, claimed) =
+            self.catalog.read(|known| (known.version(), known.table().claimed_of(&seen)));
+        if begins {
+            cursor.view = view;
+        }
         let mut members = self.members.view();
         if !members.nameless().is_empty() {
             members = self.members.look(None).await;
@@ -68,11 +83,17 @@ impl Querier {
         let answers = join_all(asks).await;
         let mut seen = Arc::unwrap_or_clone(seen);
         let (mut partials, mut silent, mut is_all) = (Vec::new(), Vec::new(), true);
+        let mut ended = left(&mut cursor, &members);
         silent.extend(members.nameless().iter().map(|of| format!("{}: {}", of.address, of.why)));
         for ((store, peer), said) in members.peers().zip(answers) {
             let name = store.to_string();
             match said? {
-                Said::Rows(rows) => {
+                Said::Rows { rows, is_new } => {
+                    if is_new {
+                        let place = cursor.places.iter().find(|place| place.ingester == name);
+                        let since = place.map_or(cursor.view, |place| place.view);
+                        ended.push(Ended { store, since });
+                    }
                     seen.extend(&rows.batches);
                     is_all &= rows.is_all;
                     cursor.put(&name, rows.process, rows.place, view);
@@ -86,9 +107,10 @@ impl Querier {
                 }
             }
         }
+        partials.extend(self.missed(&job, &ended, &mut seen, &cancel).await?);
         if silent.is_empty() && view > cursor.view {
             // Nobody can have them again: a restarted ingester knows these commits.
-            seen = self.unclaimed(&seen);
+            seen = seen.difference(&claimed);
             cursor.view = view;
         }
         cursor.seen = seen;
@@ -106,6 +128,8 @@ impl Querier {
         seen: &Arc<IdSet>,
         request: &impl Fn(After) -> TailRequest,
     ) -> Result<Said, Error> {
+        // Who joined since the tail began may have ended once already.
+        let mut is_new = matches!(after, After::Batches { .. });
         let mut after = after;
         for _ in 0..MAX_ASKS {
             let by_batches = |view| After::Batches { seen: seen.clone(), view };
@@ -116,10 +140,13 @@ impl Querier {
                 {
                     by_batches(since)
                 }
-                (Ok(TailAnswer::Rows(rows)), _) => return Ok(Said::Rows(rows)),
-                (Ok(TailAnswer::Stranger), _) => by_batches(since),
+                (Ok(TailAnswer::Rows(rows)), _) => return Ok(Said::Rows { rows, is_new }),
+                (Ok(TailAnswer::Stranger), _) => {
+                    is_new = true;
+                    by_batches(since)
+                }
                 (Ok(TailAnswer::Behind { .. }), After::Place { .. }) => {
-                    return Err(Error::TailBehind { ingester: peer.address.clone() });
+                    return Err(Error::TailBehind { of: format!("ingester {}", peer.address) });
                 }
                 (Ok(TailAnswer::Behind { floor }), After::Now { .. }) => {
                     After::Now { view: self.catalog.follow_to(floor).await?.version() }
@@ -137,21 +164,19 @@ impl Querier {
         }
         Err(Error::Unstable { attempts: MAX_ASKS })
     }
+}
 
-    fn unclaimed(&self, ids: &IdSet) -> IdSet {
-        let mut left = IdSet::default();
-        for (incarnation, owner, ranges) in ids.iter() {
-            for (first, last) in ranges.iter() {
-                for sequence in first..=last {
-                    let id = base::BatchId { incarnation, owner, sequence };
-                    if self.catalog.claim_state(&id) == ClaimState::Free {
-                        left.insert(&id);
-                    }
-                }
-            }
+/// Takes the places of ingesters that are members no more out of the cursor.
+fn left(cursor: &mut Cursor, members: &View) -> Vec<Ended> {
+    let mut ended = Vec::new();
+    cursor.places.retain(|place| {
+        let is_member = members.peers().any(|(store, _)| store.to_string() == place.ingester);
+        if let (false, Ok(store)) = (is_member, Ulid::from_string(&place.ingester)) {
+            ended.push(Ended { store: StoreId(store), since: place.view });
         }
-        left
-    }
+        is_member
+    });
+    ended
 }
 
 /// Merges off the threads that serve connections.

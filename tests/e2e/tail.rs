@@ -240,3 +240,36 @@ fn no_restart_of_ingesters_or_queriers_loses_or_doubles_a_line() {
     }
     assert_each_once(tail.read(pushed), 0..pushed);
 }
+
+/// Nobody asks while lines are pushed and flushed and every ingester ends: only parts have them.
+#[test]
+fn what_ended_ingesters_had_flushed_is_sent_from_the_parts() {
+    let site = Site::new(Shape::TwoIngesters).with_config(LIMITS);
+    let mut cluster = site.start();
+    let push = |cluster: &Cluster<'_>, range: std::ops::Range<usize>| {
+        for n in range {
+            let body = crate::harness::body_of(&format!("web-{}", n % 8), [line(n)]);
+            cluster.wait_for("it is acknowledged", || cluster.push(&body).status == 204);
+        }
+    };
+    push(&cluster, 0..10);
+    let mut tail = Tail::open(&cluster, r#"{app=~"web-.*"}"#, &format!("{FROM}&limit=5000"), &[]);
+    assert_each_once(tail.read(10), 0..10);
+    for round in 1..3 {
+        let querier = cluster.take(Role::Querier);
+        let address = querier.grpc.clone();
+        querier.kill();
+        push(&cluster, round * 40 - 30..round * 40);
+        cluster.flush();
+        for at in 0..2 {
+            let process = cluster.take(Role::Ingester(at));
+            let grpc = process.grpc.clone();
+            process.kill();
+            cluster.start_again(Role::Ingester(at), &grpc);
+        }
+        push(&cluster, round * 40..round * 40 + 10);
+        cluster.start_again(Role::Querier, &address);
+        let count = round * 40 + 10;
+        assert_each_once(tail.read(count), 0..count);
+    }
+}

@@ -44,6 +44,29 @@ impl Ranges {
         Ranges(both)
     }
 
+    /// The sequences that are not in `other`.
+    pub fn difference(&self, other: &Ranges) -> Ranges {
+        let mut left = Vec::new();
+        for (mut first, last) in self.iter() {
+            let from = other.0.partition_point(|&(_, end)| end < first);
+            let mut is_over = false;
+            for &(begin, end) in other.0[from..].iter().take_while(|range| range.0 <= last) {
+                if first < begin {
+                    left.push((first, begin - 1));
+                }
+                is_over = end >= last;
+                if is_over {
+                    break;
+                }
+                first = end + 1;
+            }
+            if !is_over {
+                left.push((first, last));
+            }
+        }
+        Ranges(left)
+    }
+
     /// The ranges, ascending.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (u64, u64)> + '_ {
         self.0.iter().copied()
@@ -113,6 +136,21 @@ impl IdSet {
             }
         }
         both
+    }
+
+    /// The ids that are not in `other`.
+    pub fn difference(&self, other: &IdSet) -> IdSet {
+        let mut left = IdSet::default();
+        for (key, ranges) in &self.0 {
+            let rest = match other.0.get(key) {
+                Some(others) => ranges.difference(others),
+                None => ranges.clone(),
+            };
+            if !rest.is_empty() {
+                left.0.insert(*key, rest);
+            }
+        }
+        left
     }
 
     /// Ranges by (incarnation, owner), ascending.
@@ -196,6 +234,10 @@ mod tests {
                 a.intersection(&b).iter().flat_map(|(first, last)| first..=last).collect();
             prop_assert_eq!(both, set_a.intersection(&set_b).copied().collect::<BTreeSet<_>>());
             prop_assert!(a.intersection(&b).0.windows(2).all(|p| p[1].0 > p[0].1));
+            let rest = a.difference(&b);
+            let left: BTreeSet<u64> = rest.iter().flat_map(|(first, last)| first..=last).collect();
+            prop_assert_eq!(left, set_a.difference(&set_b).copied().collect::<BTreeSet<_>>());
+            prop_assert!(rest.0.windows(2).all(|p| p[1].0 > p[0].1 + 1));
         }
     }
 }

@@ -60,6 +60,23 @@ impl CatalogHandle {
         Ok(read)
     }
 
+    /// A commit that was followed, as long as the log has it. `None`: a checkpoint stands for it.
+    pub async fn commit_at(&self, number: u64) -> Result<Option<Commit>, Error> {
+        let found = self.read_commit(number).await?;
+        // Read after the object: a number that was cleaned and came back is below it.
+        if self.read_floor().await? >= number {
+            return Ok(None);
+        }
+        match found {
+            Found::Commit(commit) => Ok(Some(*commit)),
+            Found::Nothing => Ok(None),
+            Found::Damaged(Damage { object, problem, .. }) => {
+                let store = self.bucket().name().to_owned();
+                Err(Error::Damaged { store, path: object, problem })
+            }
+        }
+    }
+
     /// Reads to the head. `listed` is the greatest number that a listing has shown, or 0. The
     /// caller holds `tail`.
     pub(crate) async fn follow_round(&self, mut listed: u64) -> Result<(), Error> {
