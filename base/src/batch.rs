@@ -37,6 +37,9 @@ pub struct Batch {
     pub attempt: u32,
     /// The ordered member list of this attempt; the first is the owner. Never empty.
     pub members: Vec<StoreId>,
+    /// The replication factor of this attempt, at least 1: the first floor(factor/2)+1 members
+    /// acknowledge it.
+    pub factor: u8,
     /// Whose rows.
     pub tenant: TenantId,
     /// The UTC day all rows fall into.

@@ -96,6 +96,7 @@ impl Distributor {
             id: self.ids.next(owner),
             attempt: 0,
             members: Vec::new(),
+            factor: 1,
             tenant: tenant.id.clone(),
             day,
             streams,
@@ -112,7 +113,7 @@ impl Distributor {
         delivery: &mut Delivery,
     ) -> Result<(), Trouble> {
         let peer = roster.peer(only);
-        delivery.count_up(&[peer.store]);
+        delivery.count_up(&[peer.store], roster.factor());
         let batches = std::mem::take(&mut delivery.batches);
         let sent = Sent::of(&batches);
         let error = match peer.append(batches).await {
@@ -128,7 +129,7 @@ impl Distributor {
             }
         };
         delivery.may_be_stored |= !is_refused_whole(&error);
-        Err(Trouble { failed: vec![(peer.clone(), error)], late: Vec::new() })
+        Err(Trouble { failed: vec![(peer.clone(), error)], late: Vec::new(), prompt: Vec::new() })
     }
 
     /// Sends the batches once more, to all members of the list at once.
@@ -141,9 +142,10 @@ impl Distributor {
         let peers: Vec<Arc<Peer>> =
             course.list.as_slice().iter().map(|&m| course.roster.peer(m).clone()).collect();
         let stores: Vec<StoreId> = peers.iter().map(|peer| peer.store).collect();
-        delivery.count_up(&stores);
+        delivery.count_up(&stores, course.roster.factor());
         // Whoever is late leaves the list only for somebody who is not.
-        let can_do_without = |passed: &[Arc<Peer>]| course.can_do_without(passed, needed);
+        let can_do_without =
+            |passed: &[_], prompt: &[_]| course.can_do_without(passed, prompt, needed);
         let (batches, attempt) = (&delivery.batches, delivery.attempt);
         let sent = replicate(&peers, needed, batches, attempt, &self.clock, can_do_without).await;
         if let Err(trouble) = &sent {
@@ -171,6 +173,9 @@ impl Distributor {
         if let Some((_, error)) = trouble.failed.iter().find(|(_, error)| is_invalid(error)) {
             // The fault is the batches': this peer is well, and no other would take them.
             return Err(refused(error));
+        }
+        for peer in trouble.prompt {
+            course.late.remove(peer.store);
         }
         for peer in trouble.late {
             let error = IngesterError::Unavailable(format!("{} is late", peer.address));
@@ -224,9 +229,11 @@ impl Course {
         Course { spot, roster, list, failed, late, misplaced, last }
     }
 
-    /// Whether there is a majority without `passed`.
-    fn can_do_without(&self, passed: &[Arc<Peer>], needed: usize) -> bool {
-        let mut passed_over = self.passed_over();
+    /// Whether there is a majority without `passed`. Who was late before and is `prompt` is not late.
+    fn can_do_without(&self, passed: &[Arc<Peer>], prompt: &[Arc<Peer>], needed: usize) -> bool {
+        let mut passed_over = self.late.clone();
+        prompt.iter().for_each(|peer| passed_over.remove(peer.store));
+        passed_over.extend(&self.failed);
         passed.iter().for_each(|peer| passed_over.insert(peer));
         let list = self.roster.list(self.spot, self.roster.factor(), &passed_over, 0);
         list.as_slice().len() >= needed
@@ -252,12 +259,15 @@ impl Delivery {
         Delivery { batches, attempt: 0, may_be_stored: false, is_renewed: false }
     }
 
-    /// Gives the batches the number and the list of the next attempt.
-    fn count_up(&mut self, stores: &[StoreId]) {
+    /// Gives the batches the number and the list of the next attempt, and the replication factor of
+    /// which a majority acknowledges it.
+    fn count_up(&mut self, stores: &[StoreId], factor: usize) {
+        assert!(stores.len() >= majority(factor), "a list can acknowledge");
+        let factor = u8::try_from(factor).expect("the ring bounds it");
         self.attempt += 1;
         for batch in &mut self.batches {
             assert!(batch.attempt < self.attempt, "attempts count up");
-            batch.attempt = self.attempt;
+            (batch.attempt, batch.factor) = (self.attempt, factor);
             batch.members.clear();
             batch.members.extend_from_slice(stores);
         }

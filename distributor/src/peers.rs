@@ -78,6 +78,10 @@ impl Failed {
         }
     }
 
+    pub(crate) fn remove(&mut self, store: StoreId) {
+        self.0.retain(|&(failed, _)| failed != store);
+    }
+
     pub(crate) fn contains(&self, store: StoreId) -> bool {
         self.0.iter().any(|&(failed, _)| failed == store)
     }

@@ -23,6 +23,8 @@ pub(crate) struct Trouble {
     pub(crate) failed: Vec<(Arc<Peer>, IngesterError)>,
     /// Had not answered in time, and there are others.
     pub(crate) late: Vec<Arc<Peer>>,
+    /// Hold this attempt: none of them is late any more.
+    pub(crate) prompt: Vec<Arc<Peer>>,
 }
 
 /// Calls under way.
@@ -35,14 +37,15 @@ struct Calls<'a> {
 }
 
 /// Sends `batches` to all of `peers`, which are the list of this attempt. Returns when the first
-/// `needed` of them hold it, or cannot any more, or are late and `can_do_without` them.
+/// `needed` of them hold it, or cannot any more, or are late and `can_do_without` them, given those
+/// who have answered.
 pub(crate) async fn replicate(
     peers: &[Arc<Peer>],
     needed: usize,
     batches: &[Batch],
     attempt: u32,
     clock: &Arc<dyn Clock>,
-    can_do_without: impl Fn(&[Arc<Peer>]) -> bool,
+    can_do_without: impl Fn(&[Arc<Peer>], &[Arc<Peer>]) -> bool,
 ) -> Result<(), Trouble> {
     let (tell, mut told) = mpsc::channel(peers.len());
     let is_acked = Arc::new(AtomicBool::new(false));
@@ -78,13 +81,13 @@ pub(crate) async fn replicate(
             return Ok(());
         }
         let is_over = calls.said.iter().all(Option::is_some);
-        let silent = calls.silent();
-        if is_over || (is_late && can_do_without(&calls.passed_over())) {
-            return Err(Trouble { failed: calls.failed(), late: silent });
+        let (failed, late, prompt) = (calls.failed(), calls.silent(), calls.prompt());
+        if is_over || (is_late && can_do_without(&calls.passed_over(), &prompt)) {
+            return Err(Trouble { failed, late, prompt });
         }
         if is_late && calls.has_failed() {
             // Nobody is there for the late ones: they are asked again.
-            return Err(Trouble { failed: calls.failed(), late: Vec::new() });
+            return Err(Trouble { failed, late: Vec::new(), prompt });
         }
     }
 }
@@ -138,6 +141,11 @@ impl Calls<'_> {
             _ => None,
         });
         failed.collect()
+    }
+
+    fn prompt(&self) -> Vec<Arc<Peer>> {
+        let said = self.peers.iter().zip(&self.said);
+        said.filter(|(_, said)| matches!(said, Some(Ok(())))).map(|(p, _)| p.clone()).collect()
     }
 
     fn silent(&self) -> Vec<Arc<Peer>> {

@@ -125,6 +125,23 @@ async fn a_late_member_moves_to_the_end_and_is_passed_over_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_member_that_was_late_once_and_answers_now_is_not_waited_past() {
+    let cluster = Cluster::with_factor(3, 3);
+    cluster.push(&[1], 1).await.unwrap();
+    let (_, list, _) = cluster.last_attempt();
+    // The first is late once. Then the second hangs, and the first is there.
+    cluster.script_of(list[0], &[Fate::Stuck]);
+    cluster.script_of(list[1], &[Fate::Fine, Fate::Stuck, Fate::Stuck]);
+    let began = tokio::time::Instant::now();
+    let pushed = tokio::time::timeout(Duration::from_secs(60), cluster.push(&[1], 1)).await;
+    pushed.expect("nobody waits for the one that hangs").unwrap();
+    assert_eq!(began.elapsed(), Duration::from_millis(500));
+    let (attempt, again, _) = cluster.last_attempt();
+    assert_eq!((attempt, again), (3, vec![list[2], list[0], list[1]]));
+    assert_acknowledged(&cluster);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_third_is_not_waited_for_and_is_passed_over_for_a_while() {
     let cluster = Cluster::with_factor(3, 3);
     cluster.push(&[1], 1).await.unwrap();

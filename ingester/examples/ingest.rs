@@ -74,6 +74,7 @@ fn batch(random: &SeededRandom, store: StoreId, tenant: &TenantId, sequence: u64
         id: BatchId { incarnation: Incarnation(Ulid(5)), owner: store, sequence },
         attempt: 1,
         members: vec![store],
+        factor: 1,
         tenant: tenant.clone(),
         day,
         streams: (0..STREAMS).map(labels).collect(),

@@ -15,7 +15,7 @@ use crate::core::Core;
 use crate::day::{DayRows, DayState, Unit};
 use crate::flush::{Reason, blocking};
 use crate::head::Head;
-use crate::metrics::{ADOPTED_BATCHES, CHUNKS_CREATED};
+use crate::metrics::{ADOPTED_BATCHES, CHUNKS_CREATED, WAL_DISCARDED_BYTES};
 
 /// Rows read back at once.
 const ADOPT_BYTES: u64 = 32 << 20;
@@ -29,24 +29,25 @@ pub(crate) const RANK_NS: u64 = 60_000_000_000;
 
 impl Core {
     /// Has the rows of `ids` in memory, those of them that are still followed. Where memory is short
-    /// they are flushed on the way: then the floor rises.
+    /// they are flushed on the way: then the floor rises. Returns those whose records are damaged.
     pub(crate) async fn adopt(
         self: &Arc<Self>,
         day: &Arc<DayRows>,
         mut ids: Vec<BatchId>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<BatchId>, Error> {
+        let mut damaged = Vec::new();
         // One order for everybody, and that of the log for those of one sender.
         ids.sort_unstable();
         while !ids.is_empty() {
             let some = self.some_of(day, &mut ids);
             let (core, of) = (Arc::clone(self), Arc::clone(day));
-            blocking("adopt", move || core.adopt_some(&of, &some)).await??;
-            if self.usage.held_bytes() > self.config.memory_limit.0 / 100 * ROOM_PERCENT {
+            damaged.extend(blocking("adopt", move || core.adopt_some(&of, &some)).await??);
+            if self.usage.rows_bytes() > self.config.memory_limit.0 / 100 * ROOM_PERCENT {
                 self.flush(vec![Arc::clone(day)], Reason::Forced).await?;
                 self.expire_retained();
             }
         }
-        Ok(())
+        Ok(damaged)
     }
 
     /// Takes ids until they are many bytes.
@@ -65,12 +66,12 @@ impl Core {
     }
 
     /// Blocking.
-    fn adopt_some(&self, day: &DayRows, ids: &[BatchId]) -> Result<(), Error> {
+    fn adopt_some(&self, day: &DayRows, ids: &[BatchId]) -> Result<Vec<BatchId>, Error> {
         let _turn = day.seal_turn.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..MAX_TRIES {
             let by_ahead = by_ahead(&day.lock(), ids, self.store());
             if by_ahead.is_empty() {
-                return Ok(());
+                return Ok(Vec::new());
             }
             let read = self.read_groups(&by_ahead);
             let mut state = day.lock();
@@ -78,8 +79,13 @@ impl Core {
                 // Claimed, or another attempt came: a segment may be gone with it.
                 continue;
             }
-            for (ahead, head) in read? {
-                let began = head.batches().iter().map(|id| state.followed[id].began_ns);
+            let (groups, damaged) = read?;
+            self.put_damaged_aside(&mut state, &damaged);
+            for (ahead, head) in groups {
+                let began = head
+                    .batches()
+                    .iter()
+                    .filter_map(|id| state.followed.get(id).map(|f| f.began_ns));
                 let began_ns = began.min().unwrap_or_default();
                 let rank_ns = RANK_NS * ahead.len() as u64;
                 let held =
@@ -92,18 +98,30 @@ impl Core {
                 counter!(CHUNKS_CREATED).increment(1);
                 self.usage.chunk_created();
                 self.usage.move_raw(0, unit.raw_bytes);
+                let count = state.followed.len();
                 state.adopt(unit, ahead, self.now_ns());
+                self.usage.move_followed(count, state.followed.len());
             }
-            return Ok(());
+            return Ok(damaged);
         }
         Err(Error::Contended(MAX_TRIES))
     }
 
-    /// The rows of all of them from the log.
+    /// They stay followed, so that no query that needs them is answered without them.
+    fn put_damaged_aside(&self, state: &mut DayState, damaged: &[BatchId]) {
+        for id in damaged {
+            let bytes = state.followed.get(id).map_or(0, |followed| followed.bytes);
+            tracing::error!(%id, bytes, "the record of a followed batch is damaged");
+            counter!(WAL_DISCARDED_BYTES, "reason" => "damaged").increment(bytes);
+            state.followed.set_damaged(id);
+        }
+    }
+
+    /// The rows of all of them from the log, and those that it does not give back.
     fn read_groups(
         &self,
         by_ahead: &BTreeMap<BatchId, Vec<StoreId>>,
-    ) -> Result<BTreeMap<Vec<StoreId>, Head>, Error> {
+    ) -> Result<(BTreeMap<Vec<StoreId>, Head>, Vec<BatchId>), Error> {
         let wal = self.wal().ok_or(wal::Error::Closed)?;
         let ids: Vec<BatchId> = by_ahead.keys().copied().collect();
         let mut groups: BTreeMap<Vec<StoreId>, Head> = BTreeMap::new();
@@ -116,10 +134,8 @@ impl Core {
                 read.insert(id);
             }
         })?;
-        match ids.iter().find(|id| !read.contains(*id)) {
-            Some(&lost) => Err(Error::LostBatch(lost)),
-            None => Ok(groups),
-        }
+        let damaged = ids.into_iter().filter(|id| !read.contains(id)).collect();
+        Ok((groups, damaged))
     }
 }
 

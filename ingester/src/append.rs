@@ -93,7 +93,7 @@ impl Core {
         let mut held = Vec::with_capacity(fresh.len());
         for batch in fresh {
             let (id, attempt) = (batch.id, batch.attempt);
-            let (taken, day) = self.take_in(batch, true);
+            let (taken, day) = self.take_in(batch, None);
             held.push(match taken {
                 TakenIn::Followed => attempt,
                 TakenIn::Head { attempt, .. } => attempt,

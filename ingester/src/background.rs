@@ -10,13 +10,17 @@ use tokio::sync::mpsc;
 use crate::Error;
 use crate::adopt::RANK_NS;
 use crate::core::Core;
-use crate::day::{DayKey, DayRows, DayState, Followed};
+use crate::day::{DayKey, DayRows, DayState};
 use crate::flush::{Reason, blocking};
+use crate::followed::Followed;
 
 /// First and longest pause before a failed flush of a day is tried again, nanoseconds.
 const RETRY_NS: (u64, u64) = (1_000_000_000, 10_000_000_000);
 /// Unflushed bytes, in percent of the memory limit, at which everything is flushed early.
 const PRESSURE_PERCENT: u64 = 75;
+/// What is known of followed batches, in percent of the memory limit, at which the oldest of them are
+/// flushed here.
+const FOLLOWED_PERCENT: u64 = 10;
 /// Streams that were admitted and never appended are forgotten after this, nanoseconds.
 const UNHELD_NS: u64 = 600_000_000_000;
 
@@ -113,11 +117,13 @@ impl Core {
     }
 
     async fn flush_due(self: &Arc<Self>, due: Due) -> Result<(), Error> {
-        if let Err(error) = self.adopt(&due.day, due.adopt).await {
+        // What is damaged stays in the log; the rest is flushed all the same.
+        let adopted = self.adopt(&due.day, due.adopt).await;
+        if let Err(error) = &adopted {
             tracing::error!(%error, "followed batches could not be read; they stay in the log");
-            return Err(error);
         }
-        self.flush(vec![due.day], due.reason).await
+        self.flush(vec![due.day], due.reason).await?;
+        adopted.map(|_damaged| ())
     }
 
     /// Days that should be flushed now, most urgent first. Followed batches are looked at only now
@@ -127,7 +133,7 @@ impl Core {
         let ring = self.deps.ring.state();
         let too_many = self.days_too_many();
         let limit = self.config.memory_limit.0 / 100 * PRESSURE_PERCENT;
-        let is_short = self.usage.held_bytes() > limit;
+        let is_short = self.usage.rows_bytes() > limit;
         let now_ns = self.now_ns();
         let mut due = Vec::new();
         for day in self.days(None) {
@@ -140,7 +146,7 @@ impl Core {
                 false => Vec::new(),
             };
             let is_forced = oldest.iter().any(|id| state.held.contains_key(id));
-            let followed = oldest.iter().filter(|id| state.followed.contains_key(*id));
+            let followed = oldest.iter().filter(|id| state.followed.contains(id));
             let is_forced = is_forced || followed.clone().next().is_some();
             adopt.extend(followed);
             let bytes = state.unflushed_raw_bytes();
@@ -178,29 +184,37 @@ impl Core {
         let (own, refusals) = (self.store(), self.lock_refusals());
         let age_ns = u64::try_from(self.config.max_chunk_age.as_nanos()).unwrap_or(u64::MAX);
         let is_overdue = |followed: &Followed| {
+            if followed.is_damaged {
+                return false;
+            }
             let ahead = followed.held.ahead(own);
             if ahead.iter().all(|&store| is_gone(ring, store)) {
                 return true;
             }
             let aged_ns = followed.began_ns.saturating_add(age_ns);
             // A store that leaves waits for it.
-            let asked_ns = refusals.began_ns(&followed.held.members).unwrap_or(u64::MAX);
+            let asked_ns = refusals.began_ns(&followed.held.members, ring).unwrap_or(u64::MAX);
             now_ns >= aged_ns.min(asked_ns).saturating_add(RANK_NS * ahead.len() as u64)
         };
         let overdue = state.followed.iter().filter(|(_, followed)| is_overdue(followed));
         overdue.map(|(&id, _)| id).collect()
     }
 
-    /// Batches in the oldest segment of a WAL that is too large (W4): of those segments that a flush
+    /// Batches in the oldest segment of a WAL that is too large (W4), or that holds so many followed
+    /// batches that what is known of them takes too much memory: of those segments that a flush
     /// can free. Batches put aside are of no day, and keep only their own segment.
-    async fn oldest_batches(self: &Arc<Self>) -> Vec<BatchId> {
-        if !self.wal().is_some_and(wal::Wal::over_soft_limit) {
+    pub(crate) async fn oldest_batches(self: &Arc<Self>) -> Vec<BatchId> {
+        let is_large = self.wal().is_some_and(wal::Wal::over_soft_limit);
+        let limit = self.config.memory_limit.0 / 100 * FOLLOWED_PERCENT;
+        if !is_large && self.usage.followed_bytes() <= limit {
             return Vec::new();
         }
         let mut of_days: HashSet<BatchId> = HashSet::default();
         for day in self.days(None) {
             let state = day.lock();
-            of_days.extend(state.held.keys().chain(state.followed.keys()).copied());
+            of_days.extend(state.held.keys().copied());
+            let readable = state.followed.iter().filter(|(_, followed)| !followed.is_damaged);
+            of_days.extend(readable.map(|(id, _)| *id));
         }
         let core = Arc::clone(self);
         let oldest = blocking("oldest-batches", move || {

@@ -9,36 +9,25 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use base::{Batch, StoreId};
 use ring::State;
 use rpc::ingester::IngesterError;
-use wal::Promises;
+use ulid::Ulid;
+use wal::{Promises, Required};
 
 use crate::core::Core;
 use crate::flush::{Reason, blocking};
 use crate::{Error, Ingester};
 
-/// What this store refuses.
+/// What this store refuses, as it has promised.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
-    stores: BTreeMap<StoreId, Refusal>,
-    /// Lists are at least a majority of this factor.
-    least_factor: u8,
-}
-
-/// Lists that name a store are refused.
-#[derive(Clone, Copy, Debug)]
-struct Refusal {
-    /// The version of the ring at which its departure began.
-    since: u64,
-    /// When this process began to refuse, monotonic nanoseconds.
-    began_ns: u64,
+    promises: Promises,
+    /// When this process began to refuse a store, monotonic nanoseconds.
+    began_ns: BTreeMap<(Ulid, StoreId), u64>,
 }
 
 impl Refusals {
     /// Takes over what was promised before.
     pub(crate) fn promised(&mut self, promises: Promises) {
-        self.least_factor = self.least_factor.max(promises.requires);
-        for (store, since) in promises.refuses {
-            self.stores.entry(store).or_insert(Refusal { since, began_ns: 0 });
-        }
+        self.promises = promises;
     }
 
     /// Whether lists that name `store` are refused. A store that came back before anybody had
@@ -47,15 +36,27 @@ impl Refusals {
         if state.retired.contains_key(&store) {
             return true;
         }
-        let Some(refusal) = self.stores.get(&store) else { return false };
+        let Some(&since) = self.promises.refuses.get(&(state.cluster, store)) else { return false };
         let is_back = |instance: &ring::Instance| instance.departure.is_none();
-        !(state.version > refusal.since && state.instance(store).is_some_and(is_back))
+        !(state.version > since && state.instance(store).is_some_and(is_back))
     }
 
-    /// When this process began to refuse one of `members`.
-    pub(crate) fn began_ns(&self, members: &[StoreId]) -> Option<u64> {
-        let began = members.iter().filter_map(|store| self.stores.get(store));
-        began.map(|refusal| refusal.began_ns).min()
+    /// Batches of a lower factor are refused: what the ring asked for last, until a newer state has
+    /// a lower factor. It has one only when all stores know.
+    fn least_factor(&self, state: &State) -> u8 {
+        match self.promises.requires.get(&state.cluster) {
+            None => 1,
+            Some(required) if state.version > required.since => {
+                required.factor.min(state.write_factor())
+            }
+            Some(required) => required.factor,
+        }
+    }
+
+    /// When this process began to refuse one of `members` that is refused still.
+    pub(crate) fn began_ns(&self, members: &[StoreId], state: &State) -> Option<u64> {
+        let refused = members.iter().filter(|store| self.refuses(**store, state));
+        refused.filter_map(|store| self.began_ns.get(&(state.cluster, *store)).copied()).min()
     }
 }
 
@@ -71,18 +72,23 @@ impl Core {
             let text = format!("batch {} belongs to other stores: {members:?}", batch.id);
             return Err(IngesterError::Misplaced(text));
         }
-        let refusals = self.lock_refusals();
-        let least = usize::from(refusals.least_factor) / 2 + 1;
-        if members.len() < least {
-            let (id, len) = (batch.id, members.len());
-            let text = format!("the list of batch {id} has {len} members, {least} are needed");
+        let (id, len, factor) = (batch.id, members.len(), batch.factor);
+        let needed = usize::from(factor) / 2 + 1;
+        if len < needed {
+            let text = format!("the list of batch {id} has {len} members, {needed} are needed");
             return Err(IngesterError::Misplaced(text));
         }
+        let refusals = self.lock_refusals();
         let state = self.deps.ring.state();
+        let least = refusals.least_factor(&state);
+        if factor < least {
+            let text = format!("batch {id} has replication factor {factor}, here it is {least}");
+            return Err(IngesterError::Misplaced(text));
+        }
         match members.iter().find(|&&store| refusals.refuses(store, &state)) {
             None => Ok(()),
             Some(store) => {
-                let text = format!("the list of batch {} names {store}, which is out", batch.id);
+                let text = format!("the list of batch {id} names {store}, which is out");
                 Err(IngesterError::Misplaced(text))
             }
         }
@@ -90,22 +96,38 @@ impl Core {
 
     /// Durable when it returns, and no append that was let in before is under way.
     async fn refuse(self: &Arc<Self>, store: StoreId, since: u64) -> Result<(), Error> {
-        let began_ns = self.now_ns();
-        {
-            let mut refusals = self.lock_refusals();
-            let known = refusals.stores.entry(store).or_insert(Refusal { since, began_ns });
-            if known.since < since {
-                *known = Refusal { since, began_ns };
-            }
+        let key = (self.deps.ring.state().cluster, store);
+        let is_known = |since_then: &u64| *since_then >= since;
+        if self.lock_refusals().promises.refuses.get(&key).is_some_and(is_known) {
+            self.lock_refusals().began_ns.entry(key).or_insert(self.now_ns());
+            return Ok(());
         }
         let core = Arc::clone(self);
-        blocking("refuse", move || match core.wal() {
-            Some(wal) => wal.refuse(store, since),
-            None => Err(wal::Error::Closed),
-        })
-        .await??;
+        blocking("refuse", move || core.open_wal()?.refuse(key.0, store, since)).await??;
+        {
+            let mut refusals = self.lock_refusals();
+            refusals.promises.refuses.insert(key, since);
+            refusals.began_ns.insert(key, self.now_ns());
+        }
         drop(self.gate.write().await);
         Ok(())
+    }
+
+    /// Durable when it returns, and no append that was let in before is under way.
+    async fn require(self: &Arc<Self>, required: Required) -> Result<(), Error> {
+        let state = self.deps.ring.state();
+        if self.lock_refusals().least_factor(&state) >= required.factor {
+            return Ok(());
+        }
+        let (core, ring) = (Arc::clone(self), state.cluster);
+        blocking("require", move || core.open_wal()?.require(ring, required)).await??;
+        self.lock_refusals().promises.requires.insert(ring, required);
+        drop(self.gate.write().await);
+        Ok(())
+    }
+
+    fn open_wal(&self) -> Result<&wal::Wal, wal::Error> {
+        self.wal().ok_or(wal::Error::Closed)
     }
 
     /// Flushes what this store is first to flush of the days that `is_meant`.
@@ -137,28 +159,18 @@ impl Ingester {
         Ok(!self.core.days(None).iter().any(|day| day.lock().names(store)))
     }
 
-    /// One step of going over to replication factor `factor`: refuses, durably, lists that are no
-    /// majority of it, and flushes what was acknowledged with such. `true`: none is held any more.
-    pub async fn require(&self, factor: u8) -> Result<bool, Error> {
-        let core = Arc::clone(&self.core);
-        {
-            let mut refusals = core.lock_refusals();
-            refusals.least_factor = refusals.least_factor.max(factor);
-        }
-        let log = Arc::clone(&core);
-        blocking("require", move || match log.wal() {
-            Some(wal) => wal.require(factor),
-            None => Err(wal::Error::Closed),
-        })
-        .await??;
-        drop(core.gate.write().await);
-        let least = usize::from(factor) / 2 + 1;
-        let has_short = |state: &crate::day::DayState| {
-            let held = state.held.values().map(|held| &held.members);
-            let followed = state.followed.values().map(|followed| &followed.held.members);
-            held.chain(followed).any(|members| members.len() < least)
+    /// One step of going over to replication factor `factor`, as the ring has it at version `since`:
+    /// refuses, durably, what was sent under a lower one, and flushes what it holds of that. `true`:
+    /// it holds none any more.
+    pub async fn require(&self, factor: u8, since: u64) -> Result<bool, Error> {
+        let core = &self.core;
+        core.require(Required { since, factor }).await?;
+        let has_lower = |state: &crate::day::DayState| {
+            let held = state.held.values();
+            let followed = state.followed.iter().map(|(_, followed)| &followed.held);
+            held.chain(followed).any(|held| held.factor < factor)
         };
-        core.flush_days(has_short).await?;
-        Ok(!core.days(None).iter().any(|day| has_short(&day.lock())))
+        core.flush_days(has_lower).await?;
+        Ok(!core.days(None).iter().any(|day| has_lower(&day.lock())))
     }
 }

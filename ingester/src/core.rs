@@ -1,13 +1,13 @@
 //! What the parts of an ingester share, and the moves of rows between their states.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use base::disk::Disk;
 use base::random::Random;
 use base::shutdown::Shutdown;
-use base::{Batch, BatchId, Clock, Day, Labels, StoreId, TenantId};
+use base::{Batch, BatchId, Clock, Day, Labels, StoreId, TenantId, UnixNanos};
 use catalog::{Catalog, ClaimState, Commit};
 use metrics::{counter, histogram};
 use rpc::members::Ring;
@@ -18,7 +18,8 @@ use wal::Wal;
 
 use crate::admit::Admitter;
 use crate::clear::Refusals;
-use crate::day::{Claimed, DayKey, DayRows, DayState, Followed, Held, Released};
+use crate::day::{Claimed, DayKey, DayRows, DayState, Held, Released};
+use crate::followed::{self, Followed};
 use crate::head::memory_bytes;
 use crate::metrics::{CHUNK_AGE, CHUNKS_CREATED, WAL_DISCARDED_BYTES, WAL_DISCARDED_SAMPLES};
 use crate::seal;
@@ -44,6 +45,12 @@ pub struct Deps {
     /// What the ring says; hints, and the version that answers carry.
     pub ring: Arc<dyn Ring>,
 }
+
+/// Processes begin this long after the zero of their clock, nanoseconds: longer than rows lie here.
+const BEFORE_NS: u64 = 1 << 53;
+
+/// Floors of followed batches that are told apart; with more, all queries share the highest.
+const MAX_FOLLOWED_FLOORS: usize = 1024;
 
 /// Heads sealed at the same time; more wait, and with them the appends that filled them.
 const SEAL_SLOTS: usize = 2;
@@ -75,9 +82,9 @@ pub(crate) struct Core {
     pub(crate) tail_floor: AtomicU64,
     /// The highest commit for which rows were dropped (R1).
     floor: AtomicU64,
-    /// The highest commit for which followed batches were dropped: it matters to queries that take
-    /// somebody for gone.
-    followed_floor: AtomicU64,
+    /// By the stores before this one in their lists, the highest commit for which followed batches
+    /// were dropped: it matters to queries that ask none of those stores.
+    followed_floors: Mutex<BTreeMap<Box<[StoreId]>, u64>>,
     /// What this store has promised to refuse (R1b).
     pub refusals: Mutex<Refusals>,
     /// Batches the WAL may let go of.
@@ -132,7 +139,7 @@ impl Core {
             process,
             tail_floor: AtomicU64::new(FIRST_ORDER),
             floor: AtomicU64::new(floor),
-            followed_floor: AtomicU64::new(floor),
+            followed_floors: Mutex::default(),
             refusals: Mutex::default(),
             releases: Mutex::default(),
         })
@@ -165,16 +172,55 @@ impl Core {
     }
 
     pub(crate) fn now_ns(&self) -> u64 {
-        self.deps.clock.monotonic_ns()
+        // What was logged before this process began is older than its clock.
+        self.deps.clock.monotonic_ns().saturating_add(BEFORE_NS)
     }
 
-    /// Views below it cannot be answered to a query that takes `gone` for gone.
-    pub(crate) fn floor(&self, gone: &[StoreId]) -> u64 {
-        let floor = self.floor.load(Ordering::SeqCst);
-        match gone {
-            [] => floor,
-            _ => floor.max(self.followed_floor.load(Ordering::SeqCst)),
+    /// When something came that is logged in a segment that was begun at `begun`, at the earliest; at
+    /// most as long ago as rows may lie here. A hint: clocks may be wrong.
+    pub(crate) fn began_ns(&self, begun: UnixNanos) -> u64 {
+        if begun.0 == 0 {
+            return self.now_ns();
         }
+        let aged = self.deps.clock.now().0.saturating_sub(begun.0).max(0) as u64;
+        let longest = u64::try_from(self.config.max_chunk_age.as_nanos()).unwrap_or(u64::MAX);
+        self.now_ns().saturating_sub(aged.min(longest))
+    }
+
+    /// Views below it cannot be answered, whoever is asked.
+    pub(crate) fn floor(&self) -> u64 {
+        self.floor.load(Ordering::SeqCst)
+    }
+
+    /// Views below it cannot be answered to a query that asks `asked`: batches that this store would
+    /// have had to answer are in a commit, and their rows are not here.
+    pub(crate) fn floor_for(&self, asked: &[StoreId]) -> u64 {
+        let floors = self.lock_followed_floors();
+        let owed = floors.iter().filter(|(ahead, _)| ahead.iter().all(|s| !asked.contains(s)));
+        owed.map(|(_, &commit)| commit).fold(self.floor(), u64::max)
+    }
+
+    /// Followed batches with these lists were dropped for commits up to `commit`. Before anybody can
+    /// look and not find them.
+    fn raise_followed_floors(&self, lists: &BTreeSet<Arc<[StoreId]>>, commit: u64) {
+        if lists.is_empty() {
+            return;
+        }
+        let mut floors = self.lock_followed_floors();
+        for list in lists {
+            let ahead = followed::ahead(list, self.store());
+            let floor = floors.entry(ahead.into()).or_insert(0);
+            *floor = commit.max(*floor);
+        }
+        if floors.len() > MAX_FOLLOWED_FLOORS {
+            let highest = floors.values().copied().fold(0, u64::max);
+            self.raise_floor(highest);
+            floors.clear();
+        }
+    }
+
+    fn lock_followed_floors(&self) -> MutexGuard<'_, BTreeMap<Box<[StoreId]>, u64>> {
+        self.followed_floors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All days, or those of one tenant.
@@ -210,14 +256,15 @@ impl Core {
     }
 
     /// Puts the rows of a batch into the head of its day, unless they are here or committed, or
-    /// another store is first of its list. `is_durable`: this process appended it to the WAL.
-    pub(crate) fn take_in(&self, batch: Batch, is_durable: bool) -> (TakenIn, Arc<DayRows>) {
+    /// another store is first of its list. `replayed`: since when it may have been in the WAL; `None`:
+    /// this process has just appended it.
+    pub(crate) fn take_in(&self, batch: Batch, replayed: Option<u64>) -> (TakenIn, Arc<DayRows>) {
         let key = DayKey { tenant: batch.tenant.clone(), day: batch.day };
         loop {
             let day = self.day(&key);
             let state = day.lock();
             if !state.gone {
-                let taken = self.take_in_day(&day, state, batch, is_durable);
+                let taken = self.take_in_day(&day, state, batch, replayed);
                 return (taken, day);
             }
         }
@@ -228,7 +275,7 @@ impl Core {
         day: &DayRows,
         mut state: MutexGuard<'_, DayState>,
         mut batch: Batch,
-        is_durable: bool,
+        replayed: Option<u64>,
     ) -> TakenIn {
         if !batch.members.contains(&self.store()) {
             // An append was refused for this: only a log can hold it.
@@ -249,31 +296,37 @@ impl Core {
             }
         }
         let (id, own) = (batch.id, self.store());
-        let members = std::mem::take(&mut batch.members);
+        let appended = if replayed.is_none() { batch.attempt } else { 0 };
+        let began_ns = replayed.unwrap_or_else(|| self.now_ns());
+        let members = std::mem::take(&mut batch.members).into();
+        let (attempt, factor) = (batch.attempt, batch.factor);
+        let mut held = Held { attempt, factor, members, appended };
         if state.held.contains_key(&id) {
-            let attempt = state.learn(id, batch.attempt, members, own, is_durable);
+            let attempt = state.learn(id, held, own);
             return TakenIn::Known { attempt };
         }
-        let appended = if is_durable { batch.attempt } else { 0 };
-        let mut held = Held { attempt: batch.attempt, members, appended };
-        if let Some(followed) = state.followed.get_mut(&id) {
-            followed.held.learn(held.attempt, std::mem::take(&mut held.members), is_durable);
-            if !followed.held.ahead(own).is_empty() {
-                return TakenIn::Known { attempt: followed.held.attempt };
+        let count = state.followed.len();
+        if let Some(mut known) = state.followed.remove(&id) {
+            known.held.learn(held);
+            held = known.held.clone();
+            if !held.ahead(own).is_empty() {
+                state.followed.insert(id, known);
+                return TakenIn::Known { attempt: held.attempt };
             }
             // The newest attempt makes this store the first.
-            held = followed.held.clone();
-            state.followed.remove(&id);
         } else if !held.ahead(own).is_empty() {
             let bytes = memory_bytes(&batch.rows) as u64;
-            state.followed.insert(id, Followed { held, began_ns: self.now_ns(), bytes });
+            let followed = Followed { held, began_ns, bytes, is_damaged: false };
+            state.followed.insert(id, followed);
+            self.usage.move_followed(count, state.followed.len());
             return TakenIn::Followed;
         }
+        self.usage.move_followed(count, state.followed.len());
         let attempt = held.attempt;
         state.held.insert(id, held);
         let order = self.next_order();
         let (before, was_empty) = (state.head.raw_bytes(), state.head.is_empty());
-        let appended = state.append(batch, self.now_ns(), order);
+        let appended = state.append(batch, (began_ns, self.now_ns()), order);
         if was_empty {
             self.usage.chunk_created();
             counter!(CHUNKS_CREATED).increment(1);
@@ -378,12 +431,10 @@ impl Core {
         // at views that do not have its parts yet.
         let commit = catalog.read(|catalog| {
             let is_claimed = |id: &BatchId| catalog.table().state(id) == ClaimState::Claimed;
-            state.claim(catalog.version(), now_ns, is_claimed, &mut released);
+            state.claim_all(catalog.version(), now_ns, is_claimed, &mut released);
             catalog.version()
         });
-        if released.followed {
-            self.followed_floor.fetch_max(commit, Ordering::SeqCst);
-        }
+        self.raise_followed_floors(&released.followed, commit);
         if !released.units.is_empty() {
             // Which commit up to this one it was is not known: views before it are refused.
             self.raise_floor(commit);
@@ -401,7 +452,8 @@ impl Core {
             histogram!(CHUNK_AGE).record(now_ns.saturating_sub(unit.began_ns) as f64 / 1e9);
             self.release_streams(day, &unit.streams);
         }
-        if released.followed {
+        if released.followed_count > 0 {
+            self.usage.move_followed(released.followed_count, 0);
             self.forget_if_empty(day);
         }
         self.queue_release(&released.batches);
@@ -490,13 +542,9 @@ impl CommitObserver for Observer {
         let now_ns = core.now_ns();
         for day in core.days(None) {
             let mut released = Released::default();
-            let is_claimed = |id: &BatchId| commit.claims.contains(id);
             let mut state = day.lock();
-            state.claim(number, now_ns, is_claimed, &mut released);
-            if released.followed {
-                // Before anybody can look and not find them.
-                core.followed_floor.fetch_max(number, Ordering::SeqCst);
-            }
+            state.claim(number, now_ns, &commit.claims, &mut released);
+            core.raise_followed_floors(&released.followed, number);
             drop(state);
             core.finish_claims(&day, released);
         }
@@ -508,7 +556,6 @@ impl CommitObserver for Observer {
         };
         // Which commit claimed a batch is not known any more: older views are refused.
         core.floor.fetch_max(catalog.version(), Ordering::SeqCst);
-        core.followed_floor.fetch_max(catalog.version(), Ordering::SeqCst);
         for day in core.days(None) {
             core.look_up_claims(&day);
         }

@@ -4,13 +4,16 @@
 //! Rows move head -> raw unit -> sealed unit under one lock, so that whoever takes a snapshot finds
 //! each row once. Sealing and flushing work outside the lock.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::{Batch, BatchId, Day, HashMap, Labels, StoreId, TenantId};
 use bytes::Bytes;
+use catalog::IdSet;
 use logql::engine::overlap::StreamRange;
 use store::scan::Scan;
 
+use crate::followed::{self, Index};
 use crate::head::{Appended, Arrival, Head, Snapshot};
 use crate::metrics::TenantMetrics;
 
@@ -50,7 +53,7 @@ pub(crate) struct DayState {
     pub held: HashMap<BatchId, Held>,
     /// Batches of which another store is first, and that no commit claims that is known: their rows
     /// are in the write-ahead log (W3).
-    pub followed: HashMap<BatchId, Followed>,
+    pub followed: Index,
     /// The last flush failed: rows may stay here for long.
     pub has_failed: bool,
 }
@@ -60,9 +63,11 @@ pub(crate) struct DayState {
 pub(crate) struct Held {
     /// Highest attempt (B3).
     pub attempt: u32,
+    /// The replication factor that its acks count on.
+    pub factor: u8,
     /// Its ordered list, which names this store. Whoever is first of it outside G answers for the
     /// batch (R1).
-    pub members: Vec<StoreId>,
+    pub members: Arc<[StoreId]>,
     /// Highest attempt that this process appended: no ack may rest on one that was only replayed,
     /// see `wal::Wal::open`. 0: none.
     pub appended: u32,
@@ -71,34 +76,16 @@ pub(crate) struct Held {
 impl Held {
     /// The stores before `own` in the list: while one of them is there, it answers and flushes.
     pub(crate) fn ahead(&self, own: StoreId) -> &[StoreId] {
-        let own = self.members.iter().position(|&member| member == own);
-        &self.members[..own.unwrap_or(self.members.len())]
-    }
-
-    /// Whether `own` is the first of the list outside `gone`.
-    pub(crate) fn is_owed(&self, own: StoreId, gone: &[StoreId]) -> bool {
-        self.ahead(own).iter().all(|store| gone.contains(store))
+        followed::ahead(&self.members, own)
     }
 
     /// The same rows came with another attempt. A lower one changes nothing but what is appended.
-    pub(crate) fn learn(&mut self, attempt: u32, members: Vec<StoreId>, is_appended: bool) {
-        if attempt > self.attempt {
-            (self.attempt, self.members) = (attempt, members);
-        }
-        if is_appended {
-            self.appended = self.appended.max(attempt);
+    pub(crate) fn learn(&mut self, other: Held) {
+        self.appended = self.appended.max(other.appended);
+        if other.attempt > self.attempt {
+            *self = Held { appended: self.appended, ..other };
         }
     }
-}
-
-/// A batch that another store answers for and flushes while it is there.
-#[derive(Clone, Debug)]
-pub(crate) struct Followed {
-    pub held: Held,
-    /// When it came, monotonic nanoseconds.
-    pub began_ns: u64,
-    /// What its rows will take in memory.
-    pub bytes: u64,
 }
 
 /// Rows of whole batches that do not change any more.
@@ -128,7 +115,7 @@ pub(crate) enum UnitRows {
 pub(crate) struct UnitState {
     pub unit: Arc<Unit>,
     pub claimed: Claimed,
-    /// It is answered only if all of these are in G: they are before this store in the lists of its
+    /// It is answered only if none of these is asked: they are before this store in the lists of its
     /// batches. Too few of them are never wrong: equal rows are counted once (R2).
     pub ahead: Vec<StoreId>,
 }
@@ -163,8 +150,10 @@ pub(crate) struct Released {
     pub batches: Vec<BatchId>,
     /// Units that are flushed now.
     pub units: Vec<Arc<Unit>>,
-    /// Whether followed batches were among those.
-    pub followed: bool,
+    /// Lists of the followed batches that were among those.
+    pub followed: BTreeSet<Arc<[StoreId]>>,
+    /// How many they were.
+    pub followed_count: usize,
 }
 
 impl Unit {
@@ -230,11 +219,17 @@ impl DayRows {
 }
 
 impl DayState {
-    /// Adds the rows of a batch that is not held. `order` is for a head that begins with it.
-    pub(crate) fn append(&mut self, batch: Batch, now_ns: u64, order: u64) -> Appended {
+    /// Adds the rows of a batch that is not held, which came at the first time and is here since the
+    /// second. `order` is for a head that begins with it.
+    pub(crate) fn append(
+        &mut self,
+        batch: Batch,
+        (began_ns, now_ns): (u64, u64),
+        order: u64,
+    ) -> Appended {
         if self.head.is_empty() {
             self.head_order = order;
-            self.head_began_ns = now_ns;
+            self.head_began_ns = began_ns;
         }
         self.last_append_ns = now_ns;
         self.head.append(batch, order)
@@ -252,16 +247,9 @@ impl DayState {
     }
 
     /// Another attempt of a batch that is held: its rows are here, its list may be another one.
-    pub(crate) fn learn(
-        &mut self,
-        batch: BatchId,
-        attempt: u32,
-        members: Vec<StoreId>,
-        own: StoreId,
-        is_appended: bool,
-    ) -> u32 {
+    pub(crate) fn learn(&mut self, batch: BatchId, other: Held, own: StoreId) -> u32 {
         let held = self.held.get_mut(&batch).expect("the caller has looked");
-        held.learn(attempt, members, is_appended);
+        held.learn(other);
         // Whoever is not before this store any more need not be gone.
         let ahead = held.ahead(own);
         for state in self.units.iter_mut().filter(|state| !state.ahead.is_empty()) {
@@ -270,12 +258,6 @@ impl DayState {
             }
         }
         held.attempt
-    }
-
-    /// Followed batches that `own` has to answer if `gone` are gone.
-    pub(crate) fn owed(&self, own: StoreId, gone: &[StoreId]) -> Vec<BatchId> {
-        let owed = self.followed.iter().filter(|(_, f)| f.held.is_owed(own, gone));
-        owed.map(|(&id, _)| id).collect()
     }
 
     /// Rows of followed batches, built from the log, are here from now on: behind `ahead`.
@@ -292,8 +274,7 @@ impl DayState {
 
     /// Whether a batch that is held or followed has `store` in its list.
     pub(crate) fn names(&self, store: StoreId) -> bool {
-        self.held.values().any(|held| held.members.contains(&store))
-            || self.followed.values().any(|followed| followed.held.members.contains(&store))
+        self.held.values().any(|held| held.members.contains(&store)) || self.followed.names(store)
     }
 
     /// Puts `sealed` into the place of `raw`, if it is still there and wanted.
@@ -339,23 +320,45 @@ impl DayState {
         }
     }
 
-    /// Marks units whose batches `is_claimed` says are in commit `commit` or one before it.
+    /// Marks units whose batches are in commit `commit`, which claims `claims`.
     pub(crate) fn claim(
+        &mut self,
+        commit: u64,
+        now_ns: u64,
+        claims: &IdSet,
+        released: &mut Released,
+    ) {
+        let followed = self.followed.among(claims);
+        self.claim_those(commit, now_ns, &followed, |id| claims.contains(id), released);
+    }
+
+    /// Marks units whose batches `is_claimed` says are in commit `commit` or one before it.
+    pub(crate) fn claim_all(
         &mut self,
         commit: u64,
         now_ns: u64,
         is_claimed: impl Fn(&BatchId) -> bool + Copy,
         released: &mut Released,
     ) {
-        let before = released.batches.len();
-        self.followed.retain(|id, _| {
-            let stays = !is_claimed(id);
-            if !stays {
-                released.batches.push(*id);
-            }
-            stays
-        });
-        released.followed |= released.batches.len() > before;
+        let followed = self.followed.iter().map(|(id, _)| *id).filter(is_claimed);
+        let followed: Vec<BatchId> = followed.collect();
+        self.claim_those(commit, now_ns, &followed, is_claimed, released);
+    }
+
+    fn claim_those(
+        &mut self,
+        commit: u64,
+        now_ns: u64,
+        followed: &[BatchId],
+        is_claimed: impl Fn(&BatchId) -> bool + Copy,
+        released: &mut Released,
+    ) {
+        for id in followed {
+            let dropped = self.followed.remove(id).expect("it was found there");
+            released.batches.push(*id);
+            released.followed.insert(dropped.held.members);
+            released.followed_count += 1;
+        }
         // A unit says which commit claims it; a head cannot.
         if self.head.batches().iter().any(is_claimed) {
             self.freeze();
@@ -380,8 +383,8 @@ impl DayState {
     }
 
     /// The rows that are in no commit at or before `view`, as far as commits are known, and that
-    /// nobody outside `gone` has to answer first.
-    pub(crate) fn snapshot(&mut self, view: u64, gone: &[StoreId]) -> DaySnapshot {
+    /// none of `asked` has to answer first.
+    pub(crate) fn snapshot(&mut self, view: u64, asked: &[StoreId]) -> DaySnapshot {
         let head = match self.head.is_empty() {
             true => None,
             false => Some((self.head_order, self.head.snapshot())),
@@ -390,7 +393,7 @@ impl DayState {
             Claimed::No | Claimed::Partly => true,
             Claimed::By { commit, .. } => view < commit,
         };
-        let is_owed = |state: &&UnitState| state.ahead.iter().all(|store| gone.contains(store));
+        let is_owed = |state: &&UnitState| state.ahead.iter().all(|store| !asked.contains(store));
         let units = self.units.iter().filter(is_held).filter(is_owed);
         let units = units.map(|state| Arc::clone(&state.unit));
         DaySnapshot { head, units: units.collect() }

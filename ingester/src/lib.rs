@@ -25,8 +25,9 @@
 //! commit claims it. It becomes rows here when a query takes all stores before this one for gone,
 //! or when they have not flushed it in time (`adopt.rs`).
 //!
-//! **Invariant:** for a G without this store, every batch held here is answered of whose list it is
-//! the first outside G (B3, R1). A batch answered besides is equal rows, which readers count once.
+//! **Invariant:** a query names whom it asks; every batch held here is answered of whose list this
+//! store is the first of those (B3, R1: G is whoever is not asked). A batch answered besides is equal
+//! rows, which readers count once.
 //! **Invariant:** a row is answered for a view V exactly if no commit at or before V claims its
 //! batch; the ingester follows the log to V before it decides.
 //! **Invariant:** memory is bounded: unflushed bytes have a ceiling and a push above it is refused.
@@ -43,6 +44,7 @@ mod day;
 pub mod error;
 mod flush;
 mod follow;
+mod followed;
 mod head;
 pub mod http;
 mod ingester;

@@ -68,6 +68,8 @@ pub const WAL_REPLAY_SECONDS: &str = "loki_ingester_wal_replay_duration_seconds"
 pub const SHUTDOWN_MARKER: &str = "loki_ingester_shutdown_marker";
 /// Bytes of rows that no commit holds: raw in heads, compressed in sealed units. Gauge.
 pub const UNFLUSHED_BYTES: &str = "runelog_ingester_unflushed_bytes";
+/// Memory of what is known of batches of which another store is first. Gauge.
+pub const FOLLOWED_BYTES: &str = "runelog_ingester_followed_bytes";
 /// Bytes of flushed units kept for older views. Gauge.
 pub const RETAINED_BYTES: &str = "runelog_ingester_retained_bytes";
 /// Appends refused. Counter; `reason` = `memory`, `wal`, `open_days`, `stopping`.

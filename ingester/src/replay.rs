@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use base::{HashSet, StreamKey};
+use base::{HashSet, StreamKey, UnixNanos};
 use metrics::{counter, gauge};
 use wal::{Env, Progress, Recovered, Recovery, Verdict};
 
@@ -72,7 +72,7 @@ impl Core {
     }
 
     fn is_short_in_replay(&self) -> bool {
-        self.usage.held_bytes() > self.config.memory_limit.0 / 100 * FLUSH_AT_PERCENT
+        self.usage.rows_bytes() > self.config.memory_limit.0 / 100 * FLUSH_AT_PERCENT
     }
 
     /// Flushes everything. A bucket that does not answer fails the start: the rows are safe in the
@@ -99,12 +99,14 @@ impl Replay {
         let Replay { recovery, streams, entries } = self;
         let mut failed = None;
         let on_batch = |recovered| {
-            let batch = match recovered {
-                Recovered::Batch(batch) | Recovered::Attempt(batch) => batch,
+            let (batch, begun) = match recovered {
+                Recovered::Batch(batch, begun) => (batch, begun),
+                // Its rows are known.
+                Recovered::Attempt(batch) => (batch, UnixNanos(0)),
             };
             let rows = batch.rows.len() as u64;
             streams.extend(batch.streams.iter().map(base::Labels::key));
-            let (taken, day) = core.take_in(batch, false);
+            let (taken, day) = core.take_in(batch, Some(core.began_ns(begun)));
             match taken {
                 TakenIn::Claimed => return Verdict::Release,
                 TakenIn::Known { .. } | TakenIn::Followed | TakenIn::PutAside => {

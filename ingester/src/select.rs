@@ -149,8 +149,8 @@ impl Core {
         let ring = self.deps.ring.state().version;
         self.follow_to(request.view).await?;
         let range = request.leaf.range();
-        let snapshots = self.snapshot(&request.tenant, range, request.view, &request.gone).await?;
-        let floor = self.floor(&request.gone);
+        let snapshots = self.snapshot(&request.tenant, range, request.view, &request.asked).await?;
+        let floor = self.floor_for(&request.asked);
         if request.view < floor {
             return Ok(SelectAnswer::Behind { floor });
         }
@@ -168,8 +168,8 @@ impl Core {
         let ring = self.deps.ring.state().version;
         self.follow_to(request.view).await?;
         let range = TimeRange { from_ns: request.from_ns, to_ns: request.to_ns };
-        let snapshots = self.snapshot(&request.tenant, range, request.view, &request.gone).await?;
-        let floor = self.floor(&request.gone);
+        let snapshots = self.snapshot(&request.tenant, range, request.view, &request.asked).await?;
+        let floor = self.floor_for(&request.asked);
         if request.view < floor {
             return Ok(StreamsAnswer::Behind { floor });
         }
@@ -207,16 +207,17 @@ impl Core {
     }
 
     /// The rows that this ingester answers for: of batches that no commit up to `view` claims and
-    /// whose first member outside `gone` is this store. Those of them that were followed until now
-    /// are adopted.
+    /// of whose list this store is the first among `asked`: whoever is not asked cannot answer, be it
+    /// that the querier takes it for gone or that its ring knows no such store any more (R1). Those of
+    /// them that were followed until now are adopted.
     async fn snapshot(
         self: &Arc<Self>,
         tenant: &TenantId,
         range: TimeRange,
         view: u64,
-        gone: &[StoreId],
+        asked: &[StoreId],
     ) -> Result<Vec<DaySnapshot>, IngesterError> {
-        if range.from_ns >= range.to_ns || gone.contains(&self.store()) {
+        if range.from_ns >= range.to_ns {
             return Ok(Vec::new());
         }
         let (first, last) = (UnixNanos(range.from_ns), UnixNanos(range.to_ns - 1));
@@ -224,23 +225,26 @@ impl Core {
         let in_range = |key: &DayKey| days.contains(&key.day);
         let mut of_tenant = self.days(Some(tenant));
         of_tenant.retain(|day| in_range(&day.key));
-        if !gone.is_empty() {
-            for day in &of_tenant {
-                let owed = day.lock().owed(self.store(), gone);
-                self.adopt(day, owed).await.map_err(|error| unread(&error))?;
+        for day in &of_tenant {
+            let owed = day.lock().followed.owed(self.store(), asked);
+            let damaged = self.adopt(day, owed).await.map_err(|error| unread(&error))?;
+            if let Some(&damaged) = damaged.first() {
+                return Err(unread(&Error::LostBatch(damaged)));
             }
         }
         self.mend(&of_tenant).await;
-        Ok(of_tenant.iter().map(|day| day.lock().snapshot(view, gone)).collect())
+        Ok(of_tenant.iter().map(|day| day.lock().snapshot(view, asked)).collect())
     }
 }
 
-/// What a query is told when rows that only this store has cannot be read: never a short answer.
+/// What a query is told when rows of others that this store should answer cannot be read: never a
+/// short answer. A damaged copy is like a store that is gone: the next of the list has another one.
 fn unread(error: &Error) -> IngesterError {
     let text = format!("rows of stores that are gone cannot be answered: {error}");
     match error.kind() {
-        ErrorKind::Corrupt => IngesterError::Corrupt(text),
-        ErrorKind::Unavailable | ErrorKind::Timeout => IngesterError::Unavailable(text),
+        ErrorKind::Corrupt | ErrorKind::Unavailable | ErrorKind::Timeout => {
+            IngesterError::Unavailable(text)
+        }
         _ => IngesterError::Internal(text),
     }
 }

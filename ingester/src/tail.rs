@@ -75,11 +75,11 @@ impl Core {
             After::Place { order, .. } => {
                 let floor = self.tail_floor.load(Ordering::SeqCst);
                 if *order < floor {
-                    return Ok(TailAnswer::Behind { floor: self.floor(&[]) });
+                    return Ok(TailAnswer::Behind { floor: self.floor() });
                 }
             }
             After::Now { view } | After::Batches { view, .. } => {
-                let floor = self.floor(&[]);
+                let floor = self.floor();
                 if *view < floor {
                     return Ok(TailAnswer::Behind { floor });
                 }
@@ -105,7 +105,7 @@ impl Core {
                 tenant: request.tenant.clone(),
                 leaf: Arc::clone(&request.leaf),
                 view: 0,
-                gone: Vec::new(),
+                asked: Vec::new(),
                 overlaps: Arc::new(Overlaps::none()),
                 store: None,
                 cancel: request.cancel.clone(),

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::{Gauge, gauge};
 
-use crate::metrics::{MEMORY_CHUNKS, RETAINED_BYTES, UNFLUSHED_BYTES};
+use crate::followed::ENTRY_BYTES;
+use crate::metrics::{FOLLOWED_BYTES, MEMORY_CHUNKS, RETAINED_BYTES, UNFLUSHED_BYTES};
 
 /// Bytes and units by state. The gauges follow.
 pub(crate) struct Usage {
@@ -15,9 +16,12 @@ pub(crate) struct Usage {
     /// Those of the raw that flushes under way have read into their parts.
     read: AtomicU64,
     retained: AtomicU64,
+    /// Entries of followed batches.
+    followed: AtomicU64,
     chunks: AtomicU64,
     unflushed_gauge: Gauge,
     retained_gauge: Gauge,
+    followed_gauge: Gauge,
     chunks_gauge: Gauge,
 }
 
@@ -35,18 +39,37 @@ impl Usage {
             raw: AtomicU64::new(0),
             read: AtomicU64::new(0),
             retained: AtomicU64::new(0),
+            followed: AtomicU64::new(0),
             chunks: AtomicU64::new(0),
             unflushed_gauge: gauge!(UNFLUSHED_BYTES),
             retained_gauge: gauge!(RETAINED_BYTES),
+            followed_gauge: gauge!(FOLLOWED_BYTES),
             chunks_gauge: gauge!(MEMORY_CHUNKS),
         };
         usage.publish();
         usage
     }
 
-    /// Bytes of rows that no commit holds, appends under way included.
+    /// Bytes of rows that no commit holds, appends under way included, and of what is known of
+    /// followed batches.
     pub(crate) fn held_bytes(&self) -> u64 {
+        self.rows_bytes() + self.followed_bytes()
+    }
+
+    /// Those of the rows: what a flush of the rows here can free.
+    pub(crate) fn rows_bytes(&self) -> u64 {
         self.in_flight.load(Ordering::Relaxed) + self.unflushed.load(Ordering::Relaxed)
+    }
+
+    /// What is known of followed batches.
+    pub(crate) fn followed_bytes(&self) -> u64 {
+        self.followed.load(Ordering::Relaxed) * ENTRY_BYTES
+    }
+
+    /// Followed batches went from `before` to `after`.
+    pub(crate) fn move_followed(&self, before: usize, after: usize) {
+        shift(&self.followed, before as u64, after as u64);
+        self.followed_gauge.set(self.followed_bytes() as f64);
     }
 
     /// Reserves `bytes` for an append unless that would pass `limit`.

@@ -72,11 +72,11 @@ impl Querier {
             from_ns: query.start.0,
             to_ns: query.end.0.saturating_add(1),
             view: view.version(),
-            gone: Vec::new(),
+            asked: Vec::new(),
             store: None,
         };
-        let ask = self.peers.ask(gone, |peer, store, gone| {
-            let request = StreamsRequest { gone, store: Some(store), ..request.clone() };
+        let ask = self.peers.ask(gone, |peer, store, asked| {
+            let request = StreamsRequest { asked, store: Some(store), ..request.clone() };
             Box::pin(async move { peer.api.streams(request).await })
         });
         let mut found = Vec::new();

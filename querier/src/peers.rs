@@ -62,7 +62,8 @@ impl Peers {
         Peers { members, clock, marks: Mutex::default() }
     }
 
-    /// Calls all that are not gone with the same G, until all of them answer.
+    /// Calls all that are not gone, until all of them answer. `call` is given whom it calls, and all
+    /// who are called with it.
     pub async fn ask<'a, T: Versioned + Send>(
         &'a self,
         gone: &mut Gone,
@@ -78,8 +79,8 @@ impl Peers {
             let stores = gone.stores(&view);
             let asked: Vec<(StoreId, &Peer)> =
                 view.peers().filter(|(store, _)| !stores.contains(store)).collect();
-            let calls =
-                asked.iter().map(|&(store, peer)| call(peer.clone(), store, stores.clone()));
+            let all: Vec<StoreId> = asked.iter().map(|&(store, _)| store).collect();
+            let calls = asked.iter().map(|&(store, peer)| call(peer.clone(), store, all.clone()));
             let mut answers = Vec::with_capacity(asked.len());
             let (mut is_complete, mut newest, mut doubted) = (true, view.version(), None);
             for (&(store, peer), answer) in asked.iter().zip(join_all(calls).await) {

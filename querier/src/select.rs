@@ -208,13 +208,13 @@ impl Querier {
                 tenant: leaf.tenant.clone(),
                 leaf: leaf.leaf.clone(),
                 view: view.version(),
-                gone: Vec::new(),
+                asked: Vec::new(),
                 overlaps: sent.clone(),
                 store: None,
                 cancel: cancel.clone(),
             };
-            let ask = self.peers.ask(gone, |peer, store, gone| {
-                let request = SelectRequest { gone, store: Some(store), ..request.clone() };
+            let ask = self.peers.ask(gone, |peer, store, asked| {
+                let request = SelectRequest { asked, store: Some(store), ..request.clone() };
                 Box::pin(async move { peer.api.select(request).await })
             });
             let mut answers = Vec::new();

@@ -192,7 +192,7 @@ impl IngesterApi for FakeIngester {
 
     async fn select(&self, request: SelectRequest) -> Result<SelectAnswer, IngesterError> {
         self.selects.fetch_add(1, Ordering::SeqCst);
-        self.seen.lock().unwrap().push((request.view, request.gone.clone()));
+        self.seen.lock().unwrap().push((request.view, request.asked.clone()));
         self.is_up()?;
         let one_less = |left: u64| left.checked_sub(1);
         self.is_meant(request.store)?;
@@ -234,7 +234,7 @@ impl IngesterApi for FakeIngester {
     }
 
     async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError> {
-        self.seen.lock().unwrap().push((request.view, request.gone.clone()));
+        self.seen.lock().unwrap().push((request.view, request.asked.clone()));
         self.is_up()?;
         self.is_meant(request.store)?;
         let floor = self.floor.load(Ordering::SeqCst);

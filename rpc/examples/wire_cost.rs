@@ -38,7 +38,7 @@ fn batch() -> Batch {
     let id = BatchId { incarnation: Incarnation(Ulid(1)), owner: StoreId(Ulid(2)), sequence: 1 };
     let members = vec![id.owner];
     let tenant = TenantId::new("bench").expect("a tenant id");
-    Batch { id, attempt: 1, members, tenant, day: Day(0), streams, rows: rows.finish() }
+    Batch { id, attempt: 1, members, factor: 1, tenant, day: Day(0), streams, rows: rows.finish() }
 }
 
 /// Takes batches and forgets them.

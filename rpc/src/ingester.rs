@@ -132,8 +132,9 @@ pub struct SelectRequest {
     pub leaf: Arc<Leaf>,
     /// V: the commit the querier read the catalog to.
     pub view: u64,
-    /// G: stores taken as gone.
-    pub gone: Vec<StoreId>,
+    /// All stores that are asked at this view. Whoever is not among them answers for nothing: G of
+    /// R1 is everybody else, also those of whom only one side knows.
+    pub asked: Vec<StoreId>,
     /// Instants to be answered as rows.
     pub overlaps: Arc<Overlaps>,
     /// The store that is asked: another one at the same address must not answer in its place.
@@ -179,8 +180,8 @@ pub struct StreamsRequest {
     pub to_ns: i64,
     /// V.
     pub view: u64,
-    /// G.
-    pub gone: Vec<StoreId>,
+    /// As in [`SelectRequest`].
+    pub asked: Vec<StoreId>,
     /// As in [`SelectRequest`].
     pub store: Option<StoreId>,
 }

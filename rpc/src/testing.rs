@@ -116,8 +116,8 @@ pub fn set<A, E>(slot: &Slot<A, E>, reply: Reply<A, E>) {
 
 /// All of a request that travels.
 pub fn select_text(request: &SelectRequest) -> String {
-    let SelectRequest { tenant, leaf, view, gone, overlaps, store, cancel: _ } = request;
-    format!("{tenant} {:?} {view} {gone:?} {} {store:?}", leaf.origin(), overlaps_text(overlaps))
+    let SelectRequest { tenant, leaf, view, asked, overlaps, store, cancel: _ } = request;
+    format!("{tenant} {:?} {view} {asked:?} {} {store:?}", leaf.origin(), overlaps_text(overlaps))
 }
 
 pub fn overlaps_text(overlaps: &Overlaps) -> String {
@@ -295,7 +295,7 @@ pub fn select_request() -> SelectRequest {
         tenant: tenant(),
         leaf: leaf("{app=\"a\"} |= \"x\""),
         view: 7,
-        gone: vec![store(3)],
+        asked: vec![store(3)],
         overlaps: Arc::new(Overlaps::none()),
         store: Some(store(4)),
         cancel: Shutdown::new(),

@@ -32,7 +32,7 @@ pub fn batch(id: BatchId, members: Vec<StoreId>, tenant: TenantId, rows: &[Row])
         }
     }
     let day = Day::of(UnixNanos(rows[0].ts_ns));
-    Batch { id, attempt: 1, members, tenant, day, streams, rows: builder.finish() }
+    Batch { id, attempt: 1, members, factor: 1, tenant, day, streams, rows: builder.finish() }
 }
 
 /// The record of the checker; nothing of it comes from the system.

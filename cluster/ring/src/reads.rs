@@ -29,7 +29,8 @@ pub fn gone(state: &State) -> Vec<StoreId> {
 
 /// Whether `state` allows an answer without the stores of `gone`: those of [`gone`] and those that
 /// did not answer. A majority of a batch's list has it, so any floor(RF/2) zones (instances, where
-/// there are no zones) may be missing. A store that the state does not know was cleared.
+/// there are no zones) may be missing. A joining store counts: it may be active by now, and hold the
+/// first copy of a list. A store that the state does not know was cleared.
 ///
 /// The state must be at least as new as that of every ingester that answers, else a store is
 /// missing of which they know: read the ring and ask again.
@@ -37,7 +38,7 @@ pub fn check(state: &State, gone: &[StoreId]) -> Readable {
     let tolerated = usize::from(state.read_factor()) / 2;
     let missing: BTreeSet<StoreId> = gone.iter().copied().collect();
     let missing = missing.into_iter().filter_map(|store| state.instance(store));
-    let missing: Vec<&Instance> = missing.filter(|instance| instance.may_hold_rows()).collect();
+    let missing: Vec<&Instance> = missing.filter(|instance| instance.is_ingester()).collect();
     let mut zones = BTreeSet::new();
     for instance in &missing {
         // One that moved may share a list with others of either zone: it counts alone.

@@ -383,6 +383,7 @@ impl Cluster {
                 assert_eq!(batch.attempt, number, "{id}");
                 assert!(batch.members.len() <= self.factor.min(self.nodes.len()), "{id}");
                 assert!(batch.members.len() > self.factor / 2, "{id}");
+                assert_eq!(usize::from(batch.factor), self.factor, "{id}");
                 assert_eq!(batch.rows, attempts[0].rows, "{id}");
                 assert_eq!(batch.streams, attempts[0].streams, "{id}");
                 assert_eq!((&batch.tenant, batch.day), (&attempts[0].tenant, attempts[0].day));

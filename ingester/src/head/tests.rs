@@ -20,6 +20,7 @@ fn batch(sequence: u64, rows: &[Row]) -> Batch {
         id: BatchId { incarnation: Incarnation(Ulid::from_parts(1, 2)), owner: store, sequence },
         attempt: 1,
         members: vec![store],
+        factor: 1,
         tenant: TenantId::new("t").expect("valid"),
         day: Day(0),
         streams: (0..4).map(|n| Labels::from_pairs([("s", n.to_string())])).collect(),

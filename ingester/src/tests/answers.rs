@@ -87,7 +87,7 @@ async fn leaf_partial(ingester: &Arc<Ingester>, leaf: &Arc<Leaf>) -> Partial {
             tenant: tenant(),
             leaf: leaf.clone(),
             view: view.version(),
-            gone: Vec::new(),
+            asked: Vec::new(),
             overlaps: Arc::new(overlaps.clone()),
             store: None,
             cancel: Shutdown::new(),
@@ -144,7 +144,7 @@ async fn labels(ingester: &Arc<Ingester>) -> BTreeSet<String> {
         from_ns: DAY.start_ns(),
         to_ns: DAY.start_ns() + 100 * SECOND,
         view: view.version(),
-        gone: Vec::new(),
+        asked: Vec::new(),
         store: None,
     };
     match ingester.streams(request).await.unwrap() {

@@ -157,6 +157,7 @@ impl Machine {
             id: BatchId { incarnation: Incarnation(Ulid(99)), owner: store, sequence },
             attempt: 1,
             members: vec![store],
+            factor: 1,
             tenant: tenant(),
             day: DAY,
             streams: streams.collect(),
@@ -225,16 +226,22 @@ fn image_rows(image: &bytes::Bytes, out: &mut Vec<Row>) {
     }
 }
 
-/// What the ingester answers from for `view`, source by source, when nobody is gone.
+/// What the ingester answers from for `view`, source by source, when all are asked.
 pub fn held_rows(ingester: &Ingester, view: u64) -> Vec<Vec<Row>> {
-    owed_rows(ingester, view, &[])
+    let mut named = Vec::new();
+    for day in ingester.core.days(None) {
+        let state = day.lock();
+        named.extend(state.held.values().flat_map(|held| held.members.to_vec()));
+        named.extend(state.units.iter().flat_map(|unit| unit.ahead.clone()));
+    }
+    owed_rows(ingester, view, &named)
 }
 
-/// As [`held_rows`], for a G. What is followed is in it once it was adopted.
-pub fn owed_rows(ingester: &Ingester, view: u64, gone: &[StoreId]) -> Vec<Vec<Row>> {
+/// As [`held_rows`], when these are asked. What is followed is in it once it was adopted.
+pub fn owed_rows(ingester: &Ingester, view: u64, asked: &[StoreId]) -> Vec<Vec<Row>> {
     let mut sources = Vec::new();
     for day in ingester.core.days(None) {
-        let snapshot = day.lock().snapshot(view, gone);
+        let snapshot = day.lock().snapshot(view, asked);
         let mut pages = Vec::new();
         for unit in &snapshot.units {
             match &unit.rows {
@@ -277,7 +284,7 @@ pub async fn part_rows(catalog: &CatalogHandle) -> (u64, Vec<Vec<Row>>) {
 /// How often each row is found in ingester and parts together, at one view.
 pub async fn found(ingester: &Ingester) -> BTreeMap<Row, usize> {
     let (view, parts) = part_rows(&ingester.core.deps.catalog).await;
-    assert!(view >= ingester.core.floor(&[]), "a view just read is never below the floor");
+    assert!(view >= ingester.core.floor(), "a view just read is never below the floor");
     let mut found = BTreeMap::new();
     for source in parts.into_iter().chain(held_rows(ingester, view)) {
         for row in source {

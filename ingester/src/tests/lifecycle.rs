@@ -57,10 +57,10 @@ async fn flushed_rows_stay_for_older_views_until_their_time_is_over_and_then_rai
     assert!(held_rows(&ingester, commit).is_empty());
     machine.clock.advance(59_000_000_000);
     ingester.core.expire_retained();
-    assert!(ingester.core.floor(&[]) < commit);
+    assert!(ingester.core.floor() < commit);
     machine.clock.advance(2_000_000_000);
     ingester.core.expire_retained();
-    assert_eq!(ingester.core.floor(&[]), commit);
+    assert_eq!(ingester.core.floor(), commit);
     assert!(held_rows(&ingester, 0).is_empty());
     assert!(ingester.core.days(None).is_empty(), "an empty day is forgotten");
 }
@@ -77,7 +77,7 @@ async fn retained_units_have_a_byte_limit_too() {
     }
     ingester.core.expire_retained();
     let commit = ingester.core.deps.catalog.snapshot().version();
-    assert_eq!(ingester.core.floor(&[]), commit);
+    assert_eq!(ingester.core.floor(), commit);
     assert_eq!(ingester.core.usage.retained_bytes(), 0);
 }
 

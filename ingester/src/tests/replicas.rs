@@ -15,6 +15,7 @@ use super::harness::{
 };
 use crate::Ingester;
 use crate::flush::Reason;
+use crate::followed::ENTRY_BYTES;
 
 /// Three machines with one bucket.
 struct Trio {
@@ -47,10 +48,18 @@ impl Trio {
         at.iter().map(|&at| self.store(at)).collect()
     }
 
+    /// Everybody but `gone`.
+    fn asked(&self, gone: &[usize]) -> Vec<StoreId> {
+        let all = (0..self.nodes.len()).filter(|at| !gone.contains(at));
+        all.map(|at| self.store(at)).collect()
+    }
+
     /// A batch with this list, not sent.
     fn batch(&self, list: &[usize], rows: usize) -> Batch {
         let batch = self.machines[0].batch(&self.nodes[list[0]], rows);
-        Batch { members: self.stores(list), ..batch }
+        // As many copies as there are stores, or a majority of them.
+        let factor = if list.len() == 1 { 1 } else { 3 };
+        Batch { members: self.stores(list), factor, ..batch }
     }
 
     /// The same rows as the next attempt.
@@ -80,7 +89,7 @@ impl Trio {
             tenant: tenant(),
             leaf: everything(),
             view,
-            gone: self.stores(gone),
+            asked: self.asked(gone),
             overlaps: Default::default(),
             store: Some(self.store(at)),
             cancel: Shutdown::new(),
@@ -113,7 +122,7 @@ async fn a_follower_keeps_the_log_only_and_answers_when_those_before_it_are_gone
     trio.send(&batch, &[0, 1, 2]).await;
     for at in [1, 2] {
         let core = &trio.nodes[at].core;
-        assert_eq!(core.usage.held_bytes(), 0);
+        assert_eq!(core.usage.rows_bytes(), 0);
         assert_eq!(core.lock_admitter().stream_count(&tenant()), 0);
         assert!(held_rows(&trio.nodes[at], u64::MAX).is_empty());
         assert!(trio.wal_bytes(at) > 0);
@@ -128,7 +137,8 @@ async fn a_follower_keeps_the_log_only_and_answers_when_those_before_it_are_gone
         (&[2], [8, 0, 0]),
         (&[0], [0, 8, 0]),
     ] {
-        for (at, rows) in answered.into_iter().enumerate() {
+        let asked = answered.into_iter().enumerate().filter(|(at, _)| !gone.contains(at));
+        for (at, rows) in asked {
             assert_eq!(trio.answered(at, gone).await, rows, "{at} without {gone:?}");
         }
     }
@@ -341,7 +351,7 @@ async fn lists_that_are_no_majority_of_the_factor_are_refused_for_good() {
     let mut trio = Trio::new().await;
     let alone = trio.batch(&[0], 4);
     trio.send(&alone, &[0]).await;
-    assert!(trio.nodes[0].require(3).await.unwrap(), "what one store acknowledged is flushed");
+    assert!(trio.nodes[0].require(3, 1).await.unwrap(), "what one store acknowledged is flushed");
     for _ in 0..2 {
         let refused = trio.nodes[0].append(vec![trio.batch(&[0], 1)]).await.unwrap_err();
         assert!(matches!(refused.error, IngesterError::Misplaced(_)), "{}", refused.error);
@@ -357,7 +367,7 @@ async fn a_query_for_another_store_is_refused_and_answers_carry_the_version_of_t
         tenant: tenant(),
         leaf: everything(),
         view: 0,
-        gone: Vec::new(),
+        asked: Vec::new(),
         overlaps: Default::default(),
         store: Some(trio.store(1)),
         cancel: Shutdown::new(),
@@ -371,23 +381,212 @@ async fn a_query_for_another_store_is_refused_and_answers_carry_the_version_of_t
 }
 
 #[tokio::test]
-async fn a_follower_that_cannot_read_its_copy_says_so() {
+async fn a_damaged_copy_is_no_answer_and_keeps_no_other_batch_from_being_flushed() {
     let trio = Trio::new().await;
-    let batch = trio.batch(&[0, 1], 6);
-    trio.send(&batch, &[1]).await;
-    assert_eq!(rows_of(&batch).len(), 6);
+    let batches: Vec<Batch> = (0..3).map(|_| trio.batch(&[0, 1], 6)).collect();
+    for batch in &batches {
+        trio.send(batch, &[1]).await;
+    }
+    assert_eq!(rows_of(&batches[0]).len(), 6);
     let segment = std::path::Path::new("wal").join("0000000000000001.wal");
+    // Within the record of the first.
     trio.machines[1].disk.flip(&segment, 300, 1);
     let request = SelectRequest {
         tenant: tenant(),
         leaf: everything(),
         view: 0,
-        gone: vec![trio.store(0)],
+        asked: vec![trio.store(1)],
         overlaps: Default::default(),
         store: None,
         cancel: Shutdown::new(),
     };
-    let error = trio.nodes[1].select(request).await.unwrap_err();
-    assert!(matches!(error, IngesterError::Corrupt(_)), "{error}");
-    assert!(owed_rows(&trio.nodes[1], 0, &[trio.store(0)]).is_empty());
+    for _ in 0..2 {
+        let error = trio.nodes[1].select(request.clone()).await.unwrap_err();
+        assert!(
+            matches!(error, IngesterError::Unavailable(_)),
+            "the next store may have it: {error}"
+        );
+    }
+    let owed = owed_rows(&trio.nodes[1], 0, &[trio.store(1)]);
+    assert_eq!(owed.concat().len(), 12, "the two others");
+    let core = &trio.nodes[1].core;
+    let clock = &trio.machines[1].clock;
+    clock.advance(i64::MAX / 4);
+    let [day] = &core.days(None)[..] else { panic!("one day") };
+    let overdue = core.overdue(&day.lock(), &core.deps.ring.state(), core.now_ns());
+    assert_eq!(overdue, [], "it is not tried again and again");
+    assert!(!core.oldest_batches().await.contains(&batches[0].id));
+    trio.nodes[1].flush_all().await.unwrap();
+    assert_found(&trio.nodes[1], &batches[1..], &[]).await;
+    assert!(trio.nodes[1].core.days(None)[0].lock().followed.contains(&batches[0].id));
+}
+
+#[tokio::test]
+async fn a_store_that_nobody_asks_any_more_is_answered_for_by_the_next_of_its_lists() {
+    let trio = Trio::new().await;
+    let batch = trio.batch(&[0, 1, 2], 8);
+    trio.send(&batch, &[1, 2]).await;
+    // The first was removed from the ring. The querier knows, the followers do not.
+    let view = trio.follow(1).await;
+    for (at, rows) in [(1, 8), (2, 0)] {
+        let SelectAnswer::Rows { stats, .. } = trio.answer(at, view, &[0]).await else {
+            panic!("not behind")
+        };
+        assert_eq!(stats.rows_selected, rows, "{at}");
+    }
+    let request = rpc::ingester::StreamsRequest {
+        tenant: tenant(),
+        selectors: Vec::new(),
+        from_ns: i64::MIN,
+        to_ns: i64::MAX,
+        view,
+        asked: trio.stores(&[1, 2]),
+        store: Some(trio.store(1)),
+    };
+    let answer = trio.nodes[1].streams(request).await.unwrap();
+    let rpc::ingester::StreamsAnswer::Streams { streams, .. } = answer else { panic!("behind") };
+    assert_eq!(streams.len(), 2);
+}
+
+#[tokio::test]
+async fn only_what_a_query_would_have_had_to_get_here_makes_it_behind() {
+    let trio = Trio::new().await;
+    let (a, b) = (trio.batch(&[0, 2, 1], 4), trio.batch(&[1, 2, 0], 5));
+    trio.send(&a, &[0, 1, 2]).await;
+    trio.send(&b, &[0, 1, 2]).await;
+    trio.nodes[1].flush_all().await.unwrap();
+    assert_eq!(trio.follow(2).await, 1);
+    // Slow queries, from before the commit. Those that ask 1 do not need b of 2.
+    assert!(matches!(trio.answer(2, 0, &[]).await, SelectAnswer::Rows { .. }));
+    assert!(matches!(trio.answer(2, 0, &[0]).await, SelectAnswer::Rows { stats, .. }
+        if stats.rows_selected == 4));
+    assert!(matches!(trio.answer(2, 0, &[1]).await, SelectAnswer::Behind { floor: 1 }));
+    assert!(matches!(trio.answer(2, 0, &[0, 1]).await, SelectAnswer::Behind { floor: 1 }));
+}
+
+#[tokio::test]
+async fn what_is_known_of_followed_batches_counts_as_memory_and_is_flushed_when_it_is_much() {
+    let mut trio = Trio::new().await;
+    let batches: Vec<Batch> = (0..40).map(|_| trio.batch(&[0, 1], 1)).collect();
+    for batch in &batches[..20] {
+        trio.send(batch, &[1]).await;
+    }
+    let entries = |trio: &Trio| trio.nodes[1].core.usage.followed_bytes() / ENTRY_BYTES;
+    assert_eq!(entries(&trio), 20);
+    assert_eq!(trio.nodes[1].held_bytes(), 20 * ENTRY_BYTES);
+    assert_eq!(trio.nodes[1].core.oldest_batches().await, []);
+    trio.machines[1].config.memory_limit = base::ByteSize(300 * ENTRY_BYTES);
+    trio.restart(1).await;
+    assert_eq!(entries(&trio), 20);
+    assert_eq!(trio.nodes[1].core.oldest_batches().await, [], "not much yet");
+    for batch in &batches[20..] {
+        trio.send(batch, &[1]).await;
+    }
+    let oldest = trio.nodes[1].core.oldest_batches().await;
+    let first: Vec<_> = batches[..20].iter().map(|batch| batch.id).collect();
+    assert_eq!(oldest, first, "those of the oldest segment");
+    let core = trio.nodes[1].core.clone();
+    let [day] = &core.days(None)[..] else { panic!("one day") };
+    core.adopt(day, oldest).await.unwrap();
+    assert_eq!(entries(&trio), 20, "the others");
+    trio.nodes[1].flush_all().await.unwrap();
+    trio.nodes[0].append(batches[20..].to_vec()).await.unwrap();
+    trio.nodes[0].flush_all().await.unwrap();
+    trio.follow(1).await;
+    assert_eq!((entries(&trio), trio.nodes[1].held_bytes()), (0, 0));
+}
+
+#[tokio::test]
+async fn what_a_lower_factor_acknowledged_is_flushed_and_refused_however_long_its_list_is() {
+    let trio = Trio::new().await;
+    let three = trio.batch(&[0, 1, 2], 4);
+    let five = Batch { factor: 5, ..trio.batch(&[0, 1, 2], 3) };
+    for batch in [&three, &five] {
+        trio.send(batch, &[0, 1]).await;
+    }
+    assert!(!trio.nodes[1].require(5, 1).await.unwrap(), "its owner has not flushed it yet");
+    assert!(trio.nodes[0].require(5, 1).await.unwrap(), "two acks were enough for it");
+    assert!(trio.nodes[1].require(5, 1).await.unwrap());
+    assert_found(&trio.nodes[0], &[three, five], &[]).await;
+    let late = trio.batch(&[0, 1, 2], 1);
+    let refused = trio.nodes[0].append(vec![late.clone()]).await.unwrap_err();
+    assert!(matches!(refused.error, IngesterError::Misplaced(_)), "{}", refused.error);
+    let short = Batch { factor: 5, ..trio.batch(&[0, 1], 1) };
+    assert!(trio.nodes[0].append(vec![short]).await.is_err(), "no majority of five");
+    trio.send(&Batch { factor: 5, ..late }, &[0]).await;
+}
+
+#[tokio::test]
+async fn a_required_factor_ends_when_a_newer_ring_has_a_lower_one_and_means_nothing_to_another_ring()
+ {
+    let mut trio = Trio::new().await;
+    let set = |trio: &Trio, version, replication| {
+        let mut ring = trio.machines[0].ring.0.lock().unwrap();
+        (ring.version, ring.replication) = (version, replication);
+    };
+    set(&trio, 10, 5);
+    assert!(trio.nodes[0].require(5, 10).await.unwrap());
+    let three = trio.batch(&[0, 1], 2);
+    assert!(trio.nodes[0].append(vec![three.clone()]).await.is_err());
+    set(&trio, 11, 3);
+    trio.send(&three, &[0]).await;
+    set(&trio, 12, 5);
+    assert!(trio.nodes[0].require(5, 12).await.unwrap(), "what was let in between is flushed");
+    assert!(trio.nodes[0].append(vec![trio.batch(&[0, 1], 2)]).await.is_err());
+    // Another bucket, another ring.
+    trio.machines[0].ring.0.lock().unwrap().cluster = ulid::Ulid(77);
+    trio.restart(0).await;
+    trio.send(&trio.batch(&[0, 1], 2), &[0]).await;
+    trio.machines[0].ring.0.lock().unwrap().cluster = ulid::Ulid(0);
+    assert!(trio.nodes[0].append(vec![trio.batch(&[0, 1], 2)]).await.is_err(), "back again");
+}
+
+#[tokio::test]
+async fn a_store_that_is_welcome_again_is_no_reason_to_flush_what_names_it() {
+    let trio = Trio::new().await;
+    let back = trio.store(2);
+    let batch = trio.batch(&[0, 1, 2], 4);
+    trio.send(&batch, &[1]).await;
+    let ring = trio.machines[1].ring.clone();
+    ring.0.lock().unwrap().instances.extend([instance(back, Phase::Gone)]);
+    assert!(!trio.nodes[1].clear(back, 1).await.unwrap());
+    trio.machines[1].clock.advance(60_000_000_000);
+    let overdue = || {
+        let core = &trio.nodes[1].core;
+        let [day] = &core.days(None)[..] else { panic!("one day") };
+        core.overdue(&day.lock(), &core.deps.ring.state(), core.now_ns())
+    };
+    assert_eq!(overdue(), [batch.id], "whoever leaves waits for it");
+    ring.0.lock().unwrap().instances.extend([instance(back, Phase::Active)]);
+    ring.0.lock().unwrap().version = 2;
+    assert_eq!(overdue(), []);
+}
+
+#[tokio::test]
+async fn what_an_owner_held_before_its_restart_is_as_old_as_it_was() {
+    const MINUTE_NS: i64 = 60_000_000_000;
+    let mut trio = Trio::new().await;
+    let batch = trio.batch(&[0, 1], 4);
+    trio.send(&batch, &[0, 1]).await;
+    let age_ns = trio.machines[0].config.max_chunk_age.as_nanos() as i64;
+    for at in [0, 1] {
+        trio.machines[at].clock.advance(age_ns - 10 * MINUTE_NS);
+        trio.restart(at).await;
+        trio.machines[at].clock.advance(10 * MINUTE_NS);
+    }
+    let [day] = &trio.nodes[0].core.days(None)[..] else { panic!("one day") };
+    let oldest_ns = day.lock().oldest_unflushed_ns().unwrap();
+    assert_eq!(trio.nodes[0].core.now_ns() - oldest_ns, age_ns as u64, "the owner flushes it now");
+    // And its follower a minute later, if it does not.
+    let core = &trio.nodes[1].core;
+    let [day] = &core.days(None)[..] else { panic!("one day") };
+    let overdue = || core.overdue(&day.lock(), &core.deps.ring.state(), core.now_ns());
+    assert_eq!(overdue(), []);
+    trio.machines[1].clock.advance(MINUTE_NS);
+    assert_eq!(overdue(), [batch.id]);
+    // A clock that was set back, or far ahead, makes it young or due, and nothing else.
+    let core = &trio.nodes[0].core;
+    let now = base::Clock::now(&trio.machines[0].clock);
+    assert_eq!(core.began_ns(base::UnixNanos(now.0 + MINUTE_NS)), core.now_ns());
+    assert_eq!(core.began_ns(base::UnixNanos(1)), core.now_ns() - age_ns as u64);
 }

@@ -27,6 +27,7 @@ impl Wire for Batch {
             sequence: self.id.sequence,
             attempt: self.attempt,
             members: stores(&self.members),
+            factor: u32::from(self.factor),
             tenant: self.tenant.as_str().to_owned(),
             day: self.day.0,
             streams: Some(label_sets(&self.streams)),
@@ -44,6 +45,9 @@ impl Wire for Batch {
         let members = read_stores(MESSAGE, "members", &message.members)?;
         let few = (1..=usize::from(u16::MAX)).contains(&members.len());
         ensure!(few, MESSAGE, "{} members", members.len());
+        let factor = u8::try_from(message.factor.max(1));
+        let factor =
+            factor.map_err(|_| WireError::new(MESSAGE, "a replication factor over 255"))?;
         let day = Day(message.day);
         let streams = read_label_sets(message.streams.as_ref())?;
         let rows = Rows::from_wire(required(MESSAGE, "rows", message.rows)?)?;
@@ -55,7 +59,7 @@ impl Wire for Batch {
         ensure!(in_day, MESSAGE, "a row outside the batch's day");
         let id = BatchId { incarnation, owner, sequence: message.sequence };
         let tenant = tenant(MESSAGE, &message.tenant)?;
-        Ok(Batch { id, attempt: message.attempt, members, tenant, day, streams, rows })
+        Ok(Batch { id, attempt: message.attempt, members, factor, tenant, day, streams, rows })
     }
 }
 

@@ -156,6 +156,9 @@ pub struct Batch {
     pub streams: ::core::option::Option<LabelSets>,
     #[prost(message, optional, tag = "9")]
     pub rows: ::core::option::Option<Rows>,
+    /// The replication factor of this attempt: a majority of it acknowledges. 0 = 1.
+    #[prost(uint32, tag = "10")]
+    pub factor: u32,
 }
 /// The mergeable result of a leaf. What the leaf or the rows themselves tell is not sent.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -892,9 +895,9 @@ pub struct SelectRequest {
     pub leaf: ::core::option::Option<Origin>,
     #[prost(uint64, tag = "3")]
     pub view: u64,
-    /// 16 bytes each, little-endian: stores taken as gone.
+    /// 16 bytes each, little-endian: all stores that are asked at this view.
     #[prost(bytes = "bytes", tag = "4")]
-    pub gone: ::prost::bytes::Bytes,
+    pub asked: ::prost::bytes::Bytes,
     #[prost(message, optional, tag = "5")]
     pub overlaps: ::core::option::Option<Overlaps>,
     /// 16 bytes, little-endian: the store that is asked. Empty = whichever is there.
@@ -944,7 +947,7 @@ pub struct StreamsRequest {
     pub view: u64,
     /// 16 bytes each, little-endian.
     #[prost(bytes = "bytes", tag = "6")]
-    pub gone: ::prost::bytes::Bytes,
+    pub asked: ::prost::bytes::Bytes,
     /// As in SelectRequest.
     #[prost(bytes = "bytes", tag = "7")]
     pub store: ::prost::bytes::Bytes,

@@ -1,4 +1,4 @@
-//! R1: who is asked with which V and G, and when the answer would be short.
+//! R1: who is asked with which V and with whom, and when the answer would be short.
 
 use std::sync::atomic::Ordering;
 
@@ -60,9 +60,16 @@ async fn three(zones: [&str; 3], replication_factor: usize) -> World {
     world
 }
 
-/// V and G of all calls of an ingester; forgets them.
+/// V of all calls of an ingester, and who was asked with it; forgets them.
 fn seen(world: &World, head: usize) -> Vec<(u64, Vec<StoreId>)> {
     std::mem::take(&mut *world.heads[head].seen.lock().unwrap())
+}
+
+/// The stores of these ingesters, as they are asked.
+fn stores(world: &World, heads: &[usize]) -> Vec<StoreId> {
+    let mut stores: Vec<StoreId> = heads.iter().map(|&head| world.heads[head].store()).collect();
+    stores.sort_unstable();
+    stores
 }
 
 fn set_down(world: &World, head: usize, down: bool) {
@@ -133,15 +140,15 @@ async fn a_silent_store_joins_the_gone_and_all_others_are_asked_again() {
     (0..3).for_each(|head| drop(seen(&world, head)));
     set_down(&world, 1, true);
     assert_eq!(count(&world).await.unwrap(), 2.0);
-    let gone = vec![world.heads[1].store()];
+    let (all, rest) = (stores(&world, &[0, 1, 2]), stores(&world, &[0, 2]));
     for head in [0, 2] {
         let asked: Vec<Vec<StoreId>> =
-            seen(&world, head).into_iter().map(|(_, gone)| gone).collect();
-        assert_eq!(asked, [vec![], gone.clone()], "head {head}");
+            seen(&world, head).into_iter().map(|(_, asked)| asked).collect();
+        assert_eq!(asked, [all.clone(), rest.clone()], "head {head}");
     }
     assert_eq!(seen(&world, 1).len(), 1, "who is gone is not asked again");
     assert_eq!(apps(&world).await.unwrap(), ["a0", "a2"]);
-    assert_eq!(seen(&world, 2), [(0, gone)], "known to be gone from the start");
+    assert_eq!(seen(&world, 2), [(0, rest)], "known to be gone from the start");
 }
 
 #[tokio::test]
@@ -157,8 +164,9 @@ async fn a_store_that_was_replaced_counts_as_gone_where_others_have_its_rows() {
         world.clock.advance(MARK_NS as i64);
         assert_eq!(count(&world).await.unwrap(), 3.0);
         let last = seen(&world, 0).pop().unwrap();
-        assert_eq!(last.1, if replication_factor == 3 { vec![before] } else { vec![] });
-        assert_eq!(seen(&world, 1).pop(), Some(last), "all are asked with the same G");
+        assert_eq!(last.1, stores(&world, &[0, 1, 2]));
+        assert!(!last.1.contains(&before), "who is not asked has not to answer first");
+        assert_eq!(seen(&world, 1).pop(), Some(last), "all are asked with the same stores");
         // One more makes two copies that may be out of reach.
         set_down(&world, 0, true);
         let error = count(&world).await.unwrap_err();
@@ -227,7 +235,7 @@ async fn a_store_that_was_silent_is_passed_over_for_a_while_where_it_can_be_done
     set_down(&world, 1, false);
     assert_eq!(count(&world).await.unwrap(), 2.0);
     assert!(seen(&world, 1).is_empty());
-    assert_eq!(seen(&world, 0), [(0, vec![world.heads[1].store()])], "gone from the start");
+    assert_eq!(seen(&world, 0), [(0, stores(&world, &[0, 2]))], "gone from the start");
     // Where it cannot, it is asked.
     set_down(&world, 0, true);
     assert!(count(&world).await.is_err());

@@ -174,7 +174,7 @@ pub fn select_request(request: &SelectRequest) -> v1::SelectRequest {
         tenant: request.tenant.as_str().to_owned(),
         leaf: Some(request.leaf.origin().to_wire()),
         view: request.view,
-        gone: stores(&request.gone),
+        asked: stores(&request.asked),
         overlaps: Some(request.overlaps.to_wire()),
         store: asked(request.store),
     }
@@ -192,7 +192,7 @@ pub fn read_select_request(
         tenant: tenant(MESSAGE, &message.tenant)?,
         leaf: origin.leaf()?,
         view: message.view,
-        gone: read_stores(MESSAGE, "gone", &message.gone)?,
+        asked: read_stores(MESSAGE, "asked", &message.asked)?,
         overlaps: Arc::new(overlaps),
         store: read_asked(MESSAGE, &message.store)?,
         cancel,
@@ -258,7 +258,7 @@ impl Wire for StreamsRequest {
             from_ns: self.from_ns,
             to_ns: self.to_ns,
             view: self.view,
-            gone: stores(&self.gone),
+            asked: stores(&self.asked),
             store: asked(self.store),
         }
     }
@@ -271,7 +271,7 @@ impl Wire for StreamsRequest {
             from_ns: message.from_ns,
             to_ns: message.to_ns,
             view: message.view,
-            gone: read_stores(MESSAGE, "gone", &message.gone)?,
+            asked: read_stores(MESSAGE, "asked", &message.asked)?,
             store: read_asked(MESSAGE, &message.store)?,
         })
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::disk::{Disk, SimDisk};
+use base::time::ManualClock;
 use base::{Batch, StoreId};
 
 use crate::index::Index;
@@ -32,7 +33,8 @@ fn written() -> Vec<u8> {
     let disk = SimDisk::new();
     let mut index = Index::default();
     index.set_segment(6, 1_234, 2_000);
-    let mut log = Log::new(config(), Arc::new(disk.clone()), store(1), index, 7);
+    let (at, clock) = (Arc::new(disk.clone()), Arc::new(ManualClock::default()));
+    let mut log = Log::new(config(), at, clock, store(1), (index, 7));
     let batches = Arc::new(batches());
     let bytes = append_bytes(&batches);
     log.commit(vec![Append { batches, bytes, done: Box::new(|result| result.unwrap()) }]);
@@ -59,7 +61,7 @@ fn the_reader_reads_the_committed_segment() {
     };
     let mut read = Vec::new();
     let keep = |recovered| {
-        if let Recovered::Batch(batch) = recovered {
+        if let Recovered::Batch(batch, _) = recovered {
             read.push(batch);
         }
         Verdict::Keep

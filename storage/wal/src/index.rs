@@ -8,11 +8,20 @@ use base::{BatchId, HashMap};
 #[derive(Default)]
 pub(crate) struct Index {
     segments: BTreeMap<u64, Segment>,
-    /// The first segment that holds a batch.
-    batches: HashMap<BatchId, u64>,
+    /// The first record of a batch.
+    batches: HashMap<BatchId, Location>,
     /// Further segments of the few batches that were written again with a higher attempt.
     again: HashMap<BatchId, Vec<u64>>,
     bytes: u64,
+}
+
+/// Where a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Location {
+    /// Its segment.
+    pub sequence: u64,
+    /// Where its frame begins.
+    pub offset: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -42,23 +51,23 @@ impl Index {
         }
     }
 
-    /// Notes that `id` has a record in `sequence`. Returns whether the id is new.
-    pub(crate) fn insert(&mut self, id: BatchId, sequence: u64) -> bool {
-        let first = *self.batches.entry(id).or_insert(0);
-        if first == 0 {
-            self.batches.insert(id, sequence);
-        } else if first == sequence {
-            return false;
-        } else {
-            let again = self.again.entry(id).or_default();
-            if again.contains(&sequence) {
-                return false;
+    /// Notes that `id` has a record at `at`. Returns whether the id is new.
+    pub(crate) fn insert(&mut self, id: BatchId, at: Location) -> bool {
+        let first = self.batches.get(&id).map(|first| first.sequence);
+        match first {
+            None => drop(self.batches.insert(id, at)),
+            Some(first) if first == at.sequence => return false,
+            Some(_) => {
+                let again = self.again.entry(id).or_default();
+                if again.contains(&at.sequence) {
+                    return false;
+                }
+                again.push(at.sequence);
             }
-            again.push(sequence);
         }
-        let segment = self.segments.get_mut(&sequence).expect("a batch lies in a known segment");
-        segment.live += 1;
-        first == 0
+        let segment = self.segments.get_mut(&at.sequence);
+        segment.expect("a batch lies in a known segment").live += 1;
+        first.is_none()
     }
 
     /// Whether `id` has a record.
@@ -72,7 +81,7 @@ impl Index {
             return;
         };
         let again = self.again.remove(id).unwrap_or_default();
-        for sequence in again.into_iter().chain([first]) {
+        for sequence in again.into_iter().chain([first.sequence]) {
             let segment = self.segments.get_mut(&sequence).expect("its segment is known");
             segment.live -= 1;
         }
@@ -96,7 +105,7 @@ impl Index {
 
     /// Unreleased batches that `may_go`, of the oldest segment that has any of them.
     pub(crate) fn oldest_batches(&self, may_go: impl Fn(&BatchId) -> bool) -> Vec<BatchId> {
-        let first = self.batches.iter().map(|(id, &sequence)| (sequence, *id));
+        let first = self.batches.iter().map(|(id, at)| (at.sequence, *id));
         let again = self.again.iter().flat_map(|(id, more)| more.iter().map(|&at| (at, *id)));
         let mut ids: Vec<(u64, BatchId)> =
             first.chain(again).filter(|(_, id)| may_go(id)).collect();
@@ -108,15 +117,14 @@ impl Index {
         ids
     }
 
-    /// For each segment with unreleased records of `ids`: its number and acked end.
-    pub(crate) fn locate(&self, ids: &[BatchId]) -> Vec<(u64, u64)> {
-        let mut found = BTreeMap::new();
-        for sequence in ids.iter().filter_map(|id| self.batches.get(id)) {
-            if let Some(segment) = self.segments.get(sequence) {
-                found.insert(*sequence, segment.acked_end);
-            }
+    /// The unreleased records of `ids`: by segment, where they begin, ascending.
+    pub(crate) fn locate(&self, ids: &[BatchId]) -> BTreeMap<u64, Vec<u64>> {
+        let mut found: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for at in ids.iter().filter_map(|id| self.batches.get(id)) {
+            found.entry(at.sequence).or_default().push(at.offset);
         }
-        found.into_iter().collect()
+        found.values_mut().for_each(|offsets| offsets.sort_unstable());
+        found
     }
 
     /// Bytes of all segments.
@@ -130,15 +138,20 @@ mod tests {
     use super::*;
     use crate::testing::id;
 
+    fn at(sequence: u64, offset: u64) -> Location {
+        Location { sequence, offset }
+    }
+
     #[test]
     fn a_segment_is_free_when_every_batch_with_a_record_in_it_was_released() {
         let mut index = Index::default();
         index.set_segment(1, 100, 100);
         index.set_segment(2, 50, 60);
-        assert!(index.insert(id(1), 1));
-        assert!(index.insert(id(2), 1));
-        assert!(!index.insert(id(2), 2), "a higher attempt in the next segment");
-        assert!(!index.insert(id(2), 2));
+        assert!(index.insert(id(1), at(1, 64)));
+        assert!(index.insert(id(2), at(1, 80)));
+        assert!(!index.insert(id(2), at(2, 64)), "a higher attempt in the next segment");
+        assert!(!index.insert(id(2), at(2, 90)));
+        assert_eq!(index.locate(&[id(2), id(1), id(3)]), BTreeMap::from([(1, vec![64, 80])]));
         assert_eq!(index.bytes(), 160);
         assert_eq!(index.oldest_batches(|_| true), [id(1), id(2)]);
         index.release(&id(1));
@@ -157,7 +170,7 @@ mod tests {
             index.set_segment(sequence, 100, 100);
         }
         for (batch, sequence) in [(1, 1), (2, 2), (3, 2), (4, 2), (4, 3), (5, 3)] {
-            index.insert(id(batch), sequence);
+            index.insert(id(batch), at(sequence, 64));
         }
         assert_eq!(index.oldest_batches(|batch| *batch != id(1)), [id(2), id(3), id(4)]);
         assert_eq!(index.oldest_batches(|batch| *batch >= id(4)), [id(4)]);

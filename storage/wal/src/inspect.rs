@@ -70,7 +70,7 @@ pub fn inspect(
             .and_then(|mut reader| records(&mut reader, segment.len() as u64, found));
         debug_assert!(read.is_ok());
     }
-    header.map(|Header { store, sequence, previous, previous_end }| Segment {
+    header.map(|Header { store, sequence, previous, previous_end, .. }| Segment {
         store,
         sequence,
         previous,

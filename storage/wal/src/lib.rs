@@ -42,7 +42,7 @@ mod writer;
 pub use config::Config;
 pub use error::Error;
 pub use inspect::{Found, Segment, inspect, store_of};
-pub use promises::Promises;
+pub use promises::{Promises, Required};
 pub use replay::Progress;
 pub use retire::retire;
 pub use wal::{Corruption, Done, Env, Recovered, Recovery, Replayed, Verdict, Wal, lock, store_id};

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::disk::{ALIGNMENT, Disk, DiskFile};
-use base::{Batch, BatchId, StoreId};
+use base::{Batch, BatchId, Clock, StoreId};
 
-use crate::index::Index;
+use crate::index::{Index, Location};
 use crate::metrics::Metrics;
 use crate::record;
 use crate::segment::{self, FRAME_BYTES, Frame, HEADER_BYTES, Header};
@@ -39,6 +39,7 @@ pub(crate) struct Knobs {
 pub(crate) struct Log {
     pub config: Config,
     pub disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
     pub store: StoreId,
     pub index: Index,
     pub next_sequence: u64,
@@ -48,6 +49,8 @@ pub(crate) struct Log {
     /// Bytes for the segment, behind `skipped` others that let them lie as in the file.
     buffer: Vec<u8>,
     skipped: usize,
+    /// Where the records of the group that is written begin.
+    offsets: Vec<u64>,
     /// Segments that the index has forgotten and the disk would not delete.
     undeleted: Vec<PathBuf>,
 }
@@ -63,19 +66,22 @@ struct Active {
 }
 
 impl Log {
+    /// `opened`: what is in the directory, and the number of the next segment.
     pub(crate) fn new(
         config: Config,
         disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
         store: StoreId,
-        index: Index,
-        next_sequence: u64,
+        opened: (Index, u64),
     ) -> Log {
+        let (index, next_sequence) = opened;
         let (active, buffer) = (None, Vec::new());
         let (knobs, metrics, undeleted) = (Knobs::default(), Metrics::new(), Vec::new());
-        let skipped = 0;
+        let (skipped, offsets) = (0, Vec::new());
         Log {
             config,
             disk,
+            clock,
             store,
             index,
             next_sequence,
@@ -84,6 +90,7 @@ impl Log {
             active,
             buffer,
             skipped,
+            offsets,
             undeleted,
         }
     }
@@ -122,14 +129,11 @@ impl Log {
         active.acked = active.written;
         self.index.set_segment(active.sequence, active.acked, active.written);
         let sequence = active.sequence;
-        let mut records = 0;
-        for append in &group {
-            records += append.batches.len() as u64;
-            for batch in append.batches.iter() {
-                self.index.insert(batch.id, sequence);
-            }
+        let batches = group.iter().flat_map(|append| append.batches.iter());
+        for (batch, &offset) in batches.zip(&self.offsets) {
+            self.index.insert(batch.id, Location { sequence, offset });
         }
-        self.metrics.records.increment(records);
+        self.metrics.records.increment(self.offsets.len() as u64);
         self.metrics.logged_bytes.increment(group.iter().map(|append| append.bytes).sum());
         for append in group {
             finish(append, Ok(()));
@@ -157,6 +161,7 @@ impl Log {
         let largest = batches.map(record::encoded_bytes).max().unwrap_or(0);
         let room = ALIGNMENT + HEADER_BYTES + WRITE_BYTES + FRAME_BYTES + largest;
         self.buffer.clear();
+        self.offsets.clear();
         self.buffer.reserve(room);
         if self.active.is_none() {
             self.open_segment()?;
@@ -188,7 +193,8 @@ impl Log {
         let file = self.disk.create(&path).map_err(|error| Error::disk("create", &path, error))?;
         self.active = Some(Active { file, path, sequence, written: 0, acked: 0 });
         self.begin_buffer();
-        Header { store: self.store, sequence, previous, previous_end }.encode(&mut self.buffer);
+        let (store, begun) = (self.store, self.clock.now());
+        Header { store, sequence, previous, previous_end, begun }.encode(&mut self.buffer);
         Ok(())
     }
 
@@ -205,6 +211,7 @@ impl Log {
         let active = self.active.as_ref().expect("a segment is open");
         let at = self.buffer.len();
         let offset = active.written + (at - self.skipped) as u64;
+        self.offsets.push(offset);
         self.buffer.resize(at + FRAME_BYTES, 0);
         record::encode(batch, &mut self.buffer);
         let (frame, payload) = self.buffer[at..].split_at_mut(FRAME_BYTES);

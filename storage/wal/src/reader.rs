@@ -34,6 +34,13 @@ pub(crate) enum Item {
     },
 }
 
+/// What should be a record and is not.
+struct Bad {
+    /// Where another one may begin.
+    from: u64,
+    what: &'static str,
+}
+
 /// A position in a segment.
 pub(crate) struct SegmentReader<'a> {
     file: Box<dyn DiskFile + 'a>,
@@ -81,25 +88,41 @@ impl<'a> SegmentReader<'a> {
             return Ok(Item::End { valid_end: self.valid_end, torn_bytes: 0 });
         }
         let offset = self.at;
+        match self.read(offset)? {
+            Ok(next) => {
+                self.at = next;
+                self.valid_end = next;
+                Ok(Item::Record { offset })
+            }
+            Err(Bad { from, what }) => self.skip(offset, from, what),
+        }
+    }
+
+    /// Reads the record that begins at `offset`. `false`: it is damaged.
+    pub(crate) fn record_at(&mut self, offset: u64) -> Result<bool, Error> {
+        Ok(self.read(offset)?.is_ok())
+    }
+
+    /// Puts the payload of the record at `offset` in its place; gives where the record ends.
+    fn read(&mut self, offset: u64) -> Result<Result<u64, Bad>, Error> {
+        let bad = |from, what| Ok(Err(Bad { from, what }));
         let Some(frame) = self.frame_at(offset)? else {
-            return self.skip(offset, offset + 1, "no record begins here");
+            return bad(offset + 1, "no record begins here");
         };
         let next = offset + (FRAME_BYTES + frame.payload_bytes) as u64;
         if next > self.end {
-            return self.skip(offset, offset + 1, "the record is longer than the segment");
+            return bad(offset + 1, "the record is longer than the segment");
         }
         self.payload.resize(frame.payload_bytes, 0);
         let read = read_full(&*self.file, offset + FRAME_BYTES as u64, &mut self.payload)
             .map_err(|error| Error::disk("read", &self.path, error))?;
         if read < self.payload.len() {
-            return self.skip(offset, offset + 1, "the segment ends within the record");
+            return bad(offset + 1, "the segment ends within the record");
         }
         if crc32c::crc32c(&self.payload) != frame.payload_crc {
-            return self.skip(offset, next, "the checksum of the record is wrong");
+            return bad(next, "the checksum of the record is wrong");
         }
-        self.at = next;
-        self.valid_end = next;
-        Ok(Item::Record { offset })
+        Ok(Ok(next))
     }
 
     /// Goes on at the first frame at or behind `from`. If there is none and nothing says that these

@@ -48,6 +48,7 @@ fn column_bytes(column: &DictColumn, rows: usize) -> usize {
 pub(crate) fn assert_encodable(batch: &Batch) {
     batch.rows.assert_consistent();
     assert!(!batch.members.is_empty(), "a batch has members");
+    assert!(batch.factor > 0, "a batch is acknowledged by somebody");
     assert!(batch.members.len() <= usize::from(u16::MAX), "too many members");
     let streams = batch.streams.len();
     let known = batch.rows.runs.iter().all(|run| (run.stream as usize) < streams);
@@ -78,7 +79,7 @@ pub(crate) fn encode(batch: &Batch, out: &mut Vec<u8>) {
     put_u32(out, rows.metadata.len());
     put_u32(out, stream_table_bytes(&batch.streams));
     out.extend_from_slice(&(batch.tenant.as_str().len() as u16).to_le_bytes());
-    out.extend_from_slice(&[0, 0]);
+    out.extend_from_slice(&[if batch.factor == 1 { 0 } else { batch.factor }, 0]);
     for member in &batch.members {
         out.extend_from_slice(&member.0.0.to_le_bytes());
     }
@@ -142,18 +143,6 @@ fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
 #[error("{0}")]
 pub(crate) struct DecodeError(&'static str);
 
-/// The id in a payload whose checksum was right, without reading the rest.
-pub(crate) fn id_of(payload: &[u8]) -> Option<BatchId> {
-    let mut input = Input(payload);
-    if input.u16().ok()? != VERSION {
-        return None;
-    }
-    input.take(6).ok()?;
-    let incarnation = Incarnation(input.ulid().ok()?);
-    let owner = StoreId(input.ulid().ok()?);
-    Some(BatchId { incarnation, owner, sequence: input.u64().ok()? })
-}
-
 /// Reads payloads. Remembers label sets, because the same streams come in every batch.
 #[derive(Default)]
 pub(crate) struct Decoder {
@@ -181,9 +170,11 @@ impl Decoder {
         let columns = input.u32()? as usize;
         let stream_bytes = input.u32()? as usize;
         let tenant_bytes = usize::from(input.u16()?);
-        if input.u16()? != 0 {
-            return Err(DecodeError("reserved bytes are set"));
+        let [factor, reserved] = input.u16()?.to_le_bytes();
+        if reserved != 0 {
+            return Err(DecodeError("a reserved byte is set"));
         }
+        let factor = factor.max(1);
         if members == 0 {
             return Err(DecodeError("no members"));
         }
@@ -209,7 +200,7 @@ impl Decoder {
             return Err(DecodeError("a row outside the batch's day"));
         }
         let id = BatchId { incarnation, owner, sequence };
-        Ok(Batch { id, attempt, members, tenant, day, streams, rows })
+        Ok(Batch { id, attempt, members, factor, tenant, day, streams, rows })
     }
 
     fn streams(&mut self, input: &mut Input<'_>, count: usize) -> Result<Vec<Labels>, DecodeError> {

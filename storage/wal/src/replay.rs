@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use base::StoreId;
 use base::disk::Disk;
+use base::{StoreId, UnixNanos};
 use metrics::counter;
 
-use crate::index::Index;
+use crate::index::{Index, Location};
 use crate::metrics::{CORRUPTIONS, DUPLICATE_ENTRIES, RECOVERED_BYTES};
 use crate::reader::{Item, SegmentReader, read_full};
 use crate::record::Decoder;
@@ -270,13 +270,14 @@ impl Replay {
                 return Ok(Progress::Done);
             }
         };
+        let begun = self.segments[self.at].header.map_or(UnixNanos(0), |header| header.begun);
         let id = batch.id;
         let is_new = !self.index.contains(&id);
-        self.index.insert(id, sequence);
+        self.index.insert(id, Location { sequence, offset });
         let recovered = if is_new {
             self.replayed.batches += 1;
             self.replayed.bytes += (FRAME_BYTES + payload.len()) as u64;
-            Recovered::Batch(batch)
+            Recovered::Batch(batch, begun)
         } else {
             counter!(DUPLICATE_ENTRIES).increment(1);
             Recovered::Attempt(batch)

@@ -5,7 +5,7 @@
 //! that is damage and not a torn write. A frame names its own segment and offset, so that bytes
 //! that belong elsewhere can never be taken for a record.
 
-use base::StoreId;
+use base::{StoreId, UnixNanos};
 use ulid::Ulid;
 
 use crate::record::{MAX_PAYLOAD_BYTES, u32_at, u64_at, u128_at};
@@ -31,6 +31,8 @@ pub(crate) struct Header {
     pub previous: u64,
     /// Up to where `previous` holds acked records.
     pub previous_end: u64,
+    /// When it was begun, as its process saw the time: how old its records are at most. 0: unknown.
+    pub begun: UnixNanos,
 }
 
 /// What stands before a payload.
@@ -64,6 +66,7 @@ impl Header {
         out.extend_from_slice(&self.sequence.to_le_bytes());
         out.extend_from_slice(&self.previous.to_le_bytes());
         out.extend_from_slice(&self.previous_end.to_le_bytes());
+        out.extend_from_slice(&self.begun.0.to_le_bytes());
         out.resize(from + HEADER_BYTES - 4, 0);
         let crc = crc32c::crc32c(&out[from..]);
         out.extend_from_slice(&crc.to_le_bytes());
@@ -89,6 +92,7 @@ impl Header {
             sequence: u64_at(&bytes[28..]),
             previous: u64_at(&bytes[36..]),
             previous_end: u64_at(&bytes[44..]),
+            begun: UnixNanos(u64_at(&bytes[52..]) as i64),
         })
     }
 }
@@ -127,8 +131,8 @@ mod tests {
 
     #[test]
     fn a_header_comes_back_and_no_flipped_bit_passes() {
-        let header =
-            Header { store: StoreId(Ulid(5)), sequence: 9, previous: 8, previous_end: 1_000 };
+        let (store, begun) = (StoreId(Ulid(5)), UnixNanos(77));
+        let header = Header { store, sequence: 9, previous: 8, previous_end: 1_000, begun };
         let mut bytes = Vec::new();
         header.encode(&mut bytes);
         assert_eq!(bytes.len(), HEADER_BYTES);

@@ -6,6 +6,7 @@ use base::StoreId;
 use base::disk::Disk;
 use ulid::Ulid;
 
+use crate::promises::Promises;
 use crate::reader::read_full;
 use crate::{Env, Error};
 
@@ -30,7 +31,14 @@ pub(crate) fn open(dir: &Path, env: &Env, of_segments: Option<StoreId>) -> Resul
         tracing::error!(file = %path.display(), "the store id is damaged and is written anew");
         disk.remove(&path).map_err(|error| Error::disk("remove", &path, error))?;
     }
-    let store = of_segments.unwrap_or_else(|| StoreId(env.random.ulid(&*env.clock)));
+    let store = match of_segments {
+        Some(store) => store,
+        None => {
+            // Whatever was promised here was another store's promise.
+            Promises::remove(disk, dir)?;
+            StoreId(env.random.ulid(&*env.clock))
+        }
+    };
     let mut file = disk.create(&path).map_err(|error| Error::disk("create", &path, error))?;
     file.append(&encode(store)).map_err(|error| Error::disk("write", &path, error))?;
     drop(file);

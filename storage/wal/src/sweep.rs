@@ -61,7 +61,7 @@ fn start(disk: &SimDisk, world: &World, broken: Broken) -> Result<Option<Process
     let (mut held, mut wrong) = (BTreeMap::new(), None);
     let mut on_batch = |recovered| {
         let (is_new, batch) = match recovered {
-            Recovered::Batch(batch) => (true, batch),
+            Recovered::Batch(batch, _) => (true, batch),
             Recovered::Attempt(batch) => (false, batch),
         };
         let id = batch.id;
@@ -97,7 +97,7 @@ fn start(disk: &SimDisk, world: &World, broken: Broken) -> Result<Option<Process
         }
     }
     let (index, next) = (opened.index, opened.next_sequence);
-    let mut log = Log::new(config, env.disk, opened.store, index, next);
+    let mut log = Log::new(config, env.disk, env.clock, opened.store, (index, next));
     log.knobs = broken.knobs;
     log.delete_free();
     let durable = if broken.trust_replayed { held.clone() } else { BTreeMap::new() };

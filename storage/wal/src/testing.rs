@@ -38,6 +38,7 @@ pub fn batch(sequence: u64, rows: usize) -> Batch {
         id: id(sequence),
         attempt: 1,
         members: vec![store(1)],
+        factor: 1,
         tenant: TenantId::new("acme").expect("a valid id"),
         day,
         streams: vec![stream("a"), stream("b"), stream("c")],

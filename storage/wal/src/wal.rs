@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base::disk::{Disk, DiskLock};
 use base::random::Random;
 use base::task::Worker;
-use base::{Batch, BatchId, Clock, StoreId};
+use base::{Batch, BatchId, Clock, StoreId, UnixNanos};
+use ulid::Ulid;
 
 use crate::log::{Append, Log, append_bytes};
-use crate::promises::Promises;
-use crate::reader::{Item, SegmentReader};
+use crate::promises::{Promises, Required};
+use crate::reader::SegmentReader;
 use crate::record::{self, Decoder, MAX_PAYLOAD_BYTES};
 use crate::replay::{self, Opened, Progress, Replay};
 use crate::segment;
@@ -22,7 +23,7 @@ use crate::{Config, Error};
 pub struct Env {
     /// Where the files are.
     pub disk: Arc<dyn Disk>,
-    /// For the time in a fresh store id.
+    /// For the time in a fresh store id, and how old a segment is.
     pub clock: Arc<dyn Clock>,
     /// For a fresh store id.
     pub random: Arc<dyn Random>,
@@ -34,8 +35,8 @@ pub type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
 /// What replay found.
 #[derive(Debug)]
 pub enum Recovered {
-    /// A batch, each id once.
-    Batch(Batch),
+    /// A batch, each id once, and when its segment was begun: it is no older. 0: unknown.
+    Batch(Batch, UnixNanos),
     /// A later record of an id that was already given: its attempt and member list count now (B3).
     Attempt(Batch),
 }
@@ -123,7 +124,7 @@ impl Recovery {
         let soft_limit = soft_limit(&config, &*env.disk);
         let (disk, dir) = (Arc::clone(&env.disk), config.dir.clone());
         let promises = Mutex::new(Promises::read(&*disk, &dir)?);
-        let mut log = Log::new(config, env.disk, store, index, next_sequence);
+        let mut log = Log::new(config, env.disk, env.clock, store, (index, next_sequence));
         log.delete_free();
         let writer = Arc::new(Writer::new(log, queue_length));
         let worker = Writer::start(&writer)
@@ -221,30 +222,22 @@ impl Wal {
     }
 
     /// Reads unreleased batches back, each once, in order of the log, one record in memory at a
-    /// time. Blocks. The caller must not release them meanwhile. Damaged records are passed over:
+    /// time, and of the segments nothing else. Blocks. The caller must not release them meanwhile. Damaged records are passed over:
     /// who needs every batch compares what came.
     pub fn read(&self, ids: &[BatchId], mut on_batch: impl FnMut(Batch)) -> Result<(), Error> {
         let segments = self.writer.settle().index.locate(ids);
         let mut wanted: base::HashSet<BatchId> = ids.iter().copied().collect();
         let mut decoder = Decoder::default();
-        for (sequence, acked_end) in segments {
+        for (sequence, offsets) in segments {
             let path = self.dir.join(segment::name(sequence));
             let file = self.disk.open(&path).map_err(|error| Error::disk("open", &path, error))?;
-            let mut reader = SegmentReader::new(file, &path, sequence, Some(acked_end))?;
-            loop {
-                match reader.next()? {
-                    Item::Record { .. } => {
-                        let payload = reader.payload();
-                        let id = record::id_of(payload).filter(|id| wanted.contains(id));
-                        if let Some(id) = id
-                            && let Ok(batch) = decoder.decode(payload)
-                        {
-                            wanted.remove(&id);
-                            on_batch(batch);
-                        }
-                    }
-                    Item::Damage { .. } => {}
-                    Item::End { .. } => break,
+            let mut reader = SegmentReader::new(file, &path, sequence, None)?;
+            for offset in offsets {
+                if reader.record_at(offset)?
+                    && let Ok(batch) = decoder.decode(reader.payload())
+                    && wanted.remove(&batch.id)
+                {
+                    on_batch(batch);
                 }
             }
         }
@@ -256,18 +249,17 @@ impl Wal {
         self.promises.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Promises to take no batch whose list names `store` (R1b), for its departure at version
-    /// `since` of the ring. Durable when it returns; refusing is the owner's work. Blocking.
-    pub fn refuse(&self, store: StoreId, since: u64) -> Result<(), Error> {
+    /// Promises `ring` to take no batch whose list names `store` (R1b), for its departure at version
+    /// `since` of that ring. Durable when it returns; refusing is the owner's work. Blocking.
+    pub fn refuse(&self, ring: Ulid, store: StoreId, since: u64) -> Result<(), Error> {
         let mut promises = self.promises.lock().unwrap_or_else(PoisonError::into_inner);
-        promises.refuse(&*self.disk, &self.dir, store, since)
+        promises.refuse(&*self.disk, &self.dir, (ring, store), since)
     }
 
-    /// Promises to take no batch whose list is shorter than a majority of `factor`. As
-    /// [`Wal::refuse`].
-    pub fn require(&self, factor: u8) -> Result<(), Error> {
+    /// Promises `ring` to take no batch that was sent under a lower factor. As [`Wal::refuse`].
+    pub fn require(&self, ring: Ulid, required: Required) -> Result<(), Error> {
         let mut promises = self.promises.lock().unwrap_or_else(PoisonError::into_inner);
-        promises.require(&*self.disk, &self.dir, factor)
+        promises.require(&*self.disk, &self.dir, ring, required)
     }
 
     /// Writes out what is queued and ends the writer. Blocks. Later appends fail with

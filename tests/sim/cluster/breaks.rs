@@ -1,9 +1,10 @@
 //! Rules that are broken on purpose, each at a seam, to see that the simulation notices.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use base::Batch;
+use base::{Batch, StoreId};
 use logql::engine::Partial;
 use rpc::IngesterApi;
 use rpc::ingester::{
@@ -30,7 +31,7 @@ pub enum Break {
     ShortAnswer,
     /// B3: any majority of a list acknowledges, also one without its first.
     AnyMajority,
-    /// R1: a follower answers without looking at G.
+    /// R1: a follower answers without looking at who is asked.
     NoGone,
 }
 
@@ -39,7 +40,7 @@ impl Break {
     pub fn peer(self, api: Arc<dyn IngesterApi>) -> Arc<dyn IngesterApi> {
         match self {
             Break::OtherView | Break::ShortAnswer | Break::AnyMajority | Break::NoGone => {
-                Arc::new(Broken { api, rule: self })
+                Arc::new(Broken { api, rule: self, seen: Mutex::default() })
             }
             _ => api,
         }
@@ -49,6 +50,8 @@ impl Break {
 struct Broken {
     api: Arc<dyn IngesterApi>,
     rule: Break,
+    /// Stores that were ever asked.
+    seen: Mutex<BTreeSet<StoreId>>,
 }
 
 fn is_silence(error: &IngesterError) -> bool {
@@ -82,7 +85,10 @@ impl IngesterApi for Broken {
 
     async fn select(&self, mut request: SelectRequest) -> Result<SelectAnswer, IngesterError> {
         if self.rule == Break::NoGone {
-            request.gone.clear();
+            // As if everybody who was ever asked was asked.
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.extend(request.asked.iter().copied());
+            request.asked = seen.iter().copied().collect();
         }
         match self.api.select(request.clone()).await {
             Ok(SelectAnswer::Behind { floor }) if self.rule == Break::OtherView => {

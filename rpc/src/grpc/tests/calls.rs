@@ -27,6 +27,7 @@ fn batch(line: &[u8]) -> Batch {
         id,
         attempt: 1,
         members: vec![store(2)],
+        factor: 1,
         tenant: tenant(),
         day: Day(0),
         streams: vec![Labels::from_pairs([("app", "a")])],
@@ -97,7 +98,7 @@ async fn every_call_of_an_ingester_arrives_and_comes_back_whole() {
         from_ns: i64::MIN,
         to_ns: i64::MAX,
         view: u64::MAX,
-        gone: vec![store(1), store(2)],
+        asked: vec![store(1), store(2)],
         store: None,
     };
     let streams = vec![Labels::from_pairs([("app", "a")]), Labels::empty()];
@@ -174,7 +175,7 @@ async fn a_message_over_a_limit_is_an_error_that_names_it_and_the_connection_liv
         from_ns: 0,
         to_ns: 1,
         view: 0,
-        gone: Vec::new(),
+        asked: Vec::new(),
         store: None,
     };
     let text = client.streams(request).await.unwrap_err().to_string();

@@ -65,7 +65,7 @@ prop_compose! {
 prop_compose! {
     fn batch()(
         ids in (any::<u128>(), any::<u128>(), any::<u64>()),
-        attempt in any::<u32>(),
+        (attempt, factor) in (any::<u32>(), 1u8..),
         mut members in stores(),
         tenant in tenants(),
         streams in prop::collection::vec(labels(), 1..5),
@@ -75,7 +75,7 @@ prop_compose! {
         let (incarnation, owner) = (Incarnation(Ulid(ids.0)), StoreId(Ulid(ids.1)));
         members.push(owner);
         let id = BatchId { incarnation, owner, sequence: ids.2 };
-        Batch { id, attempt, members, tenant, day, streams, rows }
+        Batch { id, attempt, members, factor, tenant, day, streams, rows }
     }
 }
 
@@ -290,7 +290,7 @@ proptest! {
         tenant in tenants(),
         leaf in leaves(),
         view in any::<u64>(),
-        gone in stores(),
+        asked in stores(),
         overlaps in overlaps(),
         ranges in ranges(),
         stats in read_stats(),
@@ -300,9 +300,9 @@ proptest! {
         let api = Loopback::new(fake.clone());
         let cancel = base::shutdown::Shutdown::new();
         let overlaps = Arc::new(overlaps);
-        let (store, leaf_of) = (gone.last().copied(), leaf.clone());
+        let (store, leaf_of) = (asked.last().copied(), leaf.clone());
         let request =
-            SelectRequest { tenant, leaf: leaf_of, view, gone, overlaps, store, cancel };
+            SelectRequest { tenant, leaf: leaf_of, view, asked, overlaps, store, cancel };
         let held = partial(&leaf);
         let (partial, of_streams) = (held.clone(), ranges.clone());
         let answer = SelectAnswer::Rows { ranges: of_streams, partial, stats, ring: view };
@@ -328,7 +328,7 @@ proptest! {
         tenant in tenants(),
         selectors in matchers(),
         times in any::<(i64, i64, u64)>(),
-        gone in stores(),
+        asked in stores(),
         streams in prop::collection::vec(labels(), 0..6),
         zone in text(),
         error in ingester_error(),
@@ -336,8 +336,8 @@ proptest! {
         let fake = Fake::new();
         let api = Loopback::new(fake.clone());
         let (from_ns, to_ns, view) = times;
-        let store = gone.first().copied();
-        let request = StreamsRequest { tenant, selectors, from_ns, to_ns, view, gone, store };
+        let store = asked.first().copied();
+        let request = StreamsRequest { tenant, selectors, from_ns, to_ns, view, asked, store };
         let answer = StreamsAnswer::Streams { streams, ring: view };
         set(&fake.streams, Reply::Answer(answer.clone()));
         prop_assert_eq!(shown(&now(api.streams(request.clone())).unwrap()), shown(&answer));

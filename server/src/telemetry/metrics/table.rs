@@ -196,6 +196,7 @@ pub const TABLE: &[Metric] = &[
         hold::UNFLUSHED_BYTES,
         "Bytes of rows that no commit holds: raw in heads, compressed in sealed units.",
     ),
+    gauge(hold::FOLLOWED_BYTES, "Memory of what is known of batches that another store flushes."),
     gauge(hold::RETAINED_BYTES, "Bytes of flushed units kept for queries with an older view."),
     counter(hold::REFUSED, "Appends refused, by reason."),
     counter(

@@ -8,7 +8,9 @@ use crate::testing::{batch, store};
 
 fn seeds() -> (Vec<Vec<u8>>, Vec<u8>) {
     let mut segment = Vec::new();
-    Header { store: store(1), sequence: 1, previous: 0, previous_end: 0 }.encode(&mut segment);
+    let begun = base::UnixNanos(0);
+    Header { store: store(1), sequence: 1, previous: 0, previous_end: 0, begun }
+        .encode(&mut segment);
     let mut payloads = Vec::new();
     for (sequence, rows) in [(1, 0), (2, 1), (3, 40)] {
         let mut payload = Vec::new();

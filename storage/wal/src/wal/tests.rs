@@ -26,7 +26,7 @@ fn config(dir: &Path) -> Config {
 fn open(config: &Config, env: &Env) -> (Wal, Vec<Batch>, Replayed) {
     let mut batches = Vec::new();
     let keep = |recovered| {
-        if let Recovered::Batch(batch) = recovered {
+        if let Recovered::Batch(batch, _) = recovered {
             batches.push(batch);
         }
         Verdict::Keep
@@ -218,7 +218,8 @@ fn segments_of_another_store_are_not_taken_in() {
     wal.close();
     drop(wal);
     let mut bytes = Vec::new();
-    segment::Header { store: store(9), sequence: 7, previous: 0, previous_end: 0 }
+    let begun = base::UnixNanos(0);
+    segment::Header { store: store(9), sequence: 7, previous: 0, previous_end: 0, begun }
         .encode(&mut bytes);
     let mut foreign = disk.create(&config.dir.join(segment::name(7))).unwrap();
     foreign.append(&bytes).unwrap();
@@ -251,4 +252,86 @@ fn whoever_looks_into_a_directory_first_can_keep_others_out_and_is_kept_out() {
     assert!(matches!(crate::lock(&config, &env), Err(Error::Locked { .. })));
     drop(wal);
     crate::lock(&config, &env).unwrap();
+}
+
+/// Counts the bytes that are read.
+#[derive(Clone)]
+struct Counted {
+    disk: SimDisk,
+    read: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+struct CountedFile {
+    file: Box<dyn base::disk::DiskFile>,
+    read: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Disk for Counted {
+    fn create_dir_all(&self, dir: &Path) -> std::io::Result<()> {
+        self.disk.create_dir_all(dir)
+    }
+    fn list(&self, dir: &Path) -> std::io::Result<Vec<String>> {
+        self.disk.list(dir)
+    }
+    fn create(&self, path: &Path) -> std::io::Result<Box<dyn base::disk::DiskFile>> {
+        self.disk.create(path)
+    }
+    fn open(&self, path: &Path) -> std::io::Result<Box<dyn base::disk::DiskFile>> {
+        Ok(Box::new(CountedFile { file: self.disk.open(path)?, read: self.read.clone() }))
+    }
+    fn remove(&self, path: &Path) -> std::io::Result<()> {
+        self.disk.remove(path)
+    }
+    fn sync_dir(&self, dir: &Path) -> std::io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+    fn space(&self, dir: &Path) -> std::io::Result<base::disk::Space> {
+        self.disk.space(dir)
+    }
+    fn lock(&self, path: &Path) -> std::io::Result<Box<dyn DiskLock>> {
+        self.disk.lock(path)
+    }
+}
+
+impl base::disk::DiskFile for CountedFile {
+    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.file.append(bytes)
+    }
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read_at(offset, buffer)?;
+        self.read.fetch_add(read, std::sync::atomic::Ordering::SeqCst);
+        Ok(read)
+    }
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.file.sync_data()
+    }
+    fn len(&self) -> std::io::Result<u64> {
+        self.file.len()
+    }
+}
+
+#[test]
+fn reading_batches_back_reads_their_records_and_nothing_else() {
+    let disk = Counted { disk: SimDisk::new(), read: Arc::default() };
+    let read = disk.read.clone();
+    let config = Config { segment_size: ByteSize(1 << 20), ..config(Path::new("wal")) };
+    let env = env(disk);
+    let (wal, ..) = open(&config, &env);
+    for sequence in 1..=20 {
+        append(&wal, vec![batch(2 * sequence, 30), batch(2 * sequence + 1, 5)]).unwrap();
+    }
+    let check = |wal: &Wal| {
+        let before = read.load(std::sync::atomic::Ordering::SeqCst);
+        let mut found = Vec::new();
+        wal.read(&[id(9), id(30), id(99)], |batch| found.push(batch)).unwrap();
+        assert_eq!(found, [batch(9, 5), batch(30, 30)]);
+        let records = found.iter().map(|batch| append_bytes(std::slice::from_ref(batch)));
+        let after = read.load(std::sync::atomic::Ordering::SeqCst);
+        assert_eq!((after - before) as u64, records.sum::<u64>());
+    };
+    check(&wal);
+    wal.close();
+    drop(wal);
+    let (wal, ..) = open(&config, &env);
+    check(&wal);
 }
