@@ -42,7 +42,7 @@ impl Refusals {
     }
 
     /// Batches of a lower factor are refused: what the ring asked for last, until a newer state has
-    /// a lower factor. It has one only when all stores know.
+    /// a lower factor.
     fn least_factor(&self, state: &State) -> u8 {
         match self.promises.requires.get(&state.cluster) {
             None => 1,
