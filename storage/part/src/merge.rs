@@ -29,7 +29,7 @@ pub struct Input<E> {
 /// Output is handed over when there is as much of it.
 const CHUNK_BYTES: usize = 1 << 20;
 /// Stored line bytes that all inputs together read ahead.
-const AHEAD_BYTES: u64 = 32 << 20;
+const AHEAD_BYTES: u64 = 8 << 20;
 /// An input reads at least this much at once, and not more than the other: requests cost, and
 /// memory too.
 const AHEAD_RANGE: (u64, u64) = (512 << 10, 4 << 20);
