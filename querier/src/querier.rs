@@ -9,7 +9,7 @@ use rpc::Members;
 use rpc::querier::{ListJob, Listed, Listing, QuerierApi, QuerierError, SelectJob, Selected};
 use rpc::tail::{TailJob, Tailed};
 use store::scan::Scratches;
-use store::{CatalogHandle, Parts};
+use store::{CatalogHandle, Parts, Requests};
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
@@ -62,7 +62,8 @@ impl QuerierApi for Querier {
         let _inflight = Inflight::new();
         // V: read after the job arrived, so that it is at or past every acknowledged flush.
         let view = self.catalog.follow().await.map_err(crate::Error::from)?;
-        let leaf = Leaf { leaf: &job.leaf, tenant: &job.tenant };
+        let requests = Requests::default();
+        let leaf = Leaf { leaf: &job.leaf, tenant: &job.tenant, requests: &requests };
         let Selection { partial, stats, mut warnings } = self.select_leaf(leaf, view).await?;
         warnings.sort_unstable();
         warnings.dedup();

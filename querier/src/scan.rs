@@ -155,14 +155,15 @@ impl Querier {
         let mut opens = Vec::with_capacity(jobs);
         for chunk in parts.chunks(each) {
             let (chunk, parts) = (chunk.to_vec(), self.parts.clone());
-            let (leaf, cancel) = (leaf.leaf.clone(), cancel.clone());
+            let (requests, leaf) = (leaf.requests.clone(), leaf.leaf.clone());
+            let cancel = cancel.clone();
             opens.push(self.blocking(move || {
                 let mut opened = Opened::default();
                 for Numbered { order, record } in chunk {
                     if cancel.is_cancelled() {
                         return Err(Error::Cancelled);
                     }
-                    let scan = parts.open(&record)?.with_order(order);
+                    let scan = parts.open_counting(&record, &requests)?.with_order(order);
                     opened.add(&leaf, Arc::new(scan))?;
                 }
                 Ok(opened)

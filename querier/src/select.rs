@@ -10,7 +10,7 @@ use logql::plan::Leaf as PlanLeaf;
 use metrics::counter;
 use rpc::ingester::{ReadStats, SelectAnswer, SelectRequest};
 use rpc::stats::{self, QueryStats};
-use store::{PartRecord, Snapshot};
+use store::{PartRecord, Requests, Snapshot};
 
 use crate::error::Error;
 use crate::metrics::{CORRUPT, REPEATS};
@@ -34,6 +34,8 @@ pub struct Leaf<'a> {
     pub leaf: &'a Arc<PlanLeaf>,
     /// Whose rows.
     pub tenant: &'a TenantId,
+    /// Counts what is read of parts.
+    pub requests: &'a Requests,
 }
 
 /// A leaf's merged result.
@@ -70,6 +72,7 @@ impl Querier {
         for _ in 0..MAX_ATTEMPTS {
             match self.attempt(leaf, &view, &mut gone, &cancel, &mut stats).await? {
                 Ok(partial) => {
+                    stats.parts.requests = leaf.requests.count();
                     stats.reads_metadata =
                         leaf.leaf.needs().metadata.is_some_and(|names| !names.is_empty());
                     let warnings = warnings(&view, leaf);

@@ -28,6 +28,8 @@ pub const FETCHED_SERIES: &str = "loki_query_fetched_series_total";
 pub const PAGES_READ: &str = "runelog_querier_pages_read_total";
 /// Pages in time range and selected streams that were not decoded.
 pub const PAGES_PRUNED: &str = "runelog_querier_pages_pruned_total";
+/// Requests of queries to the object store.
+pub const STORE_REQUESTS: &str = "runelog_querier_store_requests_total";
 /// Queries running now.
 pub const IN_PROGRESS: &str = "loki_query_frontend_queries_in_progress";
 /// Workers of queriers that are connected.
@@ -105,6 +107,7 @@ impl Outcome<'_> {
         counter!(FETCHED_SERIES, "user" => tenant)
             .increment(stats.parts.streams + stats.ingester.streams);
         let (parts, ingester) = (&stats.parts.read, &stats.ingester.read);
+        counter!(STORE_REQUESTS, "type" => self.query_type).increment(stats.parts.requests);
         counter!(PAGES_READ).increment(parts.pages + ingester.pages);
         counter!(PAGES_PRUNED).increment(parts.pages_pruned + ingester.pages_pruned);
     }

@@ -32,6 +32,8 @@ pub struct PartStats {
     pub read: ReadStats,
     /// Nanoseconds the scanning threads spent, added up.
     pub scan_ns: u64,
+    /// Requests to the object store; a bucket that is a directory gets none.
+    pub requests: u64,
 }
 
 /// What ingesters answered.
@@ -97,6 +99,7 @@ impl PartStats {
         self.groups_read += more.groups_read;
         self.streams += more.streams;
         self.scan_ns += more.scan_ns;
+        self.requests += more.requests;
         add(&mut self.read, &more.read);
     }
 }

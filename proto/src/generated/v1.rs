@@ -511,6 +511,8 @@ pub struct PartStats {
     pub read: ::core::option::Option<ReadStats>,
     #[prost(uint64, tag = "6")]
     pub scan_ns: u64,
+    #[prost(uint64, tag = "7")]
+    pub requests: u64,
 }
 /// What ingesters answered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

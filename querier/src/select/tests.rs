@@ -50,7 +50,7 @@ async fn run(world: &World, query: &str, params: &Params) -> Result<Evaluated, E
     let mut stats = QueryStats::default();
     let mut partials = Vec::new();
     for leaf in plan.leaves() {
-        let leaf = Leaf { leaf, tenant: &world.tenant };
+        let leaf = Leaf { leaf, tenant: &world.tenant, requests: &Requests::default() };
         let view = world.catalog.follow().await?;
         let selection = world.querier.select_leaf(leaf, view).await?;
         stats.take_in(&selection.stats);
@@ -340,7 +340,8 @@ async fn a_part_that_a_newer_commit_removed_starts_the_query_over() {
     world.catalog.bucket().delete(&old.path()).await.unwrap();
     let params = params(S, 10, Direction::Backward);
     let plan = Plan::new(&parse("{app=\"a\"}").unwrap(), &params).unwrap();
-    let leaf = Leaf { leaf: &plan.leaves()[0], tenant: &world.tenant };
+    let requests = Requests::default();
+    let leaf = Leaf { leaf: &plan.leaves()[0], tenant: &world.tenant, requests: &requests };
     let selection = world.querier.select_leaf(leaf, view).await.unwrap();
     let Answer::Streams(streams) = plan.finish(vec![selection.partial]).unwrap() else {
         panic!("not streams")
@@ -405,7 +406,8 @@ async fn a_dropped_query_stops_before_the_next_page() {
     let plan =
         Plan::new(&parse("{app=\"a\"}").unwrap(), &params(S, 1000, Direction::Backward)).unwrap();
     let view = world.catalog.follow().await.unwrap();
-    let leaf = Leaf { leaf: &plan.leaves()[0], tenant: &world.tenant };
+    let requests = Requests::default();
+    let leaf = Leaf { leaf: &plan.leaves()[0], tenant: &world.tenant, requests: &requests };
     let cancel = Shutdown::new();
     let records = parts_in_range(leaf, &view).unwrap();
     let rounds = Rounds::new(records, Some(Direction::Backward));

@@ -14,6 +14,7 @@ use catalog::IdSet;
 use logql::engine::Partial;
 use logql::engine::overlap::Overlaps;
 use rpc::tail::TailJob;
+use store::Requests;
 
 use crate::error::Error;
 use crate::querier::Querier;
@@ -55,7 +56,8 @@ impl Querier {
             let of_tenant = commit.added.into_iter().filter(|part| part.tenant == job.tenant);
             parts.extend(of_tenant.map(Arc::new));
         }
-        let leaf = Leaf { leaf: &job.leaf, tenant: &job.tenant };
+        let requests = Requests::default();
+        let leaf = Leaf { leaf: &job.leaf, tenant: &job.tenant, requests: &requests };
         let (overlaps, mut partials) = (Arc::new(Overlaps::none()), Vec::new());
         for round in Rounds::new(parts, job.leaf.direction()).iter() {
             let opened = self.open_parts(leaf, round, cancel).await?;

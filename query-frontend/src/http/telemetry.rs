@@ -170,6 +170,7 @@ impl Watch {
             splits = pieces.splits,
             shards = pieces.shards,
             subqueries = pieces.subqueries,
+            store_requests = stats.parts.requests,
             pages = stats.parts.read.pages + stats.ingester.read.pages,
             tags = self.tags,
         );

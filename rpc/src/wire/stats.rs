@@ -44,6 +44,7 @@ impl Wire for QueryStats {
             streams: self.parts.streams,
             read: Some(self.parts.read.to_wire()),
             scan_ns: self.parts.scan_ns,
+            requests: self.parts.requests,
         };
         let ingester = v1::IngesterStats {
             reached: self.ingester.reached,
@@ -72,6 +73,7 @@ impl Wire for QueryStats {
                 streams: parts.streams,
                 read: ReadStats::from_wire(parts.read.unwrap_or_default())?,
                 scan_ns: parts.scan_ns,
+                requests: parts.requests,
             },
             ingester: IngesterStats {
                 reached: ingester.reached,

@@ -49,5 +49,5 @@ pub use commit::Outcome;
 pub use config::{AzureConfig, BucketConfig, CatalogConfig, GcsConfig, S3Config};
 pub use error::Error;
 pub use handle::{CatalogHandle, CommitObserver, Deps};
-pub use read::{PartReader, Parts};
+pub use read::{PartReader, Parts, Requests};
 pub use upload::{BUNDLE_BELOW_BYTES, Streamed, Upload, put_parts};

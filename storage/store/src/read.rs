@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use catalog::{PartId, PartRecord};
+use object_store::OBJECT_STORE_COALESCE_DEFAULT;
 use part::{Footer, RangeRead};
 use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, pread};
@@ -27,6 +29,31 @@ pub struct Parts {
     pages: Option<Arc<Pages>>,
 }
 
+/// Counts requests to the object store; reads of local files are none. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Requests(Arc<AtomicU64>);
+
+impl Requests {
+    /// Requests so far.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts one read of these ranges: close ones share a request.
+    fn add(&self, ranges: &[Range<u64>]) {
+        let mut ranges: Vec<&Range<u64>> = ranges.iter().filter(|r| !r.is_empty()).collect();
+        ranges.sort_unstable_by_key(|range| range.start);
+        let (mut count, mut end) = (0, None);
+        for range in ranges {
+            let is_close =
+                |end: u64| range.start.saturating_sub(end) <= OBJECT_STORE_COALESCE_DEFAULT;
+            count += u64::from(!end.is_some_and(is_close));
+            end = end.max(Some(range.end));
+        }
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+}
+
 /// Reads one part. Blocking: use it from `base::task::blocking` threads only.
 pub struct PartReader {
     bucket: Bucket,
@@ -36,6 +63,7 @@ pub struct PartReader {
     source: Source,
     /// Where pieces of it are kept, if they are.
     kept: Option<(PartId, Arc<Pages>)>,
+    requests: Requests,
 }
 
 enum Source {
@@ -58,7 +86,13 @@ impl Parts {
     /// # Errors
     /// [`Error::NotFound`]: it was merged or expired; read the catalog and repeat the split whole.
     pub fn open(&self, record: &PartRecord) -> Result<Scan, Error> {
+        self.open_counting(record, &Requests::default())
+    }
+
+    /// [`Parts::open`], and `requests` counts what is read of the part.
+    pub fn open_counting(&self, record: &PartRecord, requests: &Requests) -> Result<Scan, Error> {
         let mut reader = self.reader(record)?;
+        reader.requests = requests.clone();
         let footer = match self.footers.get(&record.id) {
             Some(footer) => footer,
             None => {
@@ -100,7 +134,8 @@ impl PartReader {
             None => Source::Object(runtime.clone()),
         };
         let section = record.offset()..record.offset() + record.len_bytes;
-        Ok(PartReader { bucket: bucket.clone(), path, section, source, kept: None })
+        let requests = Requests::default();
+        Ok(PartReader { bucket: bucket.clone(), path, section, source, kept: None, requests })
     }
 
     /// The object that holds the part.
@@ -168,6 +203,7 @@ impl RangeRead for PartReader {
             Source::Object(runtime) => {
                 let fetch = |ranges: &[Range<u64>]| {
                     let ranges: Vec<Range<u64>> = ranges.iter().map(in_object).collect();
+                    self.requests.add(&ranges);
                     base::task::block_on(runtime, self.bucket.get_ranges(&self.path, &ranges))
                 };
                 match &self.kept {

@@ -148,14 +148,17 @@ prop_compose! {
 
 prop_compose! {
     fn query_stats()(
-        parts in any::<[u64; 5]>(),
+        parts in any::<[u64; 6]>(),
         ingester in any::<[u64; 3]>(),
         reads in (read_stats(), read_stats()),
         whole in any::<(u64, u64, bool)>(),
     ) -> QueryStats {
-        let [count, groups, groups_read, streams, scan_ns] = parts;
+        let [count, groups, groups_read, streams, scan_ns, requests] = parts;
+        let parts = PartStats {
+            parts: count, groups, groups_read, streams, read: reads.0, scan_ns, requests,
+        };
         QueryStats {
-            parts: PartStats { parts: count, groups, groups_read, streams, read: reads.0, scan_ns },
+            parts,
             ingester: IngesterStats {
                 reached: ingester[0], calls: ingester[1], streams: ingester[2], read: reads.1,
             },

@@ -233,6 +233,7 @@ pub const TABLE: &[Metric] = &[
     counter(query::FETCHED_BYTES, "Stored bytes read for queries."),
     counter(query::FETCHED_SERIES, "Streams that queries matched."),
     counter(query::PAGES_READ, "Pages decoded and evaluated, of parts and of ingesters."),
+    counter(query::STORE_REQUESTS, "Requests to the object store that queries needed, by type."),
     counter(query::PAGES_PRUNED, "Pages in range and of selected streams that were not decoded."),
     counter(read::REPEATS, "Pieces of queries that started over, by reason."),
     counter(read::CORRUPT, "Pieces of queries that failed because a stored object is damaged."),

@@ -200,3 +200,23 @@ async fn what_was_read_of_an_object_is_kept_and_nothing_else() {
         bucket.put(&path, vec![bytes]).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn requests_are_counted_where_they_are_made() {
+    let (bucket, random) = (memory(), SeededRandom::new(1));
+    let record = put(&bucket, vec![upload(&random, 60_000)]).await.remove(0);
+    let parts = Arc::new(Parts::new(bucket, 1 << 20, 1 << 20));
+    for expected in [2, 0] {
+        let requests = Requests::default();
+        let (parts, record, counted) = (parts.clone(), record.clone(), requests.clone());
+        blocking(move || {
+            parts.open_counting(&record, &counted)?.read(&[0..100, 200..300]).map(drop)
+        })
+        .await
+        .unwrap();
+        assert_eq!(requests.count(), expected, "the footer, and two pieces in one");
+    }
+    let requests = Requests::default();
+    requests.add(&[5 << 20..6 << 20, 0..10, 3..3, 100..200]);
+    assert_eq!(requests.count(), 2);
+}
