@@ -41,7 +41,7 @@ fn programs() -> Result<()> {
         eprintln!("not root: cannot install {}", missing.join(", "));
         return Ok(());
     }
-    keep_daemons_stopped()?;
+    let _stopped = Stopped::new()?;
     // A download may fail for a moment.
     let attempt = || {
         run(&mut words("apt-get -qq update"))?;
@@ -56,15 +56,31 @@ fn programs() -> Result<()> {
     })
 }
 
-/// Debian starts what it installs unless this file says no.
-fn keep_daemons_stopped() -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let policy = Path::new("/usr/sbin/policy-rc.d");
-    if !policy.exists() {
-        std::fs::write(policy, "#!/bin/sh\nexit 101\n")?;
-        std::fs::set_permissions(policy, std::fs::Permissions::from_mode(0o755))?;
+/// Debian starts what it installs unless this file says no. It is there while this lives.
+struct Stopped {
+    is_own: bool,
+}
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl Stopped {
+    fn new() -> Result<Stopped> {
+        use std::os::unix::fs::PermissionsExt;
+        let is_own = !Path::new(POLICY).exists();
+        if is_own {
+            std::fs::write(POLICY, "#!/bin/sh\nexit 101\n")?;
+            std::fs::set_permissions(POLICY, std::fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(Stopped { is_own })
     }
-    Ok(())
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        if self.is_own {
+            let _ = std::fs::remove_file(POLICY);
+        }
+    }
 }
 
 /// What could not run on this machine.
