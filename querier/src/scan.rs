@@ -26,7 +26,8 @@ use crate::select::Leaf;
 const SLICE_BYTES: u64 = 12 << 20;
 /// Row groups after which it does, however little it read of them.
 const SLICE_UNITS: usize = 64;
-/// Parts that are opened by one thread: a footer that is held takes microseconds.
+/// Parts that are opened by one thread where they are files: a footer that is held takes
+/// microseconds, one of an object store a round trip.
 const OPEN_PARTS: usize = 16;
 /// Pages that are worth a thread of their own.
 const WORKER_PAGES: u32 = 16;
@@ -150,7 +151,8 @@ impl Querier {
         parts: &[Numbered],
         cancel: &Shutdown,
     ) -> Result<Opened, Error> {
-        let jobs = self.config.scan_threads.min(parts.len().div_ceil(OPEN_PARTS)).max(1);
+        let together = if self.parts.is_near() { OPEN_PARTS } else { 1 };
+        let jobs = self.config.scan_threads.min(parts.len().div_ceil(together)).max(1);
         let each = parts.len().div_ceil(jobs).max(1);
         let mut opens = Vec::with_capacity(jobs);
         for chunk in parts.chunks(each) {

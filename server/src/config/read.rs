@@ -13,7 +13,8 @@ blocks! {
     pub struct QuerierConfig {
         /// Whether query routes take several tenants: `X-Scope-OrgID: a|b`.
         multi_tenant_queries_enabled: bool = "false";
-        /// Threads that scan parts at the same time, over all queries; 0 is the number of cores.
+        /// Threads that scan parts at the same time, over all queries; 0 is the number of cores, four
+        /// times as many where parts are in an object store.
         scan_threads: u32 = "0";
         /// Memory of the partial results of one query; 0 is a quarter of the memory of this
         /// process, at most 1GB. Over it the query fails.

@@ -152,12 +152,18 @@ pub fn distributor(config: &Config) -> distributor::Config {
     }
 }
 
+/// Scanning threads per core whose parts are in an object store.
+const SCANS_PER_CORE_FAR: usize = 4;
+
 /// The querier.
 pub fn querier(config: &Config) -> querier::Config {
     let raw = &config.raw.querier;
     let default = querier::Config::default();
+    let is_far = !matches!(config.store, StoreConfig::Filesystem { .. });
     querier::Config {
         scan_threads: match raw.scan_threads {
+            // Where reads cross a network most of the threads wait for one.
+            0 if is_far => default.scan_threads * SCANS_PER_CORE_FAR,
             0 => default.scan_threads,
             threads => usize::try_from(threads).unwrap_or(usize::MAX),
         },

@@ -321,6 +321,11 @@ impl Bucket {
         })
     }
 
+    /// Whether the bucket is a directory.
+    pub(crate) fn is_local(&self) -> bool {
+        self.inner.local.is_some()
+    }
+
     /// The file that is this object, if the bucket is a directory.
     pub(crate) fn local_path(&self, path: &str) -> Result<Option<PathBuf>, Error> {
         let Some(local) = &self.inner.local else { return Ok(None) };

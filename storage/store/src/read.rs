@@ -110,6 +110,11 @@ impl Parts {
         Ok(scan.with_name(&store, &path).with_order(record.id.0.timestamp_ms()))
     }
 
+    /// Whether parts are files of this machine.
+    pub fn is_near(&self) -> bool {
+        self.bucket.is_local()
+    }
+
     /// A reader of the part's bytes, without opening its footer. Blocking.
     pub fn reader(&self, record: &PartRecord) -> Result<PartReader, Error> {
         PartReader::open(&self.bucket, &self.runtime, record)
