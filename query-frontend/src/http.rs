@@ -32,6 +32,7 @@ mod patterns;
 mod query;
 mod query_range;
 mod respond;
+mod rules;
 mod series;
 mod tail;
 mod telemetry;
@@ -67,6 +68,7 @@ pub fn router(frontend: Arc<Frontend>) -> Router {
         .route("/api/prom/series", series())
         .route("/loki/api/v1/tail", get(tail::tail))
         .route("/api/prom/tail", get(tail::tail))
+        .merge(rules::router())
         .with_state(frontend)
 }
 

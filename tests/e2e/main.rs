@@ -10,6 +10,7 @@ mod crash;
 mod disconnect;
 mod disk_full;
 mod first_minute;
+mod grafana;
 mod harness;
 mod hostile;
 mod load;

@@ -24,14 +24,14 @@ in_one_and_in_separate_processes!(
 const IDLE_PINGS: usize = 90;
 
 /// One tail.
-struct Tail {
+pub struct Tail {
     socket: WebSocket<TcpStream>,
     lines: Vec<String>,
     last: Value,
 }
 
 impl Tail {
-    fn open(cluster: &Cluster<'_>, query: &str, rest: &str, headers: &[(&str, &str)]) -> Tail {
+    pub fn open(cluster: &Cluster<'_>, query: &str, rest: &str, headers: &[(&str, &str)]) -> Tail {
         let address = cluster.process(Role::Frontend).http.clone();
         let uri = format!("ws://{address}/loki/api/v1/tail?query={}{rest}", encode(query));
         let mut request = http::Request::get(uri)
@@ -52,7 +52,7 @@ impl Tail {
     }
 
     /// Reads frames until `count` lines have come in all, or nothing but pings comes for long.
-    fn read(&mut self, count: usize) -> &[String] {
+    pub fn read(&mut self, count: usize) -> &[String] {
         let mut pings = 0;
         while self.lines.len() < count && pings < IDLE_PINGS {
             pings += 1;
