@@ -97,18 +97,20 @@ impl Core {
     /// Durable when it returns, and no append that was let in before is under way.
     async fn refuse(self: &Arc<Self>, store: StoreId, since: u64) -> Result<(), Error> {
         let key = (self.deps.ring.state().cluster, store);
-        let is_known = |since_then: &u64| *since_then >= since;
-        if self.lock_refusals().promises.refuses.get(&key).is_some_and(is_known) {
-            self.lock_refusals().began_ns.entry(key).or_insert(self.now_ns());
-            return Ok(());
-        }
         let core = Arc::clone(self);
         blocking("refuse", move || core.open_wal()?.refuse(key.0, store, since)).await??;
         {
+            let now_ns = self.now_ns();
             let mut refusals = self.lock_refusals();
-            refusals.promises.refuses.insert(key, since);
-            refusals.began_ns.insert(key, self.now_ns());
+            let before = refusals.promises.refuses.get(&key).copied().unwrap_or(0);
+            refusals.promises.refuses.insert(key, since.max(before));
+            if before < since {
+                // Another departure.
+                refusals.began_ns.remove(&key);
+            }
+            refusals.began_ns.entry(key).or_insert(now_ns);
         }
+        // Also for a promise of before: another call may have been here a moment ago.
         drop(self.gate.write().await);
         Ok(())
     }
@@ -116,12 +118,12 @@ impl Core {
     /// Durable when it returns, and no append that was let in before is under way.
     async fn require(self: &Arc<Self>, required: Required) -> Result<(), Error> {
         let state = self.deps.ring.state();
-        if self.lock_refusals().least_factor(&state) >= required.factor {
-            return Ok(());
+        let is_promised = self.lock_refusals().least_factor(&state) >= required.factor;
+        if !is_promised {
+            let (core, ring) = (Arc::clone(self), state.cluster);
+            blocking("require", move || core.open_wal()?.require(ring, required)).await??;
+            self.lock_refusals().promises.requires.insert(ring, required);
         }
-        let (core, ring) = (Arc::clone(self), state.cluster);
-        blocking("require", move || core.open_wal()?.require(ring, required)).await??;
-        self.lock_refusals().promises.requires.insert(ring, required);
         drop(self.gate.write().await);
         Ok(())
     }

@@ -17,6 +17,13 @@ use crate::Ingester;
 use crate::flush::Reason;
 use crate::followed::ENTRY_BYTES;
 
+/// An ingester that does nothing by itself: what is looked at does not change meanwhile.
+async fn alone(machine: &Machine) -> Arc<Ingester> {
+    let ingester = machine.start().await;
+    ingester.core.stop.cancel();
+    ingester
+}
+
 /// Three machines with one bucket.
 struct Trio {
     machines: Vec<Machine>,
@@ -35,7 +42,7 @@ impl Trio {
         }
         let mut nodes = Vec::new();
         for machine in &machines {
-            nodes.push(machine.start().await);
+            nodes.push(alone(machine).await);
         }
         Trio { machines, nodes }
     }
@@ -76,7 +83,7 @@ impl Trio {
 
     async fn restart(&mut self, at: usize) {
         let machine = self.machines.remove(at).power_cut();
-        self.nodes[at] = machine.start().await;
+        self.nodes[at] = alone(&machine).await;
         self.machines.insert(at, machine);
     }
 
@@ -410,10 +417,8 @@ async fn a_damaged_copy_is_no_answer_and_keeps_no_other_batch_from_being_flushed
     let owed = owed_rows(&trio.nodes[1], 0, &[trio.store(1)]);
     assert_eq!(owed.concat().len(), 12, "the two others");
     let core = &trio.nodes[1].core;
-    let clock = &trio.machines[1].clock;
-    clock.advance(i64::MAX / 4);
     let [day] = &core.days(None)[..] else { panic!("one day") };
-    let overdue = core.overdue(&day.lock(), &core.deps.ring.state(), core.now_ns());
+    let overdue = core.overdue(&day.lock(), &core.deps.ring.state(), u64::MAX);
     assert_eq!(overdue, [], "it is not tried again and again");
     assert!(!core.oldest_batches().await.contains(&batches[0].id));
     trio.nodes[1].flush_all().await.unwrap();
@@ -550,11 +555,11 @@ async fn a_store_that_is_welcome_again_is_no_reason_to_flush_what_names_it() {
     let ring = trio.machines[1].ring.clone();
     ring.0.lock().unwrap().instances.extend([instance(back, Phase::Gone)]);
     assert!(!trio.nodes[1].clear(back, 1).await.unwrap());
-    trio.machines[1].clock.advance(60_000_000_000);
     let overdue = || {
         let core = &trio.nodes[1].core;
         let [day] = &core.days(None)[..] else { panic!("one day") };
-        core.overdue(&day.lock(), &core.deps.ring.state(), core.now_ns())
+        let in_a_minute_ns = core.now_ns() + 60_000_000_000;
+        core.overdue(&day.lock(), &core.deps.ring.state(), in_a_minute_ns)
     };
     assert_eq!(overdue(), [batch.id], "whoever leaves waits for it");
     ring.0.lock().unwrap().instances.extend([instance(back, Phase::Active)]);
@@ -572,18 +577,20 @@ async fn what_an_owner_held_before_its_restart_is_as_old_as_it_was() {
     for at in [0, 1] {
         trio.machines[at].clock.advance(age_ns - 10 * MINUTE_NS);
         trio.restart(at).await;
-        trio.machines[at].clock.advance(10 * MINUTE_NS);
     }
-    let [day] = &trio.nodes[0].core.days(None)[..] else { panic!("one day") };
+    let core = &trio.nodes[0].core;
+    let [day] = &core.days(None)[..] else { panic!("one day") };
     let oldest_ns = day.lock().oldest_unflushed_ns().unwrap();
-    assert_eq!(trio.nodes[0].core.now_ns() - oldest_ns, age_ns as u64, "the owner flushes it now");
-    // And its follower a minute later, if it does not.
+    assert_eq!(core.now_ns() - oldest_ns, (age_ns - 10 * MINUTE_NS) as u64);
+    // In ten minutes the owner flushes it; its follower a minute later, if it does not.
     let core = &trio.nodes[1].core;
     let [day] = &core.days(None)[..] else { panic!("one day") };
-    let overdue = || core.overdue(&day.lock(), &core.deps.ring.state(), core.now_ns());
-    assert_eq!(overdue(), []);
-    trio.machines[1].clock.advance(MINUTE_NS);
-    assert_eq!(overdue(), [batch.id]);
+    let overdue = |in_minutes: i64| {
+        let at_ns = core.now_ns() + (in_minutes * MINUTE_NS) as u64;
+        core.overdue(&day.lock(), &core.deps.ring.state(), at_ns)
+    };
+    assert_eq!(overdue(10), []);
+    assert_eq!(overdue(11), [batch.id]);
     // A clock that was set back, or far ahead, makes it young or due, and nothing else.
     let core = &trio.nodes[0].core;
     let now = base::Clock::now(&trio.machines[0].clock);
