@@ -117,16 +117,26 @@ impl Server {
         rows.into_iter().map(|row| row.1).collect()
     }
 
-    /// Returns when an application has that many lines, or more do not come for long.
+    /// Returns when an application has that many lines. Gives up when no more come for long.
     pub fn wait_for_lines(&self, app: &str, count: usize) {
         let mut last = 0;
-        // Each wait is bounded; as long as lines come, there is another.
         while last < count {
             wait_for(&format!("more than {last} lines of {count} are there"), || {
-                let now = self.lines(app).len();
+                let now = self.count(app);
                 std::mem::replace(&mut last, now) < now
             });
         }
+    }
+
+    /// How many lines an application has within half a day of the first record.
+    fn count(&self, app: &str) -> usize {
+        let process = self.process.as_ref().expect("it runs");
+        let query = encode(&format!(r#"sum(count_over_time({{service_name="{app}"}}[1d]))"#));
+        let time = START_MS + 43_200_000;
+        let answer = process.get(&format!("/loki/api/v1/query?query={query}&time={time}000000"));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let value = answer.json()["data"]["result"][0]["value"][1].clone();
+        value.as_str().map_or(0, |count| count.parse().expect("a number"))
     }
 }
 

@@ -9,17 +9,24 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry._logs import LogRecord, SeverityNumber
 
 form = os.environ["FORM"]
+# Six attempts are half a minute, and a loaded machine may take longer to start a server: here the
+# timeout alone ends them.
+ATTEMPTS = 100
 if form == "http":
+    import opentelemetry.exporter.otlp.common.http as client
     from opentelemetry.exporter.otlp.proto.http import Compression
     from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 
+    client._MAX_RETRIES = ATTEMPTS
     exporter = OTLPLogExporter(
-        endpoint=parts.URL + "/otlp/v1/logs", compression=Compression.Gzip, timeout=240
+        endpoint=parts.URL + "/otlp/v1/logs", compression=Compression.Gzip, timeout=200
     )
 else:
+    import opentelemetry.exporter.otlp.proto.grpc.exporter as client
     from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 
-    exporter = OTLPLogExporter(endpoint=os.environ["RUNELOG_GRPC"], insecure=True, timeout=240)
+    client._MAX_RETRYS = ATTEMPTS
+    exporter = OTLPLogExporter(endpoint=os.environ["RUNELOG_GRPC"], insecure=True, timeout=200)
 
 provider = LoggerProvider(resource=Resource.create({"service.name": "otlp-" + form}))
 processor = BatchLogRecordProcessor(
