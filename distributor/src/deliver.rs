@@ -27,6 +27,10 @@ use crate::tenants::Tenant;
 /// long as the timeout of a call. With several members as many more as there are further members.
 pub(crate) const MAX_ATTEMPTS: u32 = 4;
 
+/// Attempts that may end because somebody is late. Where all are slow by turns, more of them would
+/// use up the others, and a push would be refused that only had to be waited for.
+const MAX_LATE_ATTEMPTS: u32 = 3;
+
 /// The number of a batch that a commit claims: no attempt of it matters any more.
 const CLAIMED: u32 = u32::MAX;
 
@@ -144,9 +148,10 @@ impl Distributor {
         let stores: Vec<StoreId> = peers.iter().map(|peer| peer.store).collect();
         delivery.count_up(&stores, course.roster.factor());
         // Whoever is late leaves the list only for somebody who is not.
-        let can_do_without =
-            |passed: &[_], prompt: &[_]| course.can_do_without(passed, prompt, needed);
         let (batches, attempt) = (&delivery.batches, delivery.attempt);
+        let can_do_without = |passed: &[_], prompt: &[_]| {
+            attempt <= MAX_LATE_ATTEMPTS && course.can_do_without(passed, prompt, needed)
+        };
         let sent = replicate(&peers, needed, batches, attempt, &self.clock, can_do_without).await;
         if let Err(trouble) = &sent {
             let is_stored_nowhere = trouble.failed.len() == peers.len()

@@ -177,6 +177,27 @@ async fn when_all_are_slow_they_are_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_all_are_slow_by_turns_they_are_waited_for_in_the_end() {
+    let cluster = Cluster::with_factor(3, 3);
+    cluster.push(&[1], 1).await.unwrap();
+    let (_, list, _) = cluster.last_attempt();
+    for (at, &node) in list.iter().enumerate() {
+        // Always the one whose turn it is to be first.
+        let fate = |attempt: usize| if attempt % 3 == at { Fate::Stuck } else { Fate::Fine };
+        cluster.script_of(node, &(0..9).map(fate).collect::<Vec<_>>());
+    }
+    let push = cluster.push(&[1], 1);
+    let answer = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        cluster.answer_stuck();
+    };
+    let (pushed, ()) = tokio::join!(push, answer);
+    pushed.unwrap();
+    assert_eq!(cluster.last_attempt().0, 4, "the fourth was waited for");
+    assert_acknowledged(&cluster);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_dead_store_refuses_no_push_and_two_of_three_are_named() {
     let cluster = Cluster::with_factor(3, 3);
     cluster.push(&[1], 1).await.unwrap();
