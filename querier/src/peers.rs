@@ -9,6 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use base::{Clock, ErrorKind, HashMap, StoreId};
 use futures::future::{BoxFuture, join_all};
@@ -27,6 +28,11 @@ const MAX_OUTDATED: u32 = 8;
 /// How long after it was silent a store is taken for gone from the start, where it can be done
 /// without: so one that hangs holds up one query and not each, nanoseconds.
 const MARK_NS: u64 = 5_000_000_000;
+
+/// How often it is looked whether the ring still hears from who has not answered.
+const LISTEN: Duration = Duration::from_millis(250);
+/// Why a store was not waited for.
+const UNHEARD: &str = "the ring does not hear from it";
 
 /// All ingesters that may hold rows in no commit.
 pub struct Peers {
@@ -74,7 +80,7 @@ impl Peers {
             if !view.nameless().is_empty() {
                 view = self.members.look(None).await;
             }
-            self.pass_over_marked(&view, gone);
+            self.pass_over_silent(&view, gone);
             check(&view, gone)?;
             let stores = gone.stores(&view);
             let asked: Vec<(StoreId, &Peer)> =
@@ -83,7 +89,8 @@ impl Peers {
             let calls = asked.iter().map(|&(store, peer)| call(peer.clone(), store, all.clone()));
             let mut answers = Vec::with_capacity(asked.len());
             let (mut is_complete, mut newest, mut doubted) = (true, view.version(), None);
-            for (&(store, peer), answer) in asked.iter().zip(join_all(calls).await) {
+            let answered = self.answers(asked.iter().map(|asked| asked.0), gone, calls).await;
+            for (&(store, peer), answer) in asked.iter().zip(answered) {
                 match answer {
                     Ok(answer) => {
                         newest = newest.max(answer.ring());
@@ -137,31 +144,79 @@ impl Peers {
         Ok(false)
     }
 
-    /// Stores that were silent a moment ago join G at once, if an answer is possible without them.
-    fn pass_over_marked(&self, view: &View, gone: &mut Gone) {
+    /// Stores that were silent a moment ago, or that the ring does not hear from, join G at once, if
+    /// an answer is possible without them.
+    fn pass_over_silent(&self, view: &View, gone: &mut Gone) {
+        let is_new = |store: &StoreId| gone.silent.iter().all(|silent| silent.store != *store);
+        let mut marked = self.marked();
+        marked.retain(|store| is_new(store) && view.peer(*store).is_some());
+        let mut down = down(view);
+        down.retain(|store| is_new(store) && !marked.contains(store));
+        let why = [(marked, "did not answer a moment ago"), (down, UNHEARD)];
+        let stores = why.iter().flat_map(|(stores, _)| stores);
+        if !can_do_without(view, &gone.stores(view), stores.copied()) {
+            return;
+        }
+        for (stores, why) in why {
+            let silent = |store| Silent { store, why: why.to_owned() };
+            gone.silent.extend(stores.into_iter().map(silent));
+        }
+    }
+
+    fn marked(&self) -> Vec<StoreId> {
         let mut marks = self.marks();
         if marks.is_empty() {
-            return;
+            return Vec::new();
         }
         let now_ns = self.clock.monotonic_ns();
         marks.retain(|_, until_ns| *until_ns > now_ns);
-        let is_new = |store: &StoreId| gone.silent.iter().all(|silent| silent.store != *store);
-        let mut marked: Vec<StoreId> = marks.keys().copied().filter(is_new).collect();
-        drop(marks);
-        marked.retain(|store| view.peer(*store).is_some());
-        let mut stores = gone.stores(view);
-        stores.extend_from_slice(&marked);
-        if marked.is_empty() || reads::check(view.state(), &stores) != Readable::Yes {
-            return;
-        }
-        let silent = |store| Silent { store, why: "did not answer a moment ago".to_owned() };
-        gone.silent.extend(marked.into_iter().map(silent));
+        marks.keys().copied().collect()
+    }
+
+    /// What calls of these stores bring, or that the ring ceased to hear from one while it was
+    /// waited for, if an answer is possible without it: a process that hangs keeps its connections,
+    /// and it takes long until they are given up.
+    async fn answers<'a, T: Send>(
+        &self,
+        stores: impl Iterator<Item = StoreId>,
+        gone: &Gone,
+        calls: impl Iterator<Item = BoxFuture<'a, Result<T, IngesterError>>>,
+    ) -> Vec<Result<T, IngesterError>> {
+        let is_lost = |store: StoreId| {
+            let view = self.members.view();
+            let down = down(&view);
+            down.contains(&store) && can_do_without(&view, &gone.stores(&view), down.into_iter())
+        };
+        let watched = stores.zip(calls).map(|(store, mut call)| async move {
+            loop {
+                match tokio::time::timeout(LISTEN, &mut call).await {
+                    Ok(answer) => return answer,
+                    Err(_) if is_lost(store) => {
+                        return Err(IngesterError::Unavailable(UNHEARD.to_owned()));
+                    }
+                    Err(_) => {}
+                }
+            }
+        });
+        join_all(watched).await
     }
 
     fn marks(&self) -> MutexGuard<'_, HashMap<StoreId, u64>> {
         // Whoever panicked while holding it had only values to write.
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The stores that the ring does not hear from, and that are not gone yet.
+fn down(view: &View) -> Vec<StoreId> {
+    let is_up = |store| view.state().instance(store).is_none_or(|instance| instance.is_up);
+    view.peers().map(|(store, _)| store).filter(|&store| !is_up(store)).collect()
+}
+
+/// Whether R1 allows an answer without the stores of G and these.
+fn can_do_without(view: &View, gone: &[StoreId], more: impl Iterator<Item = StoreId>) -> bool {
+    let stores: Vec<StoreId> = gone.iter().copied().chain(more).collect();
+    reads::check(view.state(), &stores) == Readable::Yes
 }
 
 /// Fails if rows may be missing.

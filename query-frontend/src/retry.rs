@@ -8,12 +8,16 @@ use base::ErrorKind;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use metrics::histogram;
+use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
 use crate::error::Error;
 use crate::metrics::RETRIES;
 use crate::query::{Done, Task};
 use crate::stack::Shared;
+
+/// A job that fails after so long has waited for somebody who does not answer.
+const HUNG: Duration = Duration::from_secs(5);
 
 /// The layer.
 #[derive(Clone)]
@@ -66,11 +70,17 @@ impl<S: Runs> Retry<S> {
     async fn run(self, task: Task) -> Result<Done, Error> {
         let mut tries = 1;
         let result = loop {
+            let started = Instant::now();
             let error = match self.inner.clone().oneshot(task.clone()).await {
                 Ok(done) => break Ok(done),
                 Err(error) => error,
             };
             if tries >= self.shared.config.max_retries || !may_be_repeated(&error) {
+                break Err(error);
+            }
+            // What was waited for hangs, and would be waited for again, until the client is told
+            // of a timeout instead of the reason.
+            if started.elapsed() >= HUNG && !matches!(error, Error::WorkerLost) {
                 break Err(error);
             }
             // Another worker can have the job at once.

@@ -271,3 +271,66 @@ async fn zones_of_missing_stores_are_named() {
     assert!(text.contains("zone x): connection refused"), "{text}");
     assert!(text.contains("zone z): connection refused"), "{text}");
 }
+
+/// A ring whose state a test sets.
+struct Ring(Mutex<Arc<View>>);
+
+#[async_trait::async_trait]
+impl Members for Ring {
+    fn view(&self) -> Arc<View> {
+        self.0.lock().unwrap().clone()
+    }
+
+    async fn reach(&self, _: u64) -> Arc<View> {
+        self.view()
+    }
+
+    async fn look(&self, _: Option<StoreId>) -> Arc<View> {
+        self.view()
+    }
+}
+
+impl Versioned for StoreId {
+    fn ring(&self) -> u64 {
+        0
+    }
+}
+
+/// Asks three ingesters of which the first never answers, and which the ring ceases to hear from
+/// while it is waited for; who answered in the end, and how many calls there were.
+async fn ask_while_one_hangs(factor: usize) -> Option<(Vec<StoreId>, usize)> {
+    let world = World::with(&["", "", ""], factor).await;
+    let peers: Vec<Peer> = (0..)
+        .zip(&world.heads)
+        .map(|(n, head)| Peer { address: format!("head-{n}:9095"), api: head.clone() })
+        .collect();
+    let view = rpc::members::Fixed::new(peers.clone(), factor).look(None).await;
+    let hung = world.heads[0].store();
+    let ring = Arc::new(Ring(Mutex::new(view.clone())));
+    let asking = Peers::new(ring.clone(), Arc::new(world.clock.clone()));
+    let (mut gone, calls) = (Gone::default(), std::sync::atomic::AtomicUsize::new(0));
+    let ask = asking.ask(&mut gone, |_, store, _| {
+        if calls.fetch_add(1, Ordering::SeqCst) == 2 {
+            let mut state = ring::State::clone(view.state());
+            let instance = state.instances.get_mut(&hung).unwrap();
+            Arc::make_mut(instance).is_up = false;
+            *ring.0.lock().unwrap() =
+                Arc::new(View::new(Arc::new(state), None, |_| peers[0].clone()));
+        }
+        Box::pin(async move {
+            if store == hung {
+                std::future::pending::<()>().await;
+            }
+            Ok(store)
+        })
+    });
+    let answered = tokio::time::timeout(Duration::from_secs(3600), ask).await.ok()?.unwrap();
+    Some((answered, calls.load(Ordering::SeqCst)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_the_ring_ceases_to_hear_from_is_waited_for_only_if_it_is_needed() {
+    let (answered, calls) = ask_while_one_hangs(3).await.unwrap();
+    assert_eq!((answered.len(), calls), (2, 5), "all others are asked again");
+    assert_eq!(ask_while_one_hangs(1).await, None, "only it may have its rows");
+}

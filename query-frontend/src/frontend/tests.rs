@@ -380,13 +380,14 @@ async fn a_querier_that_panics_costs_its_query_and_not_the_worker() {
     }
 }
 
-/// Always fails in the same way.
-struct Failing(QuerierError, AtomicU64);
+/// Always fails in the same way, after so long.
+struct Failing(QuerierError, AtomicU64, Duration);
 
 #[async_trait]
 impl QuerierApi for Failing {
     async fn select(&self, _: SelectJob) -> Result<Selected, QuerierError> {
         self.1.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(self.2).await;
         Err(self.0.clone())
     }
 
@@ -396,19 +397,21 @@ impl QuerierApi for Failing {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn only_what_may_pass_is_tried_again() {
     use logql::plan::QueryError;
     let silent = "at least 1 live replicas required, could only find 0 - unhealthy instances: x:1";
     let table = [
-        (QuerierError::Unavailable(silent.to_owned()), 503, silent, 5),
-        (QuerierError::Corrupt("part x is damaged".to_owned()), 500, "part x is damaged", 1),
-        (QuerierError::Query(QueryError::Limited("too much".to_owned())), 400, "too much", 1),
-        (QuerierError::Internal("a bug".to_owned()), 500, "a bug", 1),
+        (QuerierError::Unavailable(silent.to_owned()), 0, 503, silent, 5),
+        // It was waited for in vain.
+        (QuerierError::Unavailable(silent.to_owned()), 7, 503, silent, 1),
+        (QuerierError::Corrupt("part x is damaged".to_owned()), 0, 500, "part x is damaged", 1),
+        (QuerierError::Query(QueryError::Limited("too much".to_owned())), 0, 400, "too much", 1),
+        (QuerierError::Internal("a bug".to_owned()), 0, 500, "a bug", 1),
     ];
-    for (error, status, text, calls) in table {
+    for (error, seconds, status, text, calls) in table {
         let mut world = World::without_workers(config(), StaticLimits::default());
-        let querier = Arc::new(Failing(error, AtomicU64::new(0)));
+        let querier = Arc::new(Failing(error, AtomicU64::new(0), Duration::from_secs(seconds)));
         world.attend("q", querier.clone());
         let uri = "/loki/api/v1/query_range?query=%7Bapp%3D%22a%22%7D";
         assert_eq!(world.get(uri).await, (status, text.to_owned()));

@@ -58,7 +58,7 @@ impl Default for ClientConfig {
             remote_timeout: Duration::from_secs(5),
             query_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(2),
-            keepalive_time: Duration::from_secs(10),
+            keepalive_time: Duration::from_secs(2),
             keepalive_timeout: Duration::from_secs(5),
             concurrency: 256,
             backoff_min: Duration::from_millis(50),

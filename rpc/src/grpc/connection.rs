@@ -126,6 +126,7 @@ impl Connection {
         let mut message = Some(message);
         loop {
             left -= 1;
+            let sent_at = Instant::now();
             // The last attempt needs no copy; an append has only one.
             let sent = if left == 0 { message.take() } else { message.clone() };
             let mut request = Request::new(sent.expect("taken by the last attempt only"));
@@ -143,6 +144,11 @@ impl Connection {
                 return Err(failure.into_error());
             }
             let may = self.budget.failure();
+            // Who hung until the connection was given up would hang again.
+            let is_hung = sent_at.elapsed() >= self.config.keepalive_timeout;
+            if is_hung {
+                return Err(failure.into_error());
+            }
             if left == 0 || !may {
                 if left > 0 {
                     let operation = call.operation;

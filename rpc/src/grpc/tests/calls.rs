@@ -278,11 +278,11 @@ async fn a_peer_that_is_not_there_is_named_and_found_when_it_comes() {
 }
 
 #[tokio::test]
-async fn a_connection_that_went_silent_is_found_out_by_its_keepalive() {
+async fn a_connection_that_went_silent_is_found_out_by_its_keepalive_and_not_tried_again() {
     let config = ClientConfig {
         keepalive_time: Duration::from_millis(50),
         keepalive_timeout: Duration::from_millis(50),
-        read_attempts: 1,
+        read_attempts: 3,
         ..patient()
     };
     let (fake, client, relay, _stop) = ingester(&config, MessageLimits::default()).await;
