@@ -2,11 +2,15 @@
 
 import logging
 import os
+import types
 
 import logging_loki
 import parts
 
 lost = []
+sent_ns = 0
+# Form 1 takes the time of the push, and a machine may set its clock back meanwhile.
+logging_loki.emitter.time = types.SimpleNamespace(time=lambda: sent_ns / 1e9)
 
 
 class Handler(logging_loki.LokiHandler):
@@ -17,7 +21,7 @@ class Handler(logging_loki.LokiHandler):
         lost.append(record.n)
 
 
-# Form 0 is the legacy endpoint with the timestamp of the record, form 1 takes the time of the push.
+# Form 0 is the legacy endpoint, with the timestamp of the record.
 form = os.environ["FORM"]
 path = {"0": "/api/prom/push", "1": "/loki/api/v1/push"}[form]
 handler = Handler(url=parts.URL + path, tags={"app": "python-logging-" + form}, version=form)
@@ -28,9 +32,11 @@ logger.propagate = False
 
 
 def send(n):
+    global sent_ns
+    sent_ns = parts.timestamp_ns(n)
     record = logger.makeRecord(logger.name, logging.INFO, "", 0, parts.LINES[n], (), None)
     record.n = n
-    record.created = parts.timestamp_ns(n) / 1e9
+    record.created = sent_ns / 1e9
     logger.handle(record)
 
 
