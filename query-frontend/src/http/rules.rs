@@ -24,7 +24,10 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
         router = router
             .route(prefix, get(no_groups))
             .route(&format!("{prefix}/{{namespace}}"), namespace)
-            .route(&format!("{prefix}/{{namespace}}/{{groupName}}"), get(no_group).delete(no_group));
+            .route(
+                &format!("{prefix}/{{namespace}}/{{groupName}}"),
+                get(no_group).delete(no_group),
+            );
     }
     router
 }
