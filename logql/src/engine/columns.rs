@@ -270,7 +270,7 @@ impl Errors {
         self.count = 0;
     }
 
-    /// Whether no row has an error.
+    /// Whether no row has an error, or details that outlived theirs (`| drop __error__`).
     #[inline]
     pub(crate) fn none(&self) -> bool {
         self.count == 0
@@ -294,21 +294,22 @@ impl Errors {
         &mut self.rows[row]
     }
 
-    /// Sets the error field; counts it if the row had none.
+    /// Sets both fields; counts the row if it had neither.
     pub(crate) fn set(&mut self, row: usize, error: Text, details: Option<Text>) {
+        let counts = |fields: &(Text, Option<Text>)| !fields.0.is_empty() || fields.1.is_some();
         let slot = self.slot(row);
-        let had = !slot.0.is_empty();
+        let had = counts(slot);
         *slot = (error, details);
-        match (had, error.is_empty()) {
-            (false, false) => self.count += 1,
-            (true, true) => self.count -= 1,
+        match (had, counts(slot)) {
+            (false, true) => self.count += 1,
+            (true, false) => self.count -= 1,
             _ => {}
         }
     }
 
     /// Sets the details field alone.
     pub(crate) fn set_details(&mut self, row: usize, details: Text) {
-        self.slot(row).1 = Some(details);
+        self.set(row, self.of(row), Some(details));
     }
 
     /// Clears the error field, the details field, or both.

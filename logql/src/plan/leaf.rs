@@ -242,16 +242,19 @@ fn grouping(outer: Option<Option<&syntax::Grouping>>, names: &mut NameList) -> G
     }
 }
 
-/// The labels that `=` matchers give. A name that has several matchers has no one value.
+/// The labels that `=` matchers give. A name that has several matchers has no one value, and one
+/// that has to be empty is no label.
 fn absent_labels(matchers: &[Matcher]) -> Labels {
     let mut labels = LabelsBuilder::default();
+    let mut taken_away = Vec::new();
     for matcher in matchers {
-        if matcher.op == MatchOp::Equal && labels.get(&matcher.name).is_none() {
+        if matcher.op != MatchOp::Equal || labels.get(&matcher.name).is_some() {
+            taken_away.push(&matcher.name);
+        } else if !matcher.value.is_empty() {
             labels.set(&matcher.name, &matcher.value);
-        } else {
-            labels.remove(&matcher.name);
         }
     }
+    taken_away.iter().for_each(|name| labels.remove(name));
     labels.build()
 }
 

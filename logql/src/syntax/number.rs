@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+pub(crate) use super::scanner::separators_are_inside;
+
 /// Reads a float as `strconv.ParseFloat(text, 64)`. The error is Go's text.
 pub fn parse_float(text: &str) -> Result<f64, String> {
     let fail = |why| format!("strconv.ParseFloat: parsing {}: {why}", base::quote::quote(text));
@@ -11,7 +13,13 @@ pub fn parse_float(text: &str) -> Result<f64, String> {
         Some(b'+') => (false, &text[1..]),
         _ => (false, text),
     };
-    let lower = magnitude.to_ascii_lowercase();
+    let mut lower = magnitude.to_ascii_lowercase();
+    if lower.contains('_') {
+        if !separators_are_inside(&lower) {
+            return Err(invalid());
+        }
+        lower.retain(|c| c != '_');
+    }
     let value = if matches!(lower.as_str(), "inf" | "infinity") {
         f64::INFINITY
     } else if lower == "nan" && magnitude.len() == text.len() {
@@ -35,7 +43,7 @@ pub fn parse_float(text: &str) -> Result<f64, String> {
 fn parse_hex_float(text: &str) -> Option<f64> {
     let (mantissa, exponent) = text.split_once('p')?;
     let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits: String = [whole, part].concat().split('_').collect();
+    let digits = [whole, part].concat();
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
@@ -47,7 +55,7 @@ fn parse_hex_float(text: &str) -> Option<f64> {
     let exponent = sign * shape.parse::<i64>().unwrap_or(100_000).min(100_000);
     // Up to 64 bits are kept; what is cut off only has to break ties.
     let mut value: u64 = 0;
-    let mut shift = -4 * part.bytes().filter(|b| *b != b'_').count() as i64;
+    let mut shift = -4 * part.len() as i64;
     for digit in digits.bytes() {
         let digit = u64::from((digit as char).to_digit(16)?);
         if value >> 59 == 0 {

@@ -364,7 +364,7 @@ struct Digits {
 }
 
 /// Whether every `_` of a number stands between two digits (a prefix like `0x` counts as one).
-fn separators_are_inside(number: &str) -> bool {
+pub(crate) fn separators_are_inside(number: &str) -> bool {
     let bytes = number.as_bytes();
     let prefixed = bytes.len() >= 2 && bytes[0] == b'0' && bytes[1].is_ascii_alphabetic();
     let hex = prefixed && bytes[1].eq_ignore_ascii_case(&b'x');

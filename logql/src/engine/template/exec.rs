@@ -164,6 +164,11 @@ impl State<'_> {
                 labels.map(|(name, value)| (text(name.as_bytes()), text(&value))).collect()
             }
             Value::Int(count) | Value::Long(count) => {
+                if branch.pipe.variables.len() > 1 {
+                    let Pipe { at, context, .. } = &branch.pipe;
+                    let what = format!("can't use {count} to iterate over more than one variable");
+                    return self.fail(*at, context, &what);
+                }
                 let most = (*count).clamp(0, TURNS_MAX as i64 + 1);
                 (0..most).map(|turn| (Value::Int(turn), Value::Int(turn))).collect()
             }

@@ -51,6 +51,11 @@ pub(super) fn whole(value: &Value) -> i64 {
 }
 
 fn read_whole(text: &str) -> i64 {
+    if text.contains('_') {
+        // Go's literals may have them between digits.
+        let inside = number::separators_are_inside(text.trim_start_matches(['+', '-']));
+        return if inside { read_whole(&text.replace('_', "")) } else { 0 };
+    }
     let (sign, body) = match text.strip_prefix('-') {
         Some(body) => (-1, body),
         None => (1, text.strip_prefix('+').unwrap_or(text)),

@@ -129,31 +129,27 @@ impl Style {
 /// `fmt.Sprintf`. Fails if the result is longer than any template's.
 pub(super) fn printf(format: &[u8], given: &[Value], data: &dyn Data) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
-    let mut next = 0;
-    let mut at = 0;
-    while at < format.len() {
-        if format[at] != b'%' {
-            out.push(format[at]);
-            at += 1;
+    let mut reader = Reader { format, at: 0, given, next: 0, reordered: false, bad_index: false };
+    while let Some(&byte) = format.get(reader.at) {
+        reader.at += 1;
+        if byte != b'%' {
+            out.push(byte);
             continue;
         }
-        at += 1;
-        let (style, wrong) = style(format, &mut at, given, &mut next);
+        let (style, wrong) = reader.style();
         out.extend_from_slice(wrong.as_bytes());
-        let rest = String::from_utf8_lossy(&format[at..]);
+        let rest = String::from_utf8_lossy(&format[reader.at..]);
         let Some(verb) = rest.chars().next() else {
             out.extend_from_slice(b"%!(NOVERB)");
             break;
         };
-        at += verb.len_utf8().min(format.len() - at);
-        if verb == '%' {
-            out.push(b'%');
-            continue;
-        }
-        match given.get(next) {
+        reader.at += verb.len_utf8().min(format.len() - reader.at);
+        match given.get(reader.next) {
+            _ if verb == '%' => out.push(b'%'),
+            _ if reader.bad_index => out.extend(format!("%!{verb}(BADINDEX)").bytes()),
             None => out.extend_from_slice(format!("%!{verb}(MISSING)").as_bytes()),
             Some(value) => {
-                next += 1;
+                reader.next += 1;
                 out.extend(directive(verb, &style, value, data));
             }
         }
@@ -161,81 +157,139 @@ pub(super) fn printf(format: &[u8], given: &[Value], data: &dyn Data) -> Result<
             return Err("the result is too long".to_owned());
         }
     }
-    if next < given.len() {
-        out.extend_from_slice(b"%!(EXTRA ");
-        for (index, value) in given[next..].iter().enumerate() {
-            if index > 0 {
-                out.extend_from_slice(b", ");
-            }
-            if matches!(value, Value::None) {
-                out.extend_from_slice(b"<nil>");
-                continue;
-            }
-            out.extend_from_slice(value.type_name().as_bytes());
-            out.push(b'=');
-            out.extend(shown(value, data));
-        }
-        out.push(b')');
+    if !reader.reordered && reader.next < given.len() {
+        extra(&given[reader.next..], data, &mut out);
     }
     Ok(out)
+}
+
+/// What no directive asked for.
+fn extra(given: &[Value], data: &dyn Data, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"%!(EXTRA ");
+    for (index, value) in given.iter().enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b", ");
+        }
+        if matches!(value, Value::None) {
+            out.extend_from_slice(b"<nil>");
+            continue;
+        }
+        out.extend_from_slice(value.type_name().as_bytes());
+        out.push(b'=');
+        out.extend(shown(value, data));
+    }
+    out.push(b')');
 }
 
 /// Widest padding.
 const WIDTH_MAX: usize = 1_000_000;
 
-/// Reads flags, width and precision; what is wrong with them is printed.
-fn style(
-    format: &[u8],
-    at: &mut usize,
-    given: &[Value],
-    next: &mut usize,
-) -> (Style, &'static str) {
-    let mut style = Style::default();
-    let mut wrong = "";
-    while let Some(flag) = format.get(*at) {
-        match flag {
-            b'-' => style.minus = true,
-            b'+' => style.plus = true,
-            b'#' => style.sharp = true,
-            b' ' => style.space = true,
-            b'0' => style.zero = true,
-            _ => break,
+/// Where a format is read, and which operand comes next.
+struct Reader<'f> {
+    format: &'f [u8],
+    at: usize,
+    given: &'f [Value],
+    next: usize,
+    /// An index like `[2]` was used: operands that are left over are no mistake then.
+    reordered: bool,
+    /// The index of this directive is no operand's, or stands at a wrong place.
+    bad_index: bool,
+}
+
+impl Reader<'_> {
+    /// Reads flags, width, precision and indexes; what is wrong with them is printed.
+    fn style(&mut self) -> (Style, String) {
+        let (mut style, mut wrong) = (Style::default(), String::new());
+        while let Some(flag) = self.format.get(self.at) {
+            match flag {
+                b'-' => style.minus = true,
+                b'+' => style.plus = true,
+                b'#' => style.sharp = true,
+                b' ' => style.space = true,
+                b'0' => style.zero = true,
+                _ => break,
+            }
+            self.at += 1;
         }
-        *at += 1;
-    }
-    let mut count = |at: &mut usize, bad: &'static str, wrong: &mut &'static str| {
-        if format.get(*at) == Some(&b'*') {
-            *at += 1;
-            let value = given.get(*next);
-            *next += 1;
-            return match value {
-                Some(Value::Int(count) | Value::Long(count)) if count.unsigned_abs() < 1 << 20 => {
-                    Some(*count)
-                }
-                _ => {
-                    *wrong = bad;
-                    None
-                }
-            };
+        self.bad_index = false;
+        let mut indexed = self.index();
+        if self.is(b'*') {
+            let width = self.operand();
+            wrong.push_str(if width.is_none() { "%!(BADWIDTH)" } else { "" });
+            style.minus |= width.is_some_and(|width| width < 0);
+            style.width = width.map(|width| width.unsigned_abs() as usize);
+            indexed = false;
+        } else {
+            style.width = self.number();
+            self.bad_index |= indexed && style.width.is_some();
         }
-        let digits = format[*at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let text = std::str::from_utf8(&format[*at..*at + digits]).unwrap_or("");
-        *at += digits;
-        text.parse::<i64>().ok().filter(|&count| count <= WIDTH_MAX as i64)
-    };
-    if let Some(width) = count(at, "%!(BADWIDTH)", &mut wrong) {
-        style.minus |= width < 0;
-        style.width = Some(width.unsigned_abs() as usize);
+        if self.is(b'.') {
+            self.at += 1;
+            self.bad_index |= indexed;
+            indexed = self.index();
+            if self.is(b'*') {
+                let precision = self.operand();
+                wrong.push_str(if precision.is_none() { "%!(BADPREC)" } else { "" });
+                style.precision = Some(precision.map_or(0, |most| most.max(0) as usize));
+                indexed = false;
+            } else {
+                style.precision = Some(self.number().unwrap_or(0));
+            }
+        }
+        if !indexed {
+            self.index();
+        }
+        style.zero &= !style.minus;
+        (style, wrong)
     }
-    if format.get(*at) == Some(&b'.') {
-        *at += 1;
-        let precision = count(at, "%!(BADPREC)", &mut wrong);
-        style.precision = Some(precision.map_or(0, |precision| precision.max(0) as usize));
+
+    fn is(&self, byte: u8) -> bool {
+        self.format.get(self.at) == Some(&byte)
     }
-    if style.minus {
-        style.zero = false;
+
+    fn number(&mut self) -> Option<usize> {
+        let rest = &self.format[self.at..];
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += digits;
+        let text = std::str::from_utf8(&rest[..digits]).ok()?;
+        text.parse().ok().filter(|&count| count <= WIDTH_MAX)
     }
-    (style, wrong)
+
+    /// The operand that `*` stands for.
+    fn operand(&mut self) -> Option<i64> {
+        self.at += 1;
+        let value = self.given.get(self.next);
+        self.next += 1;
+        match value {
+            Some(Value::Int(count) | Value::Long(count)) => {
+                Some(*count).filter(|count| count.unsigned_abs() <= WIDTH_MAX as u64)
+            }
+            _ => None,
+        }
+    }
+
+    /// Reads an index, counted from 1, if there is one. True = it was well formed.
+    fn index(&mut self) -> bool {
+        if !self.is(b'[') {
+            return false;
+        }
+        self.reordered = true;
+        let rest = &self.format[self.at..];
+        let Some(close) = rest.iter().position(|&byte| byte == b']').filter(|&at| at > 1) else {
+            self.at += if rest.len() > 2 && rest[1] == b']' { 2 } else { 1 };
+            self.bad_index = true;
+            return false;
+        };
+        self.at += close + 1;
+        let text = std::str::from_utf8(&rest[1..close]).unwrap_or_default();
+        let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok());
+        let number: Option<usize> = number.flatten();
+        match number.and_then(|number| number.checked_sub(1)) {
+            Some(index) if index < self.given.len() => self.next = index,
+            _ => self.bad_index = true,
+        }
+        number.is_some()
+    }
 }
 
 fn directive(verb: char, style: &Style, value: &Value, data: &dyn Data) -> Vec<u8> {
@@ -282,11 +336,17 @@ fn string(verb: char, style: &Style, text: &[u8]) -> Vec<u8> {
     let padded = match verb {
         's' | 'v' if style.width.is_none() && style.precision.is_none() => return text.to_vec(),
         's' | 'v' => style.pad(&cut, false),
-        'q' => style.pad(&quote(&cut), false),
+        'q' => style.pad(&quoted(style, &cut), false),
         'x' | 'X' => {
             let most = style.precision.unwrap_or(text.len()).min(text.len());
-            let digits: String = text[..most].iter().map(|byte| format!("{byte:02x}")).collect();
-            let digits = if style.sharp { format!("0x{digits}") } else { digits };
+            let mut digits: Vec<String> =
+                text[..most].iter().map(|byte| format!("{byte:02x}")).collect();
+            if style.sharp {
+                // With blanks each byte has a prefix, else only the first.
+                let prefixed = if style.space { digits.len() } else { 1 };
+                digits.iter_mut().take(prefixed).for_each(|byte| byte.insert_str(0, "0x"));
+            }
+            let digits = digits.join(if style.space { " " } else { "" });
             style.pad(&if verb == 'X' { digits.to_uppercase() } else { digits }, false)
         }
         _ => {
@@ -297,6 +357,27 @@ fn string(verb: char, style: &Style, text: &[u8]) -> Vec<u8> {
         }
     };
     padded.into_bytes()
+}
+
+/// `%q`: with `#` between backquotes if it can be, with `+` in ASCII.
+fn quoted(style: &Style, text: &str) -> String {
+    let raw = |c: char| (c == '\t' || !c.is_ascii_control()) && !matches!(c, '`' | '\u{feff}');
+    if style.sharp && text.chars().all(raw) {
+        return format!("`{text}`");
+    }
+    let quoted = quote(text);
+    if !style.plus {
+        return quoted;
+    }
+    let mut out = String::with_capacity(quoted.len());
+    for c in quoted.chars() {
+        match u32::from(c) {
+            ..=0x7f => out.push(c),
+            code @ ..=0xffff => out.push_str(&format!("\\u{code:04x}")),
+            code => out.push_str(&format!("\\U{code:08x}")),
+        }
+    }
+    out
 }
 
 fn whole(verb: char, style: &Style, value: i64) -> Option<String> {

@@ -77,23 +77,7 @@ pub(super) const FUNCTIONS: &[Row] = &[
             })
         })
     }),
-    ("js", &[], Some(Any), |data, g| {
-        escaped(data, g, |c| {
-            Some(match c {
-                '\\' => "\\\\",
-                '\'' => "\\'",
-                '"' => "\\\"",
-                '<' => "\\u003C",
-                '>' => "\\u003E",
-                '&' => "\\u0026",
-                '=' => "\\u003D",
-                '\n' => "\\u000A",
-                '\r' => "\\u000D",
-                '\t' => "\\u0009",
-                _ => return None,
-            })
-        })
-    }),
+    ("js", &[], Some(Any), |data, g| made(&script_escaped(&joined(data, g)))),
     ("urlquery", &[], Some(Any), |data, g| Ok(Value::text(&url_encoded(&joined(data, g))))),
     ("default", &[Any], Some(Any), |_, g| {
         let given = g.get(1).filter(|given| given.is_true());
@@ -383,6 +367,20 @@ fn escaped(data: &dyn Data, given: Given<'_>, escape: fn(char) -> Option<&'stati
         }
     }
     made(&out)
+}
+
+/// Text for a string of a script: what has a meaning there or cannot be printed is escaped.
+fn script_escaped(subject: &[u8]) -> String {
+    let mut out = String::new();
+    for c in String::from_utf8_lossy(subject).chars() {
+        match c {
+            '\\' | '\'' | '"' => out.extend(['\\', c]),
+            '<' | '>' | '&' | '=' | ..' ' => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if c.is_ascii() || base::quote::is_print(c) => out.push(c),
+            c => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+        }
+    }
+    out
 }
 
 fn json(value: serde_json::Value) -> Value {

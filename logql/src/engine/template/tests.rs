@@ -59,6 +59,8 @@ fn actions_print_what_go_prints() {
         ("{{ $x := .app }}{{ if .n }}{{ $x = \"new\" }}{{ end }}{{ $x }}", "new"),
         ("{{ range $i, $e := (fromJson .json).a.b }}{{ $i }}={{ $e }};{{ end }}", "0=1;1=2.5;2=x;"),
         ("{{ range 5 }}{{ if eq . 3 }}{{ break }}{{ end }}{{ . }}{{ end }}", "012"),
+        ("{{ js \"\\u0001\\u00a0\\u2028ž&\" }}", "\\u0001\\u00A0\\u2028ž\\u0026"),
+        ("{{ int \"1_000\" }} {{ int \"0x_f\" }} {{ int \"1__0\" }} {{ float64 \"1_0.5\" }}", "1000 15 0 10.5"),
         ("{{ range fromJson `[]` }}x{{ else }}none{{ end }}", "none"),
         ("{{ define \"t\" }}<{{ . }}>{{ end }}{{ template \"t\" .app }}", "<web>"),
         ("{{ block \"b\" .n }}[{{ . }}]{{ end }}", "[42]"),
@@ -96,6 +98,14 @@ fn formats_are_those_of_go() {
         (
             "{{ printf \"%t %v %%\" true (fromJson .json) }}",
             "true map[a:map[b:[1 2.5 x]] n:<nil> t:true] %",
+        ),
+        ("{{ printf \"%[2]s-%[1]s %s\" .app .n }}", "42-web 42"),
+        ("{{ printf \"%[3]d %[x]d %[2]*[1]d|\" 1 5 }}", "%!d(BADINDEX) %!d(BADINDEX)     1|"),
+        ("{{ printf \"%[1]d\" 1 2 }} {{ printf \"%d %d\" 1 }}", "1 1 %!d(MISSING)"),
+        ("{{ printf \"% x|%# x|%#x\" \"abc\" \"ab\" \"ab\" }}", "61 62 63|0x61 0x62|0x6162"),
+        (
+            "{{ printf \"%#q|%#q|%+q\" \"a\\tb\" \"a\\nb\" \"ž🚀\" }}",
+            "`a\tb`|\"a\\nb\"|\"\\u017e\\U0001f680\"",
         ),
         ("{{ printf \"%*d|%T\" 5 42 .app }}", "   42|string"),
     ]);
@@ -276,6 +286,10 @@ fn what_fails_says_where_and_why() {
         (
             "{{ repeat -1 .app }}",
             at("1:3", "repeat -1 .app", "error calling repeat: strings: negative Repeat count"),
+        ),
+        (
+            "{{ range $i, $e := 3 }}x{{ end }}",
+            at("1:9", "$i, $e := 3", "can't use 3 to iterate over more than one variable"),
         ),
         (
             "{{ eq .app 1 }}",

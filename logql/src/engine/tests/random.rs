@@ -90,6 +90,7 @@ const STAGES: &[&str] = &[
     "| drop level",
     r#"| drop trace, level="info""#,
     "| drop __error__, __error_details__",
+    "| drop __error__",
     "| drop n, nosuch, level_extracted",
     "| keep app, n",
     r#"| keep level="warn", trace, n"#,

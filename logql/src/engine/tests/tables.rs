@@ -255,6 +255,26 @@ fn the_first_error_of_a_row_stays_and_an_or_stops_at_it() {
     assert_eq!(details("| logfmt | b > 1s or a > 1", "a=x b=2s"), Some("no error".to_owned()));
     assert_eq!(details("| logfmt | (c=\"1\" and a > 1) or b > 1s", "a=x b=2s"), float("x"));
     assert_eq!(details("| logfmt | c=\"1\" and a > 1", "a=x"), None);
+    // Each field is dropped on its own.
+    assert_eq!(details("| logfmt | a > 1 | drop __error__", "a=x"), float("x"));
+    let none = Some("no error".to_owned());
+    assert_eq!(details("| logfmt | a > 1 | drop __error_details__", "a=x"), none);
+}
+
+#[test]
+fn what_is_absent_has_the_labels_that_one_equality_gives() {
+    for (selector, want) in [
+        (r#"a="1", b="2""#, r#"{a="1", b="2"} 1"#),
+        (r#"a="1", b=~"2", c!="3", d!~"4""#, r#"{a="1"} 1"#),
+        (r#"a="1", b="""#, r#"{a="1"} 1"#),
+        (r#"a="1", b="2", b="3""#, r#"{a="1"} 1"#),
+        (r#"a="1", b=~".", b="3""#, r#"{a="1"} 1"#),
+        (r#"a="1", b="2", b="3", b="4""#, r#"{a="1"} 1"#),
+    ] {
+        let query = format!("absent_over_time({{{selector}}}[1m])");
+        let (answer, _) = evaluate(&query, &params(10, 10, 0), &[], &[]).unwrap();
+        assert_eq!(show(&answer), [want], "{query}");
+    }
 }
 
 #[test]

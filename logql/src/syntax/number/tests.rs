@@ -7,6 +7,9 @@ fn floats_are_read_as_go_reads_them() {
         ("-.5e1", -5.0),
         ("1.", 1.0),
         ("017", 17.0),
+        ("1_000", 1000.0),
+        ("1_2.5_0e1_0", 125_000_000_000.0),
+        ("0x_1_0p0", 16.0),
         ("+Inf", f64::INFINITY),
         ("-infinity", f64::NEG_INFINITY),
         ("0x1p3", 8.0),
@@ -24,7 +27,11 @@ fn floats_are_read_as_go_reads_them() {
     assert!(parse_float("NaN").unwrap().is_nan());
     for (text, why) in [
         ("0x10", "invalid syntax"),
-        ("1_000", "invalid syntax"),
+        ("1__000", "invalid syntax"),
+        ("1_000_", "invalid syntax"),
+        ("_1", "invalid syntax"),
+        ("1_.5", "invalid syntax"),
+        ("0x_1", "invalid syntax"),
         ("", "invalid syntax"),
         ("1e", "invalid syntax"),
         ("0b1", "invalid syntax"),

@@ -236,8 +236,12 @@ fn range(
     }
     if range.op == RangeOp::AbsentOverTime {
         let present = samples.into_values().any(|samples| !samples.is_empty());
-        let equal = |matcher: &&Matcher| matcher.op == MatchOp::Equal;
-        let equal = range.log.matchers.iter().filter(equal);
+        let matchers = &range.log.matchers;
+        let alone =
+            |matcher: &Matcher| matchers.iter().filter(|m| m.name == matcher.name).count() == 1;
+        let equal = matchers.iter().filter(|matcher| {
+            matcher.op == MatchOp::Equal && !matcher.value.is_empty() && alone(matcher)
+        });
         let labels = Labels::from_pairs(equal.map(|matcher| (&matcher.name, &matcher.value)));
         return Ok((!present).then_some((labels, 1.0)).into_iter().collect());
     }
