@@ -2,8 +2,8 @@
 //!
 //! A caller holds `Arc<dyn IngesterApi>` and cannot tell whether the other side is in this process.
 //! Owns: the traits and their model types, error kind -> HTTP status, the HTTP layers every service
-//! shares (tenant, body cap, metrics by route, panic), and what services know of the cluster they are
-//! in. Does not own: what any call means.
+//! shares (tenant, body cap, metrics by route, panic), TLS, and what services know of the cluster they
+//! are in. Does not own: what any call means.
 
 pub mod faulty;
 pub mod frontend;
@@ -18,6 +18,7 @@ pub mod stats;
 pub mod tail;
 #[cfg(test)]
 mod testing;
+pub mod tls;
 pub mod trace;
 pub mod wire;
 

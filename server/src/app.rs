@@ -31,6 +31,7 @@ use crate::telemetry::metrics::Exporter;
 use crate::telemetry::process::memory_ceiling_bytes;
 use crate::telemetry::{self, Telemetry};
 use crate::tenant_limits;
+use crate::tls::Tls;
 
 /// A process whose ports are bound and whose modules run.
 pub struct App {
@@ -87,23 +88,27 @@ pub struct Shared {
     pub edge: Edge,
     /// How far the start is.
     pub start: Start,
+    /// TLS of its ports and of its calls.
+    pub tls: Tls,
 }
 
 impl App {
     /// Binds the ports, answers operational routes at once, then starts the modules of the targets
     /// in order. Returns when everything is served, or at once when what is served is to be drained.
     pub async fn build(config: Config, start: Start) -> Result<App> {
-        let shared = shared(config, start.clone());
+        let tls = Tls::open(&config)?;
+        let shared = shared(config, start.clone(), tls);
         let config = shared.config.clone();
         let telemetry = telemetry::start(&config, shared.clock.clone())?;
         let exporter = Exporter::install()?;
         tracing::info!(version = crate::version::VERSION, targets = ?config.targets, "starting");
         tell(&config);
-        let http = Door::http(&config.raw.server).await?;
-        let grpc = Door::grpc(&config.raw.server).await?;
+        let http = Door::http(&config.raw.server, shared.tls.http.clone()).await?;
+        let grpc = Door::grpc(&config.raw.server, shared.tls.grpc.clone()).await?;
         let (http_address, grpc_address) = (http.address()?, grpc.address()?);
         if config.targets == crate::config::targets::Targets::ALL {
-            announce(&how_to(http_address, config.raw.auth_enabled));
+            let scheme = if shared.tls.http.is_some() { "https" } else { "http" };
+            announce(&how_to(scheme, http_address, config.raw.auth_enabled));
         }
         announce(&format!("listening http={http_address} grpc={grpc_address}"));
 
@@ -269,7 +274,7 @@ async fn listening(stop: Stop) -> Result<((), Stop)> {
     Ok(((), stop))
 }
 
-fn shared(config: Config, start: Start) -> Shared {
+fn shared(config: Config, start: Start, tls: Tls) -> Shared {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let raw = &config.raw;
@@ -288,7 +293,7 @@ fn shared(config: Config, start: Start) -> Shared {
     };
     let limits = Arc::new(ConfigLimits::new(&config));
     let layers = Arc::new(Layers::new(limits.clone()));
-    Shared { config: Arc::new(config), limits, layers, clock, random, edge, start }
+    Shared { config: Arc::new(config), limits, layers, clock, random, edge, start, tls }
 }
 
 impl Shared {
@@ -342,12 +347,12 @@ fn announce(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
-fn how_to(address: SocketAddr, auth_enabled: bool) -> String {
+fn how_to(scheme: &str, address: SocketAddr, auth_enabled: bool) -> String {
     let tenant = if auth_enabled { " -H 'X-Scope-OrgID: TENANT'" } else { "" };
     format!(
-        "push:  curl -H 'Content-Type: application/json'{tenant} http://{address}/loki/api/v1/push \
+        "push:  curl -H 'Content-Type: application/json'{tenant} {scheme}://{address}/loki/api/v1/push \
          -d '{{\"streams\":[{{\"stream\":{{\"app\":\"demo\"}},\"values\":[[\"'$(date +%s%N)'\",\"hello runelog\"]]}}]}}'\n\
-         query: curl -G{tenant} http://{address}/loki/api/v1/query_range \
+         query: curl -G{tenant} {scheme}://{address}/loki/api/v1/query_range \
          --data-urlencode 'query={{app=\"demo\"}} |= \"hello\"'"
     )
 }

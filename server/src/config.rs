@@ -27,6 +27,7 @@ pub mod storage;
 pub mod store;
 pub mod stores;
 pub mod targets;
+pub mod tls;
 pub mod value;
 pub mod write;
 
@@ -34,7 +35,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use base::{TenantId, UnixNanos};
 
 pub use fuzz::{fuzz_config, fuzz_runtime_config};
@@ -146,29 +147,6 @@ impl Config {
         })
     }
 
-    /// What must be there when the process starts and need not be to verify a file elsewhere: each
-    /// error names the file.
-    pub fn check_files(&self) -> Result<()> {
-        let listeners = [
-            ("server.http_tls_config", &self.raw.server.http_tls_config),
-            ("server.grpc_tls_config", &self.raw.server.grpc_tls_config),
-        ];
-        for (block, tls) in listeners {
-            for key in ["cert_file", "key_file", "client_ca_file"] {
-                if let Some(path) = tls.get(key).map(|path| path.trim_matches('"')) {
-                    std::fs::metadata(path)
-                        .with_context(|| format!("{block}.{key}: opening {path}"))?;
-                }
-            }
-            // Serving in plain text what was meant to be behind client certificates is worse than
-            // not starting.
-            if !tls.is_off() {
-                bail!("{block}: TLS is not built; put a proxy in front or remove the block");
-            }
-        }
-        Ok(())
-    }
-
     /// The limits of tenants without overrides.
     pub fn limits(&self) -> &LimitsConfig {
         &self.raw.limits_config
@@ -215,6 +193,23 @@ fn notices(raw: &RawConfig, set: &BTreeMap<String, At>) -> Vec<Notice> {
         let text = "every row is held by the one ingester of this process until it is in the \
                     store: ring.join names no others";
         notices.push(Notice { key, text: text.to_owned(), error: true });
+    }
+    let serves_tls = tls::grpc(raw).is_ok_and(|settings| settings.is_some());
+    let keys = [
+        ("ingester_client.grpc_client_config", has_others, tls::ingesters(raw)),
+        (
+            "frontend_worker.grpc_client_config",
+            !raw.frontend_worker.frontend_address.is_empty(),
+            tls::frontends(raw),
+        ),
+    ];
+    for (block, is_used, client) in keys {
+        if serves_tls && is_used && client.is_ok_and(|settings| settings.is_none()) {
+            let key = format!("{block}.tls_enabled");
+            let text = "others are called in plain text, and server.grpc_tls_config is set: if \
+                        theirs is set too, no call will succeed";
+            notices.push(Notice { key, text: text.to_owned(), error: true });
+        }
     }
     if !raw.ring.join.is_empty() && !raw.ingester_client.addresses.is_empty() {
         let key = "ingester_client.addresses".to_owned();

@@ -1,8 +1,12 @@
-//! `-health`: asks a running process whether it is ready, for containers that have no shell.
+//! `-health`: asks a running process whether it is ready, for containers that have no shell. Where it
+//! speaks TLS, the environment names the files as it does for the commands of the terminal.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+
+use crate::terminal::connection::with_files;
 
 /// What is asked when `-health.url` does not say.
 pub const DEFAULT_URL: &str = "http://localhost:3100/ready";
@@ -21,7 +25,12 @@ pub fn check(url: &str) -> Result<()> {
 async fn ask(url: &str) -> Result<()> {
     // There already is one if a command of the terminal asked before.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+    let path = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let authorities = path("LOKI_CA_CERT_PATH");
+    let identity = path("LOKI_CLIENT_CERT_PATH").zip(path("LOKI_CLIENT_KEY_PATH"));
+    let identity = identity.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()));
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
+    let client = with_files(client, authorities.as_deref(), identity)?.build()?;
     let answer = client.get(url).send().await.with_context(|| format!("asking {url}"))?;
     let status = answer.status();
     if !status.is_success() {

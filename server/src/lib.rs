@@ -23,4 +23,5 @@ pub mod services;
 pub mod telemetry;
 pub mod tenant_limits;
 pub mod terminal;
+pub mod tls;
 pub mod version;

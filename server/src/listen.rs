@@ -1,7 +1,13 @@
-//! The ports: accept connections, speak HTTP/1.1 and cleartext HTTP/2 (gRPC: only that), drain.
+//! The ports: accept connections, over TLS where it is configured, speak HTTP/1.1 and HTTP/2 (gRPC:
+//! only that), drain.
 //!
 //! A client that goes away takes its handler with it: hyper drops the handler's future, and what
-//! the handler started must end with it.
+//! the handler started must end with it. A client that says nothing is cut: [`handshakes`] in a
+//! handshake, here before its first request, hyper between two; one that does not read its answer,
+//! by [`patient`].
+
+mod handshakes;
+mod patient;
 
 use std::convert::Infallible;
 use std::io;
@@ -18,13 +24,19 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use metrics::gauge;
+use rpc::tls::ServerTls;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt;
 
 use crate::config::root::ServerConfig;
+use handshakes::Handshakes;
+use patient::Patient;
+
+pub use handshakes::HANDSHAKES_FAILED;
 
 /// Gauge {protocol}: open connections.
 pub const TCP_CONNECTIONS: &str = "loki_tcp_connections";
@@ -71,31 +83,39 @@ pub struct Door {
     /// Connections that may be open.
     limit: usize,
     protocol: Builder<TokioExecutor>,
+    /// Plain text without it.
+    tls: Option<ServerTls>,
+    /// A connection that brings no request within this, or does not read for as long, is closed.
+    patience: Duration,
     /// How long open requests get after the shutdown.
     grace: Duration,
 }
 
 impl Door {
     /// Binds the HTTP port.
-    pub async fn http(config: &ServerConfig) -> io::Result<Door> {
+    pub async fn http(config: &ServerConfig, tls: Option<ServerTls>) -> io::Result<Door> {
         let (host, port) = (&config.http_listen_address, config.http_listen_port);
         Ok(Door {
             listener: bind("http", host, port).await?,
             name: "http",
             limit: limit(config.http_listen_conn_limit),
             protocol: http_protocol(config),
+            tls,
+            patience: patience(config),
             grace: config.graceful_shutdown_timeout,
         })
     }
 
     /// Binds the gRPC port.
-    pub async fn grpc(config: &ServerConfig) -> io::Result<Door> {
+    pub async fn grpc(config: &ServerConfig, tls: Option<ServerTls>) -> io::Result<Door> {
         let (host, port) = (&config.grpc_listen_address, config.grpc_listen_port);
         Ok(Door {
             listener: bind("grpc", host, port).await?,
             name: "grpc",
             limit: DEFAULT_CONNECTION_LIMIT,
             protocol: grpc_protocol(config),
+            tls,
+            patience: patience(config),
             grace: config.graceful_shutdown_timeout,
         })
     }
@@ -107,9 +127,10 @@ impl Door {
 
     /// Accepts until `shutdown`, then waits for open requests, at most the configured grace.
     pub async fn serve(self, routes: Routes, shutdown: Shutdown) {
-        let Door { listener, name, limit, protocol, grace } = self;
+        let Door { listener, name, limit, protocol, tls, patience, grace } = self;
         gauge!(TCP_CONNECTIONS_LIMIT, "protocol" => name).set(limit as f64);
         let slots = Arc::new(Semaphore::new(limit));
+        let handshakes = tls.map(|tls| Handshakes::new(name, tls, limit));
         let graceful = GracefulShutdown::new();
         loop {
             let accepted = tokio::select! {
@@ -125,17 +146,20 @@ impl Door {
                 }
             };
             let routes = routes.clone();
-            let service =
-                service_fn(move |request: Request<Incoming>| answer(routes.current(), request));
-            let connection = protocol.serve_connection_with_upgrades(TokioIo::new(stream), service);
-            let connection = graceful.watch(connection.into_owned());
+            let protocol = protocol.clone();
+            let visit = Visit { name, protocol, routes, patience, watcher: graceful.watcher() };
+            let Some(handshakes) = &handshakes else {
+                task::spawn("connection", async move {
+                    visit.serve(stream).await;
+                    drop(slot);
+                });
+                continue;
+            };
+            let handshake = handshakes.begin(stream, shutdown.clone());
             task::spawn("connection", async move {
-                let open = gauge!(TCP_CONNECTIONS, "protocol" => name);
-                open.increment(1.0);
-                if let Err(error) = connection.await {
-                    tracing::debug!(error = error.to_string(), port = name, "connection ended");
+                if let Some(stream) = handshake.await {
+                    visit.serve(stream).await;
                 }
-                open.decrement(1.0);
                 drop(slot);
             });
         }
@@ -144,6 +168,54 @@ impl Door {
         if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
             tracing::warn!(?grace, open, port = name, "connections did not end in time");
         }
+    }
+}
+
+/// What one connection is served with.
+struct Visit {
+    name: &'static str,
+    protocol: Builder<TokioExecutor>,
+    routes: Routes,
+    patience: Duration,
+    watcher: Watcher,
+}
+
+impl Visit {
+    /// Serves one connection to its end.
+    async fn serve<S>(self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Visit { name, protocol, routes, patience, watcher } = self;
+        let begun = Arc::new(Notify::new());
+        let begins = begun.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            begins.notify_one();
+            answer(routes.current(), request)
+        });
+        let stream = TokioIo::new(Patient::new(stream, patience));
+        let connection = protocol.serve_connection_with_upgrades(stream, service);
+        let connection = watcher.watch(connection.into_owned());
+        tokio::pin!(connection);
+        let open = gauge!(TCP_CONNECTIONS, "protocol" => name);
+        open.increment(1.0);
+        // The protocol is told by the first bytes, and nobody else bounds the wait for those.
+        let ended = tokio::select! {
+            biased;
+            ended = &mut connection => Some(ended),
+            begins = tokio::time::timeout(patience, begun.notified()) => match begins {
+                Ok(()) => Some(connection.await),
+                Err(_) => None,
+            },
+        };
+        match ended {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                tracing::debug!(error = error.to_string(), port = name, "connection ended");
+            }
+            None => tracing::debug!(port = name, "a connection brought no request"),
+        }
+        open.decrement(1.0);
     }
 }
 
@@ -174,11 +246,15 @@ async fn accept(
     Ok((stream, slot))
 }
 
+fn patience(config: &ServerConfig) -> Duration {
+    config.http_server_idle_timeout.max(config.http_server_read_timeout)
+}
+
 fn http_protocol(config: &ServerConfig) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     // The timer runs between requests too: it is the idle limit. A client that sends its head
     // slowly is cut by the same.
-    let idle = config.http_server_idle_timeout.max(config.http_server_read_timeout);
+    let idle = patience(config);
     builder.http1().timer(TokioTimer::new()).header_read_timeout(idle).keep_alive(true);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(idle));
     builder

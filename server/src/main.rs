@@ -82,7 +82,6 @@ fn load(source: &Source) -> Result<Config> {
 
 fn run(source: &Source) -> Result<()> {
     let config = load(source)?;
-    config.check_files()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("runelog")
         .enable_all()

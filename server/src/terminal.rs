@@ -10,7 +10,7 @@
 //! did not, 2 the command line is wrong.
 
 mod config_check;
-mod connection;
+pub(crate) mod connection;
 mod inspect;
 mod labels;
 mod output;

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::Arc;
 
 use runelog_tests::LIMITS;
 pub use runelog_tests::process::binary;
 pub use runelog_tests::{END_NS, START_NS, body_of, sum_of};
+use rustls::ClientConfig;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -88,6 +90,8 @@ pub struct Site {
     data: PathBuf,
     extra: String,
     env: Vec<(String, String)>,
+    flags: Vec<String>,
+    tls: Option<Arc<ClientConfig>>,
     shape: Shape,
     has_tenants: bool,
 }
@@ -96,7 +100,8 @@ impl Site {
     pub fn new(shape: Shape) -> Site {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let data = dir.path().join("data");
-        Site { dir, data, extra: String::new(), env: Vec::new(), shape, has_tenants: false }
+        let (extra, env, flags) = (String::new(), Vec::new(), Vec::new());
+        Site { dir, data, extra, env, flags, tls: None, shape, has_tenants: false }
     }
 
     /// Local state and bucket lie elsewhere than in the site's own folder.
@@ -121,6 +126,18 @@ impl Site {
     /// A variable in the environment of every process.
     pub fn with_env(mut self, name: &str, value: &str) -> Site {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Flags of every process.
+    pub fn with_flags(mut self, flags: &[String]) -> Site {
+        self.flags.extend_from_slice(flags);
+        self
+    }
+
+    /// Tests talk to every process over TLS.
+    pub fn over_tls(mut self, config: Arc<ClientConfig>) -> Site {
+        self.tls = Some(config);
         self
     }
 
@@ -171,6 +188,7 @@ impl Site {
         let mut cluster = Cluster { site: self, processes: Vec::new() };
         for role in self.shape.roles() {
             let process = Process::spawn(self.command(&cluster, role, &[]), &self.log_of(role));
+            let process = process.over_tls(self.tls.clone());
             cluster.processes.push((role, process));
         }
         for (_, process) in &cluster.processes {
@@ -188,7 +206,7 @@ impl Site {
         let file = self.dir.path().join(format!("{}.yaml", role.name()));
         std::fs::write(&file, self.config(role, &ingesters, &frontends)).expect("configuration");
         let mut command = Command::new(binary());
-        command.arg(format!("-config.file={}", file.display())).args(flags);
+        command.arg(format!("-config.file={}", file.display())).args(&self.flags).args(flags);
         command.envs(self.env.iter().cloned()).current_dir(self.dir.path());
         command
     }
@@ -244,7 +262,7 @@ impl Cluster<'_> {
             process = Process::try_spawn(command, &self.site.log_of(role));
             process.is_some()
         });
-        let process = process.expect("started");
+        let process = process.expect("started").over_tls(self.site.tls.clone());
         process.wait_ready();
         self.processes.push((role, process));
         self.processes.sort_by_key(|(role, _)| *role);

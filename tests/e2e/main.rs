@@ -20,6 +20,7 @@ mod ring;
 mod tail;
 mod tenants;
 mod terminal;
+mod tls;
 mod traces;
 
 use runelog_tests::{http, process};

@@ -8,8 +8,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::{END_NS, START_NS, Shape, Site, binary, body_of};
-use crate::http::{Connection, Response, encode};
+use crate::http::{Response, encode};
 use crate::process::{Process, free_ports, wait_for};
+use crate::tls::Authority;
 
 const JSON: (&str, &str) = ("Accept", "application/json");
 
@@ -21,12 +22,19 @@ struct Ring {
     targets: Vec<&'static str>,
     factor: u8,
     processes: Vec<Option<Process>>,
+    /// Certificates of all of them, and of the tests.
+    tls: Option<Authority>,
 }
 
 impl Ring {
     /// Processes with these targets, and rows on `factor` stores; returns when all are ready and see
     /// all ingesters.
     fn start(targets: &[&'static str], factor: u8) -> Ring {
+        Ring::start_with(targets, factor, None)
+    }
+
+    /// The same over TLS, with certificates on both sides.
+    fn start_with(targets: &[&'static str], factor: u8, tls: Option<Authority>) -> Ring {
         let count = targets.len();
         let mut ring = Ring {
             dir: tempfile::tempdir().expect("a temporary folder"),
@@ -34,6 +42,7 @@ impl Ring {
             targets: targets.to_vec(),
             factor,
             processes: (0..count).map(|_| None).collect(),
+            tls,
         };
         for number in 0..count {
             ring.spawn(number);
@@ -88,10 +97,12 @@ impl Ring {
         wait_for("its port is free", || {
             let mut command = Command::new(binary());
             command.arg(format!("-config.file={}", file.display()));
+            command.args(self.tls.as_ref().map(Authority::flags).unwrap_or_default());
             process = Process::try_spawn(command, &self.log_of(number));
             process.is_some()
         });
-        self.processes[number] = process;
+        let tls = self.tls.as_ref().map(Authority::client);
+        self.processes[number] = process.map(|process| process.over_tls(tls));
     }
 
     fn process(&self, number: usize) -> &Process {
@@ -168,8 +179,26 @@ fn ask(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Response {
-    let mut connection = Connection::open(&process.http).expect("connect");
-    connection.request(method, target, headers, body).expect("an answer")
+    process.connect().request(method, target, headers, body).expect("an answer")
+}
+
+#[test]
+fn a_ring_of_three_speaks_tls_with_certificates_on_both_sides() {
+    let mut ring = Ring::start_with(&["all"; 3], 3, Some(Authority::new("ring")));
+    for number in 0..3 {
+        assert_eq!(ring.push(number, "safe", number as i64).status, 204);
+    }
+    for number in 0..3 {
+        assert_eq!(ring.count(number, "safe"), Ok(3));
+    }
+    // Whoever comes back makes new connections, and so do those who call it.
+    ring.kill(2);
+    ring.spawn(2);
+    ring.process(2).wait_ready();
+    ring.wait_for_members(3);
+    wait_for("the one that came back answers", || ring.count(2, "safe") == Ok(3));
+    assert_eq!(ring.push(2, "safe", 3).status, 204);
+    assert_eq!(ring.count(0, "safe"), Ok(4));
 }
 
 #[test]

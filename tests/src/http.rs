@@ -2,8 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
 
 /// An answer.
@@ -28,22 +31,43 @@ impl Response {
     }
 }
 
+fn connect(address: &str) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// What a connection is made of: TCP, with or without TLS.
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
+
 /// One kept connection.
 pub struct Connection {
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Box<dyn Stream>>,
+    socket: TcpStream,
 }
 
 impl Connection {
     /// Connects to `host:port`.
     pub fn open(address: &str) -> std::io::Result<Connection> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        Ok(Connection { reader: BufReader::new(stream) })
+        let socket = connect(address)?;
+        let reader = BufReader::new(Box::new(socket.try_clone()?) as Box<dyn Stream>);
+        Ok(Connection { reader, socket })
+    }
+
+    /// The same over TLS, to a server with a certificate for `localhost`. The handshake is made by
+    /// the first request.
+    pub fn open_tls(address: &str, config: Arc<ClientConfig>) -> std::io::Result<Connection> {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let tls = ClientConnection::new(config, name).map_err(std::io::Error::other)?;
+        let socket = connect(address)?;
+        let stream = StreamOwned::new(tls, socket.try_clone()?);
+        Ok(Connection { reader: BufReader::new(Box::new(stream)), socket })
     }
 
     /// Reading an answer fails when nothing comes for so long.
     pub fn give_up_after(&mut self, patience: Duration) -> std::io::Result<()> {
-        self.reader.get_mut().set_read_timeout(Some(patience))
+        self.socket.set_read_timeout(Some(patience))
     }
 
     /// Sends a request without waiting for the answer.
@@ -61,7 +85,8 @@ impl Connection {
         head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
         let mut request = head.into_bytes();
         request.extend_from_slice(body);
-        self.reader.get_mut().write_all(&request)
+        self.reader.get_mut().write_all(&request)?;
+        self.reader.get_mut().flush()
     }
 
     /// Reads the answer of the oldest request sent.

@@ -4,8 +4,11 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use rustls::ClientConfig;
 
 use crate::http::{Connection, Response};
 
@@ -42,6 +45,8 @@ pub struct Process {
     pub grpc: String,
     /// What it printed before it listened.
     pub greeting: String,
+    /// How it is talked to, if not in plain text.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl Process {
@@ -66,7 +71,7 @@ impl Process {
             }
         };
         base::task::thread("drain stdout", move || lines.for_each(drop)).expect("a thread");
-        Some(Process { child, http, grpc, greeting })
+        Some(Process { child, http, grpc, greeting, tls: None })
     }
 
     /// [`Process::try_spawn`] that must succeed.
@@ -76,6 +81,12 @@ impl Process {
         process.unwrap_or_else(|| panic!("ended before it listened:\n{}", said()))
     }
 
+    /// From now on it is talked to over TLS.
+    pub fn over_tls(mut self, config: Option<Arc<ClientConfig>>) -> Process {
+        self.tls = config;
+        self
+    }
+
     /// Waits until `/ready` answers 200.
     pub fn wait_ready(&self) {
         wait_for("ready", || self.try_get("/ready").is_some_and(|r| r.status == 200));
@@ -83,12 +94,19 @@ impl Process {
 
     /// A connection to its HTTP port.
     pub fn connect(&self) -> Connection {
-        Connection::open(&self.http).expect("connect")
+        self.try_connect().expect("connect")
+    }
+
+    fn try_connect(&self) -> std::io::Result<Connection> {
+        match &self.tls {
+            None => Connection::open(&self.http),
+            Some(config) => Connection::open_tls(&self.http, config.clone()),
+        }
     }
 
     /// One GET on a connection of its own; `None` without an answer.
     pub fn try_get(&self, target: &str) -> Option<Response> {
-        Connection::open(&self.http).ok()?.request("GET", target, &[], b"").ok()
+        self.try_connect().ok()?.request("GET", target, &[], b"").ok()
     }
 
     /// One GET that must be answered.

@@ -1,6 +1,13 @@
 //! Addresses of peers.
 
-use tonic::transport::Endpoint;
+use std::io;
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::tls::{ClientTls, client_stream::TlsStream};
 
 use super::config::ClientConfig;
 
@@ -82,9 +89,14 @@ pub async fn resolve(addresses: &[String]) -> Result<Vec<String>, AddressError> 
 
 /// How to get to `address`; nothing is connected yet.
 pub(super) fn endpoint(address: &str, config: &ClientConfig) -> Result<Endpoint, AddressError> {
-    let uri = format!("http://{}", host_port(address)?);
-    let endpoint = Endpoint::from_shared(uri)
-        .map_err(|_| AddressError::Malformed { address: address.to_owned() })?;
+    let malformed = || AddressError::Malformed { address: address.to_owned() };
+    let plain = host_port(address)?;
+    let mut endpoint = Endpoint::from_shared(format!("http://{plain}")).map_err(|_| malformed())?;
+    if config.tls.is_some() {
+        // What requests say of themselves; the connection is [`dial`]'s.
+        let origin = Uri::try_from(format!("https://{plain}")).map_err(|_| malformed())?;
+        endpoint = endpoint.origin(origin);
+    }
     Ok(endpoint
         .connect_timeout(config.connect_timeout)
         .http2_keep_alive_interval(config.keepalive_time)
@@ -95,6 +107,29 @@ pub(super) fn endpoint(address: &str, config: &ClientConfig) -> Result<Endpoint,
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_frame_size(MAX_FRAME_BYTES)
         .http2_max_header_list_size(super::status::MAX_HEADER_BYTES))
+}
+
+/// The channel of `endpoint`. It connects when it is first used, over TLS with the files as they are
+/// then, and again after each break.
+pub(super) fn channel(endpoint: &Endpoint, tls: Option<&ClientTls>) -> Channel {
+    let Some(tls) = tls.cloned() else { return endpoint.connect_lazy() };
+    endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| {
+        let tls = tls.clone();
+        async move { dial(&tls, &uri).await.map(TokioIo::new) }
+    }))
+}
+
+/// How long it may take is the endpoint's `connect_timeout`.
+async fn dial(tls: &ClientTls, uri: &Uri) -> io::Result<TlsStream<TcpStream>> {
+    let host = uri.host().unwrap_or_default();
+    let name = tls.server_name(host).ok_or_else(|| {
+        let text = format!("{host} is no name that a certificate could have");
+        io::Error::new(io::ErrorKind::InvalidInput, text)
+    })?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((bare, uri.port_u16().unwrap_or_default())).await?;
+    stream.set_nodelay(true)?;
+    tls.connect(name, stream).await
 }
 
 /// Of one HTTP/2 frame, as both sides offer it to the other: an append of a megabyte costs half the

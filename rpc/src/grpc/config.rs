@@ -6,6 +6,8 @@ use std::time::Duration;
 use base::ByteSize;
 use base::time::Clock;
 
+use crate::tls::ClientTls;
+
 /// How large messages may be. A larger one is an error that names the limit; the connection and
 /// its other calls live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub struct ClientConfig {
     /// Attempts that reads may fail in a row before none is tried again; each success gives back
     /// a tenth of one.
     pub retry_tokens: u32,
+    /// Speaks TLS with these files; nothing is plain text.
+    pub tls: Option<ClientTls>,
 }
 
 impl Default for ClientConfig {
@@ -65,6 +69,7 @@ impl Default for ClientConfig {
             backoff_max: Duration::from_secs(1),
             read_attempts: 3,
             retry_tokens: 10,
+            tls: None,
         }
     }
 }

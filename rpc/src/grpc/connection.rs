@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
-use super::address::{AddressError, endpoint};
+use super::address::{AddressError, channel, endpoint};
 use super::budget::RetryBudget;
 use super::config::ClientConfig;
 use super::status::{Failure, failure_of, is_connect_failure};
@@ -174,7 +174,8 @@ impl Connection {
             sleep(pause).await;
         }
         crate::trace::inject(request.metadata_mut().as_mut());
-        let channel = self.channel.get_or_init(|| self.endpoint.connect_lazy()).clone();
+        let channel =
+            self.channel.get_or_init(|| channel(&self.endpoint, self.config.tls.as_ref())).clone();
         let answer = send(channel, request).await;
         match &answer {
             Err(status) if is_connect_failure(status) => self.connect_failed(),

@@ -12,8 +12,10 @@ impl Declared {
     pub fn below(&self, name: &str, attributes: Attributes, default: &str, doc: &str) -> Declared {
         let dot = if self.path.is_empty() { "" } else { "." };
         let flag = match attributes.flag {
-            Some(whole) if !whole.starts_with('.') => whole.to_owned(),
-            Some(rest) => format!("{}{rest}", self.flag),
+            // The level does not show in flags.
+            Some(".") => self.flag.clone(),
+            Some(rest) if rest.starts_with(['.', '-']) => format!("{}{rest}", self.flag),
+            Some(whole) => whole.to_owned(),
             None => {
                 let dot = if self.flag.is_empty() { "" } else { "." };
                 format!("{}{dot}{}", self.flag, name.replace('_', "-"))

@@ -43,6 +43,7 @@ pub fn all(raw: &RawConfig) -> Result<()> {
         limits(&raw.limits_config),
         numbers(raw),
         super::ring::check(&raw.ring),
+        super::tls::check(raw),
     ];
     let failed: Vec<String> =
         checks.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();

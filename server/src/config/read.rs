@@ -7,6 +7,7 @@ use base::ByteSize;
 use super::accepted::Accepted;
 use super::blocks::blocks;
 use super::scalar::SignedDuration;
+use super::tls::GrpcClientConfig;
 
 blocks! {
     /// `querier`
@@ -178,17 +179,12 @@ blocks! {
             ignored "a name is looked up for each new connection";
         /// The querier's name.
         id: String = "", ignored "a querier is told apart by its connection";
-        /// How connections are tuned.
-        grpc_client_config: Accepted = "grpc_client", flag "querier.frontend-client",
-            ignored "sizes are those of server.grpc_server_max_*, pauses are fixed";
-        /// The same, to schedulers.
-        query_frontend_grpc_client: Accepted = "grpc_client",
-            flag "querier.frontend-grpc-client",
-            ignored "sizes are those of server.grpc_server_max_*, pauses are fixed";
-        /// The same, to schedulers.
-        query_scheduler_grpc_client: Accepted = "grpc_client",
-            flag "querier.scheduler-grpc-client",
-            ignored "sizes are those of server.grpc_server_max_*, pauses are fixed";
+        /// How connections to query frontends are made.
+        grpc_client_config: GrpcClientConfig, flag "querier.frontend-client";
+        /// The same; where TLS is enabled here, this block counts.
+        query_frontend_grpc_client: GrpcClientConfig, flag "querier.frontend-grpc-client";
+        /// The same, where `scheduler_address` names them.
+        query_scheduler_grpc_client: GrpcClientConfig, flag "querier.scheduler-grpc-client";
         /// Loki's older way to say how much runs at once.
         match_max_concurrent: bool = "true", flag "querier.worker-match-max-concurrent",
             ignored "querier.max_concurrent counts";

@@ -6,6 +6,7 @@ use base::ByteSize;
 
 use super::accepted::Accepted;
 use super::blocks::blocks;
+use super::tls::TlsServerConfig;
 
 blocks! {
     /// `server`
@@ -62,9 +63,9 @@ blocks! {
         /// A client that does not answer that within so long is cut.
         grpc_server_keepalive_timeout: Duration = "20s", flag "server.grpc.keepalive.timeout";
         /// TLS of the HTTP listener.
-        http_tls_config: Accepted = "tls_server", flag "server.http-tls";
+        http_tls_config: TlsServerConfig, flag "server.http-tls";
         /// TLS of the gRPC listener.
-        grpc_tls_config: Accepted = "tls_server", flag "server.grpc-tls";
+        grpc_tls_config: TlsServerConfig, flag "server.grpc-tls";
         /// What every HTTP route begins with.
         http_path_prefix: String = "", later "routes have no prefix", flag "server.path-prefix";
         /// How clients of a proxy are told apart.
@@ -107,10 +108,11 @@ blocks! {
         grpc_collect_max_streams_by_conn: bool = "true",
             flag "server.grpc.collect-max-streams-by-conn",
             ignored "connections are not told apart in metrics";
-        /// Ciphers of TLS.
-        tls_cipher_suites: String = "", ignored "TLS offers the suites that are thought safe";
-        /// Oldest version of TLS.
-        tls_min_version: String = "", ignored "TLS 1.2 is the oldest version offered";
+        /// Suites that TLS offers beside those of TLS 1.3, with commas; empty: those that are
+        /// thought safe.
+        tls_cipher_suites: String = "";
+        /// `VersionTLS12` or `VersionTLS13`; older ones are not spoken.
+        tls_min_version: String = "";
         /// Whether addresses of clients are logged.
         log_source_ips_enabled: bool = "false", later "addresses of clients are not logged";
         /// Whether all of them are.

@@ -22,7 +22,8 @@ pub enum Status {
 pub struct Attributes {
     /// `ignored "..."` or `later "..."`
     pub status: Status,
-    /// `flag "..."`; one that begins with a dot goes on where the block's flags begin.
+    /// `flag "..."`; one that begins with a dot or a dash goes on where the block's flags begin, and
+    /// a dot alone is the block's own beginning.
     pub flag: Option<&'static str>,
 }
 

@@ -6,6 +6,7 @@ use base::ByteSize;
 
 use super::accepted::Accepted;
 use super::blocks::blocks;
+use super::tls::GrpcClientConfig;
 
 blocks! {
     /// `distributor`
@@ -250,8 +251,7 @@ blocks! {
         /// Loki's pool of connections.
         pool_config: Accepted = "pool", flag "ingester.client",
             ignored "there is one connection to each ingester";
-        /// How connections are tuned.
-        grpc_client_config: Accepted = "grpc_client", flag "ingester.client",
-            ignored "sizes are those of server.grpc_server_max_*, pauses are fixed";
+        /// How connections to ingesters are made, those of the ring among them.
+        grpc_client_config: GrpcClientConfig, flag "ingester.client";
     }
 }

@@ -24,7 +24,7 @@ async fn start(router: Router, limit: u64) -> Running {
         http_listen_conn_limit: limit,
         ..ServerConfig::default()
     };
-    let door = Door::http(&config).await.unwrap();
+    let door = Door::http(&config, None).await.unwrap();
     let address = door.address().unwrap();
     let shutdown = Shutdown::new();
     let routes = Routes::new(Router::new());
@@ -163,7 +163,7 @@ async fn until_the_services_run_the_starting_routes_answer() {
         http_listen_port: 0,
         ..ServerConfig::default()
     };
-    let door = Door::http(&config).await.unwrap();
+    let door = Door::http(&config, None).await.unwrap();
     let address = door.address().unwrap();
     task::spawn("test", door.serve(routes.clone(), Shutdown::new()));
     let request = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -180,6 +180,53 @@ async fn a_port_that_is_taken_is_named() {
         http_listen_port: running.address.port(),
         ..ServerConfig::default()
     };
-    let error = Door::http(&config).await.err().unwrap().to_string();
+    let error = Door::http(&config, None).await.err().unwrap().to_string();
     assert!(error.contains(&running.address.port().to_string()), "{error}");
+}
+
+/// A frame of HTTP/2 on a stream.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream];
+    frame.extend_from_slice(payload);
+    frame
+}
+
+#[tokio::test]
+async fn cleartext_http_2_is_spoken_with_whoever_begins_with_it() {
+    let running = start(Router::new().route("/", get(async || "ok")), 0).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let mut request = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    request.extend(frame(4, 0, 0, &[]));
+    // GET, http, `/`, and an authority, as HPACK's static table has them.
+    let head = [0x82, 0x86, 0x84, 0x41, 1, b'x'];
+    for number in [1, 3] {
+        request.extend(frame(1, 0x5, number, &head));
+    }
+    stream.write_all(&request).await.unwrap();
+    let data = |stream| [&[0, 0, 2, 0][..], &[1, 0, 0, 0, stream], b"ok"].concat();
+    let plain = |stream| [&[0, 0, 2, 0][..], &[0, 0, 0, 0, stream], b"ok"].concat();
+    let mut text = Vec::new();
+    let has = |text: &[u8], part: &[u8]| text.windows(part.len()).any(|found| found == part);
+    while ![1, 3].into_iter().all(|n| has(&text, &data(n)) || has(&text, &plain(n))) {
+        assert_ne!(soon(stream.read_buf(&mut text)).await.unwrap(), 0, "the connection ended");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_nothing_is_cut_and_so_is_one_that_does_not_say_which_protocol() {
+    let config = ServerConfig {
+        http_listen_address: "127.0.0.1".to_owned(),
+        http_listen_port: 0,
+        http_server_idle_timeout: Duration::from_millis(50),
+        http_server_read_timeout: Duration::from_millis(50),
+        ..ServerConfig::default()
+    };
+    let door = Door::http(&config, None).await.unwrap();
+    let address = door.address().unwrap();
+    task::spawn("test", door.serve(Routes::new(Router::new()), Shutdown::new()));
+    for begun in ["", "PRI * HT", "GET / HTTP/1.1\r\n"] {
+        // Reading comes to its end because the other side has closed.
+        let mut stream = send(address, begun).await;
+        let _ended = soon(stream.read_to_end(&mut Vec::new())).await.is_ok();
+    }
 }

@@ -213,8 +213,17 @@ pub fn serving(shared: &Shared) -> Serving {
     Serving { limits: messages(&shared.config), clock: shared.clock.clone() }
 }
 
-/// Calls to other processes.
-pub fn client(config: &Config) -> ClientConfig {
+/// Calls to ingesters and, for the ring, between its members.
+pub fn ingester_client(shared: &Shared) -> ClientConfig {
+    ClientConfig { tls: shared.tls.ingesters.clone(), ..client(&shared.config) }
+}
+
+/// Calls to query frontends.
+pub fn frontend_client(shared: &Shared) -> ClientConfig {
+    ClientConfig { tls: shared.tls.frontends.clone(), ..client(&shared.config) }
+}
+
+fn client(config: &Config) -> ClientConfig {
     let default = ClientConfig::default();
     ClientConfig {
         limits: messages(config),

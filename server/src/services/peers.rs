@@ -27,7 +27,7 @@ pub async fn members(
     ring: &Option<Membership>,
 ) -> Result<(Arc<dyn Members>, Stop)> {
     let addresses = &shared.config.ingester_addresses;
-    let config = derive::client(&shared.config);
+    let config = derive::ingester_client(shared);
     if addresses.is_empty() || !shared.config.ring_join.is_empty() {
         let ring = ring.clone().context(
             "ring.join must name members of the ring, or ingester_client.addresses the ingesters: \

@@ -69,7 +69,7 @@ pub async fn remote_frontends(
     querier: &Option<Arc<Querier>>,
 ) -> Result<((), Stop)> {
     let querier = querier.as_ref().context("workers need a querier")?;
-    let config = derive::client(&shared.config);
+    let config = derive::frontend_client(shared);
     let name = shared.random.ulid(&*shared.clock).to_string();
     let leave = Shutdown::new();
     let mut tasks = Vec::new();
@@ -116,7 +116,7 @@ pub async fn ring_frontends(
                 if attended.contains_key(address) {
                     continue;
                 }
-                let config = derive::client(&shared.config);
+                let config = derive::frontend_client(&shared);
                 match FrontendClient::new(address, &config, shared.clock.clone()) {
                     Ok(client) => {
                         let (client, leave) = (Arc::new(client), Shutdown::new());

@@ -54,7 +54,7 @@ pub async fn ring(
     door: &RingDoor,
 ) -> Result<(Membership, Stop)> {
     let config = &shared.config;
-    let dialer = RingDialer::new(&derive::client(config), shared.clock.clone());
+    let dialer = RingDialer::new(&derive::ingester_client(shared), shared.clock.clone());
     let dialer = Arc::new(dialer);
     let Some((store, (disk, wal))) = store.as_ref().and_then(|s| Some((s, s.wal.clone()?))) else {
         let cluster = match store {

@@ -1,11 +1,11 @@
 //! Which server a subcommand talks to, as whom, and how its answers are read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Client, ClientBuilder, Identity, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -48,6 +48,12 @@ pub struct Connect {
     /// PEM file with the authority that signed the server's certificate
     #[arg(long, env = "LOKI_CA_CERT_PATH")]
     pub ca_cert: Option<PathBuf>,
+    /// PEM file with the certificate that is shown to a server that asks for one
+    #[arg(long, env = "LOKI_CLIENT_CERT_PATH", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// PEM file with its private key
+    #[arg(long, env = "LOKI_CLIENT_KEY_PATH", requires = "cert")]
+    pub key: Option<PathBuf>,
     /// Accept any certificate
     #[arg(long, env = "LOKI_TLS_SKIP_VERIFY")]
     pub tls_skip_verify: bool,
@@ -100,17 +106,13 @@ impl Connect {
             base.push('/');
         }
         let base = Url::parse(&base).with_context(|| format!("the address {:?}", self.url))?;
-        let mut client = Client::builder()
+        let client = Client::builder()
             .user_agent(format!("runelog/{VERSION}"))
             .default_headers(self.headers()?)
             .connect_timeout(CONNECT_TIMEOUT)
             .tls_danger_accept_invalid_certs(self.tls_skip_verify);
-        if let Some(path) = &self.ca_cert {
-            let pem = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
-            let bundle = reqwest::Certificate::from_pem_bundle(&pem)
-                .with_context(|| format!("{} holds no certificate", path.display()))?;
-            client = client.tls_certs_merge(bundle);
-        }
+        let identity = self.cert.as_deref().zip(self.key.as_deref());
+        let client = with_files(client, self.ca_cert.as_deref(), identity)?;
         let client = client.build().context("making the HTTP client")?;
         Ok(Connection { client, base, credentials: self.credentials()? })
     }
@@ -137,6 +139,32 @@ impl Connect {
         };
         Ok(token.map_or(Credentials::None, |token| Credentials::Bearer(token.trim().to_owned())))
     }
+}
+
+/// A client that trusts the authorities in a PEM file, beside those of this system, and shows the
+/// certificate and key of two others.
+pub fn with_files(
+    mut client: ClientBuilder,
+    authorities: Option<&Path>,
+    identity: Option<(&Path, &Path)>,
+) -> Result<ClientBuilder> {
+    if let Some(path) = authorities {
+        let bundle = reqwest::Certificate::from_pem_bundle(&file(path)?)
+            .with_context(|| format!("{} holds no certificate", path.display()))?;
+        client = client.tls_certs_merge(bundle);
+    }
+    if let Some((cert, key)) = identity {
+        let pem = [file(key)?, file(cert)?].join(&b'\n');
+        let identity = Identity::from_pem(&pem).with_context(|| {
+            format!("{} and {} are no certificate and key", cert.display(), key.display())
+        })?;
+        client = client.identity(identity);
+    }
+    Ok(client)
+}
+
+fn file(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("read {}", path.display()))
 }
 
 impl Connection {

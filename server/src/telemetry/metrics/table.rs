@@ -9,6 +9,7 @@ use querier::metrics as read;
 use query_frontend::metrics as query;
 use rpc::grpc::metrics as grpc;
 use rpc::http::metrics as http;
+use rpc::tls::metrics as tls;
 use store::metrics as store;
 use wal::metrics as wal;
 
@@ -73,6 +74,12 @@ pub const TABLE: &[Metric] = &[
     ),
     gauge(listen::TCP_CONNECTIONS, "Open connections."),
     gauge(listen::TCP_CONNECTIONS_LIMIT, "Most connections that may be open."),
+    counter(listen::HANDSHAKES_FAILED, "Handshakes of TLS that came to nothing, by reason."),
+    counter(tls::RELOADS, "Changed files of TLS that were taken, by block of the configuration."),
+    counter(
+        tls::RELOAD_FAILURES,
+        "Changed files of TLS that could not be used, by block of the configuration.",
+    ),
     histogram(http::REQUEST_DURATION, &http::DURATION_BUCKETS, "Time to serve a request, seconds."),
     gauge(http::INFLIGHT_REQUESTS, "Requests being served."),
     histogram(http::REQUEST_BYTES, &http::BYTES_BUCKETS, "Size of request bodies."),
