@@ -1,17 +1,18 @@
-//! Answers as Loki's JSON, written straight into one byte buffer.
+//! Answers as Loki's JSON, written straight into byte buffers: those of queries, which may be large,
+//! piece by piece ([`AnswerBody`]), all others into one.
 
 use base::Labels;
+use logql::engine::Sample;
 use logql::engine::fields::Field;
-use logql::engine::{Answer, Origins, Sample, Stream};
 
 use super::index_stats::IndexStats;
 use super::json;
-use crate::query::{Evaluated, PieceStats};
-use rpc::stats::QueryStats;
 
+mod answer;
 mod stats;
 mod tail;
 
+pub use answer::AnswerBody;
 pub use tail::tail_frame;
 
 /// Body of a query answer.
@@ -37,94 +38,6 @@ impl EncodingFlags {
     pub fn categorize(&self) -> bool {
         self.0.iter().any(|flag| flag == "categorize-labels")
     }
-}
-
-/// The body of `query` and `query_range`. Loki puts warnings first for streams, last otherwise.
-pub fn answer(evaluated: &Evaluated, flags: &EncodingFlags) -> Vec<u8> {
-    let Evaluated { answer, stats, pieces, warnings } = evaluated;
-    let mut out = Vec::with_capacity(size_hint(answer));
-    out.extend_from_slice(b"{\"status\":\"success\"");
-    let first = matches!(answer, Answer::Streams(_));
-    if first {
-        write_warnings(&mut out, warnings);
-    }
-    out.extend_from_slice(b",\"data\":{\"resultType\":\"");
-    match answer {
-        Answer::Streams(list) => {
-            out.extend_from_slice(b"streams\"");
-            if !flags.0.is_empty() {
-                out.extend_from_slice(b",\"encodingFlags\":");
-                json::strings(&mut out, &flags.0);
-            }
-            out.extend_from_slice(b",\"result\":");
-            let categorize = flags.categorize();
-            array(&mut out, list, |out, item| stream(out, item, categorize));
-        }
-        Answer::Vector(series) => {
-            out.extend_from_slice(b"vector\",\"result\":");
-            array(&mut out, series, |out, (labels, value)| {
-                metric(out, labels);
-                out.extend_from_slice(b",\"value\":");
-                sample(out, value);
-                out.push(b'}');
-            });
-        }
-        Answer::Matrix(series) => {
-            out.extend_from_slice(b"matrix\",\"result\":");
-            array(&mut out, series, |out, (labels, values)| {
-                metric(out, labels);
-                out.extend_from_slice(b",\"values\":");
-                array(out, values, sample);
-                out.push(b'}');
-            });
-        }
-        Answer::Scalar(value) => {
-            // Loki's frontend prints the milliseconds of a scalar as if they were seconds.
-            out.extend_from_slice(b"scalar\",\"result\":[");
-            json::int(&mut out, value.ts_ms);
-            out.push(b',');
-            json::sample_value(&mut out, value.value);
-            out.push(b']');
-        }
-    }
-    out.extend_from_slice(b",\"stats\":");
-    self::stats::write(&mut out, stats, pieces);
-    out.push(b'}');
-    if !first {
-        write_warnings(&mut out, warnings);
-    }
-    out.extend_from_slice(b"}\n");
-    out
-}
-
-fn write_warnings(out: &mut Vec<u8>, warnings: &[String]) {
-    if !warnings.is_empty() {
-        out.extend_from_slice(b",\"warnings\":");
-        json::strings(out, warnings);
-    }
-}
-
-/// The body of `/api/prom/query`.
-pub fn legacy_streams(list: &[Stream], stats: &QueryStats, pieces: &PieceStats) -> Vec<u8> {
-    let mut out = Vec::with_capacity(4096);
-    out.extend_from_slice(b"{\"streams\":");
-    array(&mut out, list, |out, stream| {
-        out.extend_from_slice(b"{\"labels\":");
-        json::string(out, stream.labels.to_string().as_bytes());
-        out.extend_from_slice(b",\"entries\":");
-        array(out, &stream.entries, |out, entry| {
-            out.extend_from_slice(b"{\"ts\":\"");
-            out.extend_from_slice(rfc3339(entry.ts_ns).as_bytes());
-            out.extend_from_slice(b"\",\"line\":");
-            json::string(out, &entry.line);
-            out.push(b'}');
-        });
-        out.push(b'}');
-    });
-    out.extend_from_slice(b",\"stats\":");
-    self::stats::write(&mut out, stats, pieces);
-    out.extend_from_slice(b"}\n");
-    out
 }
 
 /// The body of the label endpoints: `data` is left out when there is none.
@@ -219,49 +132,6 @@ pub fn series(streams: &[Labels]) -> Vec<u8> {
     out
 }
 
-fn stream(out: &mut Vec<u8>, stream: &Stream, categorize: bool) {
-    out.extend_from_slice(b"{\"stream\":");
-    json::labels(out, &stream.labels);
-    out.extend_from_slice(b",\"values\":");
-    // The third element is the same for most entries of a stream: it is written once and copied.
-    let thirds: Vec<Vec<u8>> = match categorize {
-        true => stream.origins.iter().map(origins).collect(),
-        false => Vec::new(),
-    };
-    array(out, &stream.entries, |out, entry| {
-        out.extend_from_slice(b"[\"");
-        json::int(out, entry.ts_ns);
-        out.extend_from_slice(b"\",");
-        json::string(out, &entry.line);
-        if categorize {
-            match thirds.get(entry.origins as usize) {
-                Some(third) => out.extend_from_slice(third),
-                None => out.extend_from_slice(b",{}"),
-            }
-        }
-        out.push(b']');
-    });
-    out.push(b'}');
-}
-
-/// `,{"structuredMetadata":{..},"parsed":{..}}` with what is not empty.
-fn origins(origins: &Origins) -> Vec<u8> {
-    let mut out = b",{".to_vec();
-    if !origins.metadata.is_empty() {
-        out.extend_from_slice(b"\"structuredMetadata\":");
-        json::labels(&mut out, &origins.metadata);
-    }
-    if !origins.parsed.is_empty() {
-        if !origins.metadata.is_empty() {
-            out.push(b',');
-        }
-        out.extend_from_slice(b"\"parsed\":");
-        json::labels(&mut out, &origins.parsed);
-    }
-    out.push(b'}');
-    out
-}
-
 fn metric(out: &mut Vec<u8>, labels: &Labels) {
     out.extend_from_slice(b"{\"metric\":");
     json::labels(out, labels);
@@ -284,37 +154,6 @@ fn array<T>(out: &mut Vec<u8>, items: &[T], mut write: impl FnMut(&mut Vec<u8>, 
         write(out, item);
     }
     out.push(b']');
-}
-
-/// `2006-01-02T15:04:05.999999999Z`, trailing zeros of the fraction dropped.
-fn rfc3339(ts_ns: i64) -> String {
-    let time = chrono::DateTime::from_timestamp_nanos(ts_ns);
-    let mut text = time.format("%Y-%m-%dT%H:%M:%S%.9f").to_string();
-    if let Some(point) = text.find('.') {
-        let kept = text.trim_end_matches('0').len().max(point);
-        text.truncate(if kept == point + 1 { point } else { kept });
-    }
-    text.push('Z');
-    text
-}
-
-fn size_hint(answer: &Answer) -> usize {
-    const ENVELOPE: usize = 4096;
-    let list = match answer {
-        Answer::Streams(streams) => streams
-            .iter()
-            .map(|stream| {
-                let lines: usize = stream.entries.iter().map(|entry| entry.line.len() + 32).sum();
-                stream.labels.text_bytes() * 2 + lines + lines / 8
-            })
-            .sum(),
-        Answer::Vector(series) => series.len() * 96,
-        Answer::Matrix(series) => {
-            series.iter().map(|(labels, values)| labels.text_bytes() * 2 + values.len() * 28).sum()
-        }
-        Answer::Scalar(_) => 32,
-    };
-    ENVELOPE + list
 }
 
 #[cfg(test)]

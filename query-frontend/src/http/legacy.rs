@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use http::HeaderMap;
-use logql::engine::Answer;
 use logql::syntax::{Expr, LineFilter, LineOp, LineOperand, Stage, parse};
 use rpc::http::{Form, HttpError, Tenants};
 
+use super::encode::AnswerBody;
 use super::params::RangeQuery;
-use super::respond::ok;
+use super::refuse;
+use super::respond::send;
 use super::telemetry::{Watch, tags};
-use super::{encode, refuse};
 use crate::frontend::Frontend;
 use crate::query::{Asked, Evaluated, Query};
 
@@ -29,11 +29,10 @@ pub(super) async fn query(
     let mut watch = Watch::new(&frontend, &tenants, &headers, "limited");
     let result = evaluate(&frontend, &tenants, &form, tags(&headers), &mut watch).await;
     let evaluated = watch.finish(result)?;
-    let Answer::Streams(streams) = evaluated.answer else {
+    let Some(body) = AnswerBody::legacy(evaluated) else {
         return Err(HttpError::query_with(400, ONLY_STREAMS));
     };
-    let (stats, pieces) = (evaluated.stats, evaluated.pieces);
-    ok(&frontend, &headers, move || encode::legacy_streams(&streams, &stats, &pieces)).await
+    send(&frontend, &headers, body).await
 }
 
 async fn evaluate(

@@ -8,10 +8,10 @@ use http::HeaderMap;
 use logql::syntax::parse;
 use rpc::http::{Form, HttpError, Tenants};
 
-use super::encode::{self, EncodingFlags};
+use super::encode::{AnswerBody, EncodingFlags};
 use super::params::InstantQuery;
 use super::refuse;
-use super::respond::ok;
+use super::respond::{check_accept, send};
 use super::telemetry::{Watch, tags};
 use crate::frontend::Frontend;
 use crate::query::{Asked, Evaluated, Query};
@@ -22,11 +22,12 @@ pub(super) async fn query(
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, HttpError> {
+    check_accept(&headers)?;
     let mut watch = Watch::new(&frontend, &tenants, &headers, "metric");
     let result = evaluate(&frontend, &tenants, &form, tags(&headers), &mut watch).await;
     let evaluated = watch.finish(result)?;
     let flags = EncodingFlags::default();
-    ok(&frontend, &headers, move || encode::answer(&evaluated, &flags)).await
+    send(&frontend, &headers, AnswerBody::new(evaluated, flags)).await
 }
 
 async fn evaluate(

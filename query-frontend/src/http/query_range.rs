@@ -8,10 +8,10 @@ use http::HeaderMap;
 use logql::syntax::parse;
 use rpc::http::{Form, HttpError, Tenants};
 
-use super::encode::{self, EncodingFlags};
+use super::encode::{AnswerBody, EncodingFlags};
 use super::params::RangeQuery;
 use super::refuse;
-use super::respond::ok;
+use super::respond::{check_accept, send};
 use super::telemetry::{Watch, tags};
 use crate::frontend::Frontend;
 use crate::query::{Asked, Evaluated, Query};
@@ -25,13 +25,14 @@ pub(super) async fn query(
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, HttpError> {
+    check_accept(&headers)?;
     let header = headers.get(FLAGS_HEADER).and_then(|value| value.to_str().ok());
     let flags = EncodingFlags::parse(header.unwrap_or(""));
     let mut watch = Watch::new(&frontend, &tenants, &headers, "metric");
     let asker = Asker { tenants: &tenants, tags: tags(&headers), categorize: flags.categorize() };
     let result = evaluate(&frontend, asker, &form, &mut watch).await;
     let evaluated = watch.finish(result)?;
-    ok(&frontend, &headers, move || encode::answer(&evaluated, &flags)).await
+    send(&frontend, &headers, AnswerBody::new(evaluated, flags)).await
 }
 
 /// Who asks, and how he wants it.

@@ -9,12 +9,47 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, header};
 use rpc::http::HttpError;
+use tokio::task::JoinError;
 
-use super::encode::CONTENT_TYPE;
+use super::encode::{AnswerBody, CONTENT_TYPE};
 use crate::frontend::Frontend;
 
 /// Below this compression saves no packet.
 const MIN_GZIP_BYTES: usize = 1400;
+
+/// Bytes of a body that are written at one time: what a slow client keeps in memory beside the answer
+/// itself, and long enough work that handing it to another thread is cheap.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// A 200 whose body may be compressed.
+struct Head {
+    varies: bool,
+    gzip: bool,
+}
+
+impl Head {
+    fn of(frontend: &Frontend, headers: &HeaderMap) -> Head {
+        let varies = frontend.config().compress_responses;
+        Head { varies, gzip: varies && accepts_gzip(headers) }
+    }
+
+    fn with(&self, body: Body, is_gzip: bool) -> Response {
+        let mut response = Response::new(body);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        if self.varies {
+            headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
+        if is_gzip {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response
+    }
+}
+
+fn died(died: JoinError) -> HttpError {
+    HttpError::query_with(500, format!("an answer died: {died}"))
+}
 
 /// 200 with the body that `write` makes. Writing and compressing may take long: neither is done
 /// on a thread that serves connections.
@@ -23,33 +58,125 @@ pub(super) async fn ok(
     headers: &HeaderMap,
     write: impl FnOnce() -> Vec<u8> + Send + 'static,
 ) -> Result<Response, HttpError> {
-    let compress = frontend.config().compress_responses;
-    let accepted = compress && accepts_gzip(headers);
+    let head = Head::of(frontend, headers);
+    let gzip = head.gzip;
     let job = task::blocking("frontend.encode", move || {
         let body = write();
-        match accepted && body.len() >= MIN_GZIP_BYTES {
+        match gzip && body.len() >= MIN_GZIP_BYTES {
             true => (gzipped(&body), true),
             false => (body, false),
         }
     });
-    let died = |died| HttpError::query_with(500, format!("an answer died: {died}"));
-    let (body, gzip) = job.await.map_err(died)?;
-    let mut response = Response::new(Body::from(body));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-    if compress {
-        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    let (body, is_gzip) = job.await.map_err(died)?;
+    Ok(head.with(Body::from(body), is_gzip))
+}
+
+/// 200 with `body`. A small one is written whole and says how long it is; of a large one each piece
+/// is written when the connection has room for it.
+pub(super) async fn send(
+    frontend: &Frontend,
+    headers: &HeaderMap,
+    body: AnswerBody,
+) -> Result<Response, HttpError> {
+    let head = Head::of(frontend, headers);
+    let gzip = head.gzip;
+    let job = task::blocking("frontend.encode", move || Pieces::begin(body, gzip));
+    let (first, mut pieces) = job.await.map_err(died)?;
+    let is_gzip = pieces.is_gzip;
+    if pieces.is_done() {
+        return Ok(head.with(Body::from(first), is_gzip));
     }
-    if gzip {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    pieces.first = Some(first);
+    let stream = futures::stream::try_unfold(pieces, |mut pieces: Pieces| async move {
+        if let Some(first) = pieces.first.take() {
+            return Ok(Some((first, pieces)));
+        }
+        if pieces.is_done() {
+            return Ok(None);
+        }
+        let job = task::blocking("frontend.encode", move || (pieces.next(), pieces));
+        job.await.map(Some)
+    });
+    Ok(head.with(Body::from_stream(stream), is_gzip))
+}
+
+/// A body on its way out.
+struct Pieces {
+    /// `None`: all of it is written.
+    body: Option<AnswerBody>,
+    gzip: Option<GzEncoder<Vec<u8>>>,
+    is_gzip: bool,
+    first: Option<Vec<u8>>,
+}
+
+impl Pieces {
+    /// With the first piece.
+    fn begin(mut body: AnswerBody, gzip: bool) -> (Vec<u8>, Pieces) {
+        let mut out = Vec::new();
+        let is_done = body.write(&mut out, PIECE_BYTES);
+        let gzip = gzip && out.len() >= MIN_GZIP_BYTES;
+        let body = (!is_done).then_some(body);
+        let mut pieces = Pieces { body, gzip: gzip.then(encoder), is_gzip: gzip, first: None };
+        if gzip {
+            out = pieces.compress(&out);
+        }
+        (out, pieces)
     }
-    Ok(response)
+
+    fn is_done(&self) -> bool {
+        self.body.is_none()
+    }
+
+    /// The next piece; empty only if it is the last.
+    fn next(&mut self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 8);
+        let mut sent = Vec::new();
+        while sent.is_empty()
+            && let Some(body) = &mut self.body
+        {
+            out.clear();
+            if body.write(&mut out, PIECE_BYTES) {
+                self.body = None;
+            }
+            sent = match self.is_gzip {
+                true => self.compress(&out),
+                false => std::mem::take(&mut out),
+            };
+        }
+        sent
+    }
+
+    /// What comes out of the compression when `bytes` go in; all of it with the last of them.
+    fn compress(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let Some(encoder) = &mut self.gzip else { return Vec::new() };
+        encoder.write_all(bytes).expect("a vector takes every byte");
+        if self.body.is_some() {
+            return std::mem::take(encoder.get_mut());
+        }
+        let encoder = self.gzip.take().expect("it is here");
+        encoder.finish().expect("a vector takes every byte")
+    }
+}
+
+fn encoder() -> GzEncoder<Vec<u8>> {
+    // The fastest level: log lines shrink four times with it, and a tenth more with the default.
+    GzEncoder::new(Vec::new(), Compression::fast())
 }
 
 fn gzipped(body: &[u8]) -> Vec<u8> {
-    // The fastest level: log lines shrink four times with it, and a tenth more with the default.
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 3), Compression::fast());
+    let mut encoder = encoder();
     encoder.write_all(body).and_then(|()| encoder.finish()).expect("a vector takes every byte")
+}
+
+/// Refuses what a client accepts and nobody here writes. What Loki's own processes ask each other
+/// for is answered with JSON, as any other wish.
+pub(super) fn check_accept(headers: &HeaderMap) -> Result<(), HttpError> {
+    let accept = headers.get(header::ACCEPT).map_or(&b""[..], |value| value.as_bytes());
+    if accept.trim_ascii() == b"application/vnd.apache.parquet" {
+        let text = "parquet encoding is not supported (frontend.support_parquet_encoding)";
+        return Err(HttpError::query_with(400, text));
+    }
+    Ok(())
 }
 
 /// Whether `gzip` (or `*`) is accepted with a quality above 0 (RFC 9110, 12.5.3).
@@ -95,6 +222,69 @@ mod tests {
             assert_eq!(accepts_gzip(&headers), want, "{value}");
         }
         assert!(!accepts_gzip(&HeaderMap::new()));
+    }
+
+    fn lines(count: usize) -> (AnswerBody, Vec<u8>) {
+        let entry = |n: usize| {
+            let line = format!("line {n} {}", "x".repeat(n % 300)).into_bytes();
+            logql::engine::Entry { ts_ns: n as i64, line, origins: 0 }
+        };
+        let whole = || {
+            let labels = base::Labels::from_pairs([("app", "a")]);
+            let entries = (0..count).map(entry).collect();
+            let streams = vec![logql::engine::Stream { labels, origins: Vec::new(), entries }];
+            let evaluated = crate::query::Evaluated {
+                answer: logql::engine::Answer::Streams(streams),
+                stats: Default::default(),
+                pieces: Default::default(),
+                warnings: Vec::new(),
+            };
+            AnswerBody::new(evaluated, Default::default())
+        };
+        let mut text = Vec::new();
+        assert!(whole().write(&mut text, usize::MAX));
+        (whole(), text)
+    }
+
+    #[test]
+    fn pieces_are_bounded_and_together_they_are_the_body() {
+        for count in [0, 1, 20, 50_000] {
+            for gzip in [false, true] {
+                let (body, text) = lines(count);
+                let (mut sent, mut pieces) = Pieces::begin(body, gzip);
+                let mut number = 1;
+                while !pieces.is_done() {
+                    let piece = pieces.next();
+                    assert!(!piece.is_empty() && piece.len() < PIECE_BYTES + 4096, "{number}");
+                    sent.extend_from_slice(&piece);
+                    number += 1;
+                }
+                assert_eq!(pieces.is_gzip, gzip && text.len() >= MIN_GZIP_BYTES);
+                assert!(number > 10 || count <= 20, "{number} pieces");
+                if pieces.is_gzip {
+                    let mut back = Vec::new();
+                    flate2::read::GzDecoder::new(&sent[..]).read_to_end(&mut back).unwrap();
+                    sent = back;
+                }
+                assert!(sent == text, "{count} {gzip}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_parquet_is_refused() {
+        for (accept, want) in [
+            ("*/*", true),
+            ("application/json", true),
+            ("application/vnd.google.protobuf", true),
+            ("application/vnd.apache.parquet", false),
+            ("", true),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, accept.parse().unwrap());
+            assert_eq!(check_accept(&headers).is_ok(), want, "{accept}");
+        }
+        assert!(check_accept(&HeaderMap::new()).is_ok());
     }
 
     #[test]

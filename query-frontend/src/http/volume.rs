@@ -13,11 +13,11 @@ use logql::plan::{TimeRange, VolumesOf};
 use logql::syntax::{Matcher, parse_matchers};
 use rpc::http::{Form, HttpError, Tenants};
 
-use super::encode::{self, EncodingFlags};
+use super::encode::{AnswerBody, EncodingFlags};
 use super::lists;
 use super::params::{self, ParamError};
 use super::refuse;
-use super::respond::ok;
+use super::respond::send;
 use super::telemetry::Watch;
 use crate::checks::{Checks, Refusal};
 use crate::frontend::Frontend;
@@ -60,7 +60,7 @@ async fn answer(
     let result = evaluate(&frontend, &tenants, &form, in_steps).await;
     let evaluated = watch.finish(result)?;
     let flags = EncodingFlags::default();
-    ok(&frontend, &headers, move || encode::answer(&evaluated, &flags)).await
+    send(&frontend, &headers, AnswerBody::new(evaluated, flags)).await
 }
 
 /// What is asked for.

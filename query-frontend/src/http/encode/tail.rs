@@ -1,6 +1,7 @@
 //! Frames of a tail: every element of `streams` is one line (contract 2.12).
 
-use super::{EncodingFlags, array, origins};
+use super::answer::third;
+use super::{EncodingFlags, array};
 use crate::http::json;
 use crate::tail::{Frame, Line};
 
@@ -37,7 +38,7 @@ fn write(out: &mut Vec<u8>, line: &Line, categorize: bool) {
     json::string(out, &line.line);
     if categorize {
         match &line.origins {
-            Some(of) => out.extend_from_slice(&origins(of)),
+            Some(of) => out.extend_from_slice(&third(of)),
             None => out.extend_from_slice(b",{}"),
         }
     }

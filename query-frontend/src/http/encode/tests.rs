@@ -1,7 +1,10 @@
-use logql::engine::Entry;
+use logql::engine::{Answer, Entry, Origins, Stream};
+use proptest::prelude::*;
+use rpc::stats::QueryStats;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::query::{Evaluated, PieceStats};
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
     Labels::from_pairs(pairs.iter().copied())
@@ -27,30 +30,36 @@ fn body(bytes: Vec<u8>) -> Value {
     serde_json::from_slice(&bytes).unwrap()
 }
 
+/// All of a body, in pieces of a little more than `enough` bytes.
+fn written(mut body: AnswerBody, enough: usize) -> Vec<u8> {
+    let mut whole = Vec::new();
+    loop {
+        let mut piece = Vec::new();
+        let is_done = body.write(&mut piece, enough);
+        assert!(is_done || piece.len() >= enough, "{} of {enough}", piece.len());
+        whole.append(&mut piece);
+        if is_done {
+            return whole;
+        }
+    }
+}
+
+fn evaluated(answer: Answer, warnings: Vec<String>) -> Evaluated {
+    let (stats, pieces) = (QueryStats::default(), PieceStats::default());
+    Evaluated { answer, stats, pieces, warnings }
+}
+
 fn answer(given: &Answer, flags: &EncodingFlags, stats: &QueryStats) -> Vec<u8> {
-    let warnings = Vec::new();
-    super::answer(
-        &Evaluated {
-            answer: given.clone(),
-            stats: *stats,
-            pieces: PieceStats::default(),
-            warnings,
-        },
-        flags,
-    )
+    let evaluated = Evaluated { stats: *stats, ..evaluated(given.clone(), Vec::new()) };
+    written(AnswerBody::new(evaluated, flags.clone()), usize::MAX)
 }
 
 #[test]
 fn warnings_come_first_for_streams_and_last_for_metrics() {
     let text = |answer: Answer| {
         let warnings = vec!["a \"b\"".to_owned()];
-        let evaluated = Evaluated {
-            answer,
-            stats: QueryStats::default(),
-            pieces: PieceStats::default(),
-            warnings,
-        };
-        String::from_utf8(super::answer(&evaluated, &EncodingFlags::default())).unwrap()
+        let body = AnswerBody::new(evaluated(answer, warnings), EncodingFlags::default());
+        String::from_utf8(written(body, usize::MAX)).unwrap()
     };
     let warnings = r#","warnings":["a \"b\""]"#;
     let streams = text(Answer::Streams(vec![]));
@@ -99,7 +108,7 @@ fn categorised_entries_say_where_their_labels_come_from() {
 #[test]
 fn both_categories_of_one_entry_are_separated() {
     let both = Origins { metadata: labels(&[("a", "1")]), parsed: labels(&[("b", "2")]) };
-    let text = String::from_utf8(origins(&both)).unwrap();
+    let text = String::from_utf8(answer::third(&both)).unwrap();
     assert_eq!(text, r#",{"structuredMetadata":{"a":"1"},"parsed":{"b":"2"}}"#);
 }
 
@@ -176,12 +185,9 @@ fn stats_have_every_key_and_true_sums() {
 
 #[test]
 fn legacy_answers_carry_label_text_and_rfc3339() {
-    let text = String::from_utf8(legacy_streams(
-        &checkout(),
-        &QueryStats::default(),
-        &PieceStats::default(),
-    ))
-    .unwrap();
+    assert!(AnswerBody::legacy(evaluated(Answer::Vector(vec![]), vec![])).is_none());
+    let legacy = AnswerBody::legacy(evaluated(Answer::Streams(checkout()), vec![])).unwrap();
+    let text = String::from_utf8(written(legacy, usize::MAX)).unwrap();
     let parsed: Value = serde_json::from_str(&text).unwrap();
     let stream = &parsed["streams"][0];
     assert_eq!(stream["labels"], "{app=\"x\", level=\"<b>\"}");
@@ -190,9 +196,9 @@ fn legacy_answers_carry_label_text_and_rfc3339() {
         json!({"ts": "1970-01-01T00:00:00.00000002Z", "line": "two & more"})
     );
     assert!(parsed["stats"]["summary"].is_object());
-    assert_eq!(rfc3339(1_714_557_600_000_000_000), "2024-05-01T10:00:00Z");
-    assert_eq!(rfc3339(1_714_557_600_500_000_000), "2024-05-01T10:00:00.5Z");
-    assert_eq!(rfc3339(1_714_557_600_000_000_001), "2024-05-01T10:00:00.000000001Z");
+    assert_eq!(answer::rfc3339(1_714_557_600_000_000_000), "2024-05-01T10:00:00Z");
+    assert_eq!(answer::rfc3339(1_714_557_600_500_000_000), "2024-05-01T10:00:00.5Z");
+    assert_eq!(answer::rfc3339(1_714_557_600_000_000_001), "2024-05-01T10:00:00.000000001Z");
 }
 
 #[test]
@@ -202,4 +208,45 @@ fn an_empty_label_list_has_no_data_but_empty_series_do() {
     assert_eq!(body(series(&[])), json!({"status": "success", "data": []}));
     let one = labels(&[("app", "x\"y")]);
     assert_eq!(body(series(&[one])), json!({"status": "success", "data": [{"app": "x\"y"}]}));
+}
+
+fn any_answer() -> impl Strategy<Value = Answer> {
+    let of = |name: &str, number: u8| labels(&[(name, &number.to_string())]);
+    let entry = (any::<i64>(), "\\PC{0,40}", 0..3_u32)
+        .prop_map(|(ts_ns, line, origins)| entry(ts_ns, &line, origins));
+    let stream = (any::<u8>(), prop::collection::vec(entry, 0..6)).prop_map(move |(n, entries)| {
+        let origin = |n| Origins { metadata: of("m", n), parsed: Labels::empty() };
+        Stream { labels: of("app", n), origins: vec![origin(n), origin(n / 2)], entries }
+    });
+    let sample =
+        || (any::<i32>(), any::<f64>()).prop_map(|(ts, value)| Sample { ts_ms: ts.into(), value });
+    let points = (any::<u8>(), prop::collection::vec(sample(), 0..6));
+    prop_oneof![
+        prop::collection::vec(stream, 0..5).prop_map(Answer::Streams),
+        prop::collection::vec((any::<u8>(), sample()), 0..8).prop_map(move |list| Answer::Vector(
+            list.into_iter().map(|(n, sample)| (of("a", n), sample)).collect()
+        )),
+        prop::collection::vec(points, 0..5).prop_map(move |list| Answer::Matrix(
+            list.into_iter().map(|(n, points)| (of("a", n), points)).collect()
+        )),
+        sample().prop_map(Answer::Scalar),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn pieces_of_any_size_are_the_whole(answer in any_answer(), enough in 1..200_usize, flags in "(categorize-labels)?") {
+        let flags = EncodingFlags::parse(&flags);
+        let body = || {
+            let warnings = vec!["careful".to_owned()];
+            AnswerBody::new(evaluated(answer.clone(), warnings), flags.clone())
+        };
+        let whole = written(body(), usize::MAX);
+        prop_assert!(serde_json::from_slice::<Value>(&whole).is_ok());
+        prop_assert_eq!(written(body(), enough), whole);
+        if let Some(legacy) = AnswerBody::legacy(evaluated(answer.clone(), Vec::new())) {
+            let whole = AnswerBody::legacy(evaluated(answer.clone(), Vec::new())).unwrap();
+            prop_assert_eq!(written(legacy, enough), written(whole, usize::MAX));
+        }
+    }
 }
