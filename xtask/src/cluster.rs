@@ -2,12 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
-use crate::server::{Server, poll};
+use crate::server::{Server, free_ports, poll};
 
 /// Which processes run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,19 +19,25 @@ pub enum Topology {
     Separate,
     /// Each service in its own, two ingesters.
     TwoIngesters,
+    /// Each service in its own, three ingesters in three zones, each row on all of them.
+    Ring,
 }
 
 impl Topology {
-    /// `one`, `separate` or `two-ingesters`.
+    /// `one`, `separate`, `two-ingesters` or `ring`.
     pub fn parse(name: &str) -> Result<Topology> {
         Ok(match name {
             "one" => Topology::One,
             "separate" => Topology::Separate,
             "two-ingesters" => Topology::TwoIngesters,
-            other => bail!("no topology {other:?}: one, separate or two-ingesters"),
+            "ring" => Topology::Ring,
+            other => bail!("no topology {other:?}: one, separate, two-ingesters or ring"),
         })
     }
 }
+
+/// Copies of a row in a ring.
+const RING_FACTOR: usize = 3;
 
 /// What every process of a cluster is started with.
 pub struct Setting<'a> {
@@ -58,6 +64,9 @@ impl Cluster {
         let start = |name: &str, target: &str, ingesters: &[Arc<Server>], frontend: &str| {
             setting.start(name, target, ingesters, frontend).map(Arc::new)
         };
+        if topology == Topology::Ring {
+            return Cluster::ring(setting);
+        }
         let cluster = if topology == Topology::One {
             let one = start("all", "all", &[], "")?;
             Cluster {
@@ -80,6 +89,37 @@ impl Cluster {
             server.wait_ready()?;
         }
         Ok(cluster)
+    }
+
+    /// Processes that find each other by `ring.join`.
+    fn ring(setting: &Setting) -> Result<Cluster> {
+        let targets =
+            ["ingester", "ingester", "ingester", "query-frontend", "querier", "distributor"];
+        let ports = free_ports(targets.len());
+        let join: Vec<String> = ports[..3].iter().map(|p| format!("\"127.0.0.1:{p}\"")).collect();
+        let mut servers = Vec::new();
+        for (number, (target, port)) in targets.iter().zip(&ports).enumerate() {
+            let name = format!("{target}-{number}");
+            let more = format!(
+                "\ntarget: {target}\nring:\n  instance_id: {name}\n  \
+                 instance_zone: zone-{number}\n  join: [{}]\n",
+                join.join(", ")
+            );
+            servers.push(Arc::new(setting.start_on(&name, *port, RING_FACTOR, &more)?));
+        }
+        for server in &servers {
+            server.wait_ready()?;
+            poll("it reads three copies", || {
+                let answer = server.request("GET", "/ring", "Accept: application/json\r\n", b"")?;
+                let view = answer.text.replace(' ', "");
+                Ok(view.contains(&format!("\"read_replication_factor\":{RING_FACTOR}")))
+            })?;
+        }
+        let mut servers = servers.into_iter();
+        let ingesters: Vec<Arc<Server>> = servers.by_ref().take(3).collect();
+        let mut next = || servers.next().context("one per target");
+        let (frontend, querier, distributor) = (next()?, next()?, next()?);
+        Ok(Cluster { ingesters, distributor, frontend, querier })
     }
 
     /// Every process.
@@ -125,9 +165,54 @@ impl Setting<'_> {
                 addresses.join(", ")
             ));
         }
+        self.run(name, &config)
+    }
+
+    /// Starts a process on a gRPC port that the others were told, with so many copies of a row.
+    fn start_on(&self, name: &str, port: u16, factor: usize, more: &str) -> Result<Server> {
+        let state = self.dir.join("data").join(name);
+        std::fs::create_dir_all(&state)?;
+        let config = (self.config)(&state)
+            .replace("grpc_listen_port: 0", &format!("grpc_listen_port: {port}"))
+            .replace("replication_factor: 1", &format!("replication_factor: {factor}"));
+        self.run(name, &(config + more))
+    }
+
+    fn run(&self, name: &str, config: &str) -> Result<Server> {
         let file = self.dir.join(format!("{name}.yaml"));
         std::fs::write(&file, config)?;
         Server::start(&file, &self.dir.join(format!("{name}.log")), self.env)
+    }
+}
+
+/// An ingester of a cluster that is ended and started again, over and over.
+pub struct Restarts {
+    server: Option<Server>,
+    config: PathBuf,
+    log: PathBuf,
+}
+
+impl Restarts {
+    /// Takes the last ingester out of a cluster that nobody else holds.
+    pub fn of(cluster: &mut Cluster, dir: &Path) -> Result<Restarts> {
+        let last = cluster.ingesters.pop().context("a cluster has ingesters")?;
+        let name = format!("ingester-{}", cluster.ingesters.len());
+        let server = Arc::into_inner(last).context("nobody else holds an ingester")?;
+        let file = |end: &str| dir.join(format!("{name}.{end}"));
+        Ok(Restarts { server: Some(server), config: file("yaml"), log: file("log") })
+    }
+
+    /// Restarts it until `is_over`; how often.
+    pub fn run(&mut self, is_over: impl Fn() -> bool) -> Result<usize> {
+        let mut count = 0;
+        while !is_over() {
+            self.server.take().context("it runs")?.terminate()?;
+            let server = Server::start(&self.config, &self.log, &[])?;
+            server.wait_ready()?;
+            self.server = Some(server);
+            count += 1;
+        }
+        Ok(count)
     }
 }
 

@@ -8,11 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::cluster::{Cluster, Door, Setting, Topology};
+use crate::cluster::{Cluster, Door, Restarts, Setting, Topology};
 use crate::process::{self, target_dir, words};
 
 const NOT_YET: &str = "tests/conformance/not-yet.txt";
@@ -31,6 +32,8 @@ pub struct Options {
     pub wire: bool,
     /// Where the rows are when they are queried.
     pub rows: Rows,
+    /// An ingester is restarted all the time. Needs one that others can do without.
+    pub restarting: bool,
     /// Instead of the recorded `split_queries_by_interval`; shards too.
     split: Option<String>,
 }
@@ -63,6 +66,7 @@ impl Options {
                 "--write" => options.write = true,
                 "--topology" => options.topology = Topology::parse(&value()?)?,
                 "--wire" => options.wire = true,
+                "--restarting" => options.restarting = true,
                 "--split" => options.split = Some(value()?),
                 "--rows" => {
                     options.rows = match value()?.as_str() {
@@ -75,6 +79,9 @@ impl Options {
                 }
                 other => bail!("unknown option {other:?}"),
             }
+        }
+        if options.restarting && options.topology != Topology::Ring {
+            bail!("--restarting needs --topology ring");
         }
         Ok(options)
     }
@@ -120,12 +127,17 @@ pub fn run(options: &Options) -> Result<()> {
     let config = |state: &Path| configuration(options, &dir, state);
     let env: &[(&str, &str)] = if options.wire { &[("RUNELOG_FORCE_WIRE", "1")] } else { &[] };
     let setting = Setting { config: &config, dir: &dir, env };
-    let cluster = Arc::new(Cluster::start(options.topology, &setting)?);
+    let mut cluster = Cluster::start(options.topology, &setting)?;
     push(&cluster, options.rows)?;
-    let door = Door::open(cluster, options.rows == Rows::Parts)?;
+    let restarts = match options.restarting {
+        true => Some(Restarts::of(&mut cluster, &dir)?),
+        false => None,
+    };
+    let door = Door::open(Arc::new(cluster), options.rows == Rows::Parts)?;
     let replay = || replay(options, &format!("http://{}", door.address), &report_path);
-    let report = match options.rows {
-        Rows::Merging => while_merging(&door, &setting, replay)?,
+    let report = match (options.rows, restarts) {
+        (_, Some(restarts)) => while_restarting(restarts, replay)?,
+        (Rows::Merging, None) => while_merging(&door, &setting, replay)?,
         _ => replay()?,
     };
     judge(&report, options)
@@ -155,6 +167,25 @@ fn while_merging(
             if compactor.metric(metric)? == 0.0 {
                 bail!("{metric} is 0: nothing happened during the replay");
             }
+        }
+        report
+    })
+}
+
+/// Restarts an ingester amid `replay`, more than once.
+fn while_restarting(
+    mut restarts: Restarts,
+    replay: impl FnOnce() -> Result<Value>,
+) -> Result<Value> {
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let restarting = scope.spawn(|| restarts.run(|| is_over.load(Ordering::SeqCst)));
+        let report = replay();
+        is_over.store(true, Ordering::SeqCst);
+        let count = restarting.join().map_err(|_| anyhow::anyhow!("no restarts"))??;
+        eprintln!("an ingester was restarted {count} times");
+        if count < 2 {
+            bail!("{count} restarts during the replay are too few");
         }
         report
     })

@@ -1,13 +1,12 @@
 //! A cluster of five processes on this machine, to try things on: three ingesters in three zones, a
 //! distributor, and the rest. It lives as long as this command.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::process::{run, words};
-use crate::server::Server;
+use crate::server::{Server, free_ports};
 
 /// Name, target and zone of each process, in the order of their start.
 const PROCESSES: [(&str, &str, &str); 5] = [
@@ -31,7 +30,7 @@ pub fn run_cluster() -> Result<()> {
 
 fn serve(dir: &Path) -> Result<()> {
     std::fs::create_dir_all(dir)?;
-    let ports = free_ports()?;
+    let ports = free_ports(PROCESSES.len());
     let join: Vec<String> = ports[..3].iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
     let mut servers = Vec::new();
     for ((name, target, zone), port) in PROCESSES.iter().zip(&ports) {
@@ -58,14 +57,6 @@ fn serve(dir: &Path) -> Result<()> {
 fn wait_for_interrupt() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(tokio::signal::ctrl_c()).context("waiting for Ctrl-C")
-}
-
-/// Bound together, so that they differ, and free again when this returns.
-fn free_ports() -> Result<Vec<u16>> {
-    let listeners: Vec<TcpListener> =
-        PROCESSES.iter().map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-    let ports = listeners.iter().map(|listener| Ok(listener.local_addr()?.port()));
-    ports.collect()
 }
 
 fn config(

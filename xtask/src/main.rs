@@ -27,7 +27,8 @@ cargo xtask tidy                 floors, file sizes, words that must not appear
 cargo xtask docs [--check]       generate docs/compat.md, docs/configuration.md
 cargo xtask codegen [--check]    generate the messages and services of proto/
 cargo xtask conformance [--url U] [--group G]... [--show N] [--wire] [--split DURATION]
-                        [--topology one|separate|two-ingesters] [--rows head|parts|half]
+                        [--topology one|separate|two-ingesters|ring] [--restarting]
+                        [--rows head|parts|half|merging]
                                  recorded requests against a fresh cluster, or any URL
 cargo xtask bench [--gb N] [--streams N] [--set DIR] [--processes 4]
                                  generate a set, push it, query it, report

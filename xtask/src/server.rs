@@ -1,7 +1,7 @@
 //! A server process of our own, stopped when it goes out of scope.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -71,7 +71,7 @@ impl Server {
         self.child.id()
     }
 
-    /// SIGTERM, then waits for its end.
+    /// SIGTERM, then waits for its end, which must be a good one.
     pub fn terminate(mut self) -> Result<()> {
         use std::os::unix::process::CommandExt;
         let mut kill = Command::new("kill");
@@ -118,6 +118,14 @@ impl Server {
         });
         values.reduce(|a, b| a + b).with_context(|| format!("no metric {name}"))
     }
+}
+
+/// Ports that nobody listens on. They lie below those that a system gives to connections: a process
+/// that is away for a while finds its port free when it comes back.
+pub fn free_ports(count: usize) -> Vec<u16> {
+    let start = std::process::id() as u16 % 20_000;
+    let ports = (0..20_000).map(|n| 10_000 + (start + n) % 20_000);
+    ports.filter(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok()).take(count).collect()
 }
 
 /// What a server answered: status, and head and body as text.
