@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::functions::{self, Function, Kind};
 use super::parser::{Branch, Command, Node, Operand, Pipe, Tree, What};
 use super::value::Value;
-use super::{Data, OUTPUT_MAX, printf};
+use super::{Data, OUTPUT_MAX, printf, time};
 use base::quote::quote;
 
 /// Most templates that call each other, and most turns of one execution's loops.
@@ -249,6 +249,9 @@ impl State<'_> {
             What::Pipe(pipe) if !arguments => self.pipe(dot, pipe),
             What::Nil => self.fail(first.at, &first.context, "nil is not a command"),
             _ if arguments => {
+                if let Some(text) = self.formatted(dot, command, last)? {
+                    return Ok(text);
+                }
                 let (at, context) = (first.at, &first.context);
                 match &first.what {
                     What::Field(path, _) => {
@@ -265,6 +268,48 @@ impl State<'_> {
             }
             _ => self.operand(dot, first),
         }
+    }
+
+    /// The text of a time, if the command calls its `Format`: of the methods of a time the only one
+    /// here that takes an argument.
+    fn formatted(
+        &mut self,
+        dot: &Value,
+        command: &Command,
+        last: Option<Value>,
+    ) -> Done<Option<Value>> {
+        let first = &command.operands[0];
+        let path = match &first.what {
+            What::Field(path, _) | What::Variable(_, path, _) | What::Chain(_, path) => path,
+            _ => return Ok(None),
+        };
+        let Some(("Format", path)) = path.split_last().map(|(last, path)| (last.as_str(), path))
+        else {
+            return Ok(None);
+        };
+        let start = match &first.what {
+            What::Variable(name, ..) => self.variable(name),
+            What::Chain(inner, _) => self.argument_value(dot, inner)?,
+            _ => dot.clone(),
+        };
+        let Value::Time(moment) = self.fields(start, path, first)? else { return Ok(None) };
+        let given = command.operands.len() - 1 + usize::from(last.is_some());
+        if given != 1 {
+            let what = format!("wrong number of args for Format: want 1 got {given}");
+            return self.fail(first.at, &first.context, &what);
+        }
+        let layout = match last {
+            Some(last) => self.check(first, last, Kind::Text)?,
+            None => self.argument(dot, &command.operands[1], Kind::Text)?,
+        };
+        let Value::Str(layout) = layout else { return Ok(None) };
+        let text = time::format(&String::from_utf8_lossy(&layout), &moment);
+        Ok(Some(Value::text(text.as_bytes())))
+    }
+
+    fn variable(&self, name: &str) -> Value {
+        let found = self.variables.iter().rev().find(|known| known.0 == name);
+        found.map_or(Value::None, |known| known.1.clone())
     }
 
     /// The value of an operand that takes no arguments.
@@ -285,8 +330,7 @@ impl State<'_> {
                 self.fields(dot.clone(), path, operand)
             }
             What::Variable(name, path, label) => {
-                let found = self.variables.iter().rev().find(|known| known.0 == *name);
-                let value = found.map_or(Value::None, |known| known.1.clone());
+                let value = self.variable(name);
                 if let (Value::Labels, [_]) = (&value, path.as_slice()) {
                     return Ok(Value::text(self.data.label(*label).unwrap_or_default()));
                 }
@@ -322,8 +366,19 @@ impl State<'_> {
                     return self.fail(operand.at, &operand.context, &what);
                 }
                 other => {
+                    if let Value::Time(moment) = other
+                        && let Some(part) = time::part(moment, field)
+                    {
+                        value = part;
+                        continue;
+                    }
                     let kind = other.type_name();
-                    let what = format!("can't evaluate field {field} in type {kind}");
+                    let what = match (other, field.as_str()) {
+                        (Value::Time(_), "Format") => {
+                            "wrong number of args for Format: want 1 got 0".to_owned()
+                        }
+                        _ => format!("can't evaluate field {field} in type {kind}"),
+                    };
                     return self.fail(operand.at, &operand.context, &what);
                 }
             };

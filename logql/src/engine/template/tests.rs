@@ -59,6 +59,16 @@ fn actions_print_what_go_prints() {
         ("{{ $x := .app }}{{ if .n }}{{ $x = \"new\" }}{{ end }}{{ $x }}", "new"),
         ("{{ range $i, $e := (fromJson .json).a.b }}{{ $i }}={{ $e }};{{ end }}", "0=1;1=2.5;2=x;"),
         ("{{ range 5 }}{{ if eq . 3 }}{{ break }}{{ end }}{{ . }}{{ end }}", "012"),
+        (
+            "{{ __timestamp__.Unix }} {{ __timestamp__.UnixMilli }} {{ __timestamp__.Year }} \
+             {{ __timestamp__.Month }} {{ __timestamp__.Weekday }} {{ __timestamp__.YearDay }}",
+            "1714557600 1714557600123 2024 May Wednesday 122",
+        ),
+        (
+            "{{ $t := __timestamp__ }}{{ $t.Format \"15:04\" }} {{ \"2006\" | $t.UTC.Format }} \
+             {{ (toDateInZone \"15:04\" \"Asia/Tokyo\" \"23:05\").Hour }} {{ $t.IsZero }}",
+            "10:00 2024 23 false",
+        ),
         ("{{ js \"\\u0001\\u00a0\\u2028ž&\" }}", "\\u0001\\u00A0\\u2028ž\\u0026"),
         ("{{ int \"1_000\" }} {{ int \"0x_f\" }} {{ int \"1__0\" }} {{ float64 \"1_0.5\" }}", "1000 15 0 10.5"),
         ("{{ range fromJson `[]` }}x{{ else }}none{{ end }}", "none"),
@@ -286,6 +296,14 @@ fn what_fails_says_where_and_why() {
         (
             "{{ repeat -1 .app }}",
             at("1:3", "repeat -1 .app", "error calling repeat: strings: negative Repeat count"),
+        ),
+        (
+            "{{ __timestamp__.Nope }}",
+            at("1:16", "__timestamp__.Nope", "can't evaluate field Nope in type time.Time"),
+        ),
+        (
+            "{{ __timestamp__.Format }}",
+            at("1:16", "__timestamp__.Format", "wrong number of args for Format: want 1 got 0"),
         ),
         (
             "{{ range $i, $e := 3 }}x{{ end }}",

@@ -87,6 +87,33 @@ pub(super) fn shown(moment: &Moment) -> String {
     format("2006-01-02 15:04:05.999999999 -0700 MST", moment)
 }
 
+/// What a method of `time.Time` that takes no arguments gives.
+pub(super) fn part(moment: &Moment, method: &str) -> Option<Value> {
+    let (east, _) = moment.zone.at(moment.at.div_euclid(SECOND));
+    let parts = Parts::of(moment.at + i128::from(east) * SECOND);
+    let since = |unit: i128| Value::Long(moment.at.div_euclid(unit) as i64);
+    let int = |value: u32| Value::Int(value.into());
+    Some(match method {
+        "Unix" => since(SECOND),
+        "UnixMilli" => since(1_000_000),
+        "UnixMicro" => since(1_000),
+        "UnixNano" => since(1),
+        "Year" => Value::Int(parts.year as i64),
+        "Month" => Value::text(MONTHS[parts.month as usize - 1].as_bytes()),
+        "Day" => int(parts.day),
+        "Weekday" => Value::text(WEEKDAYS[parts.weekday].as_bytes()),
+        "YearDay" => int(parts.year_day),
+        "Hour" => int(parts.hour),
+        "Minute" => int(parts.minute),
+        "Second" => int(parts.second),
+        "Nanosecond" => int(parts.nanos),
+        "UTC" | "Local" => Value::Time(Moment::utc(moment.at)),
+        "String" => Value::text(shown(moment).as_bytes()),
+        "IsZero" => Value::Bool(moment.at == ZERO * SECOND),
+        _ => return None,
+    })
+}
+
 /// A time in parts.
 struct Parts {
     year: i128,
