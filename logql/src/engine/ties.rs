@@ -2,6 +2,9 @@
 //! the same metadata are one row, and it compares them as they leave the pipeline. So after
 //! `| line_format "same"` one row of an instant is left.
 //!
+//! A pipeline that only parses and filters makes no rows equal: a label of the line may hide one of
+//! the metadata, but what is hidden is compared all the same.
+//!
 //! Only rows that share stream and instant with another are run through the pipeline for that; which
 //! of them counts does not depend on how rows were cut, for a row's fate depends on the row alone.
 

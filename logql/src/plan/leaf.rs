@@ -243,11 +243,11 @@ fn grouping(outer: Option<Option<&syntax::Grouping>>, names: &mut NameList) -> G
 }
 
 /// The labels that `=` matchers give. A name that has several matchers has no one value, and one
-/// that has to be empty is no label.
+/// that has to be empty is no label. The name of a metric is none either.
 fn absent_labels(matchers: &[Matcher]) -> Labels {
     let mut labels = LabelsBuilder::default();
     let mut taken_away = Vec::new();
-    for matcher in matchers {
+    for matcher in matchers.iter().filter(|matcher| matcher.name != "__name__") {
         if matcher.op != MatchOp::Equal || labels.get(&matcher.name).is_some() {
             taken_away.push(&matcher.name);
         } else if !matcher.value.is_empty() {

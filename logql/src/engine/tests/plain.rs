@@ -24,6 +24,11 @@ fn distinct(rows: &[(u64, TestRow)]) -> Vec<(u64, TestRow)> {
     rows.iter().filter(|(_, row)| seen.insert(row.clone())).cloned().collect()
 }
 
+fn changes_rows(stage: &Stage) -> bool {
+    let line = matches!(stage, Stage::Unpack | Stage::Decolorize | Stage::LineFormat(_));
+    line || matches!(stage, Stage::LabelFormat(_) | Stage::Drop(_) | Stage::Keep(_))
+}
+
 /// The lines of a log query, each with its labels. `rows` carry their order of arrival.
 pub(super) fn log(
     log: &LogExpr,
@@ -39,14 +44,17 @@ pub(super) fn log(
     let mut last: Option<i64> = None;
     let mut out: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut left = params.limit;
-    // Rows are compared as they leave the pipeline.
+    // Rows are compared as they leave a pipeline that changes lines or labels. What a parser's
+    // label hides of metadata still tells rows apart, as it did when they were stored.
+    let changes = log.stages.iter().any(changes_rows);
     let mut seen = BTreeSet::new();
     for (_, row) in distinct(&rows) {
         if row.ts_ns < params.start.0 || row.ts_ns >= params.end.0 {
             continue;
         }
         let Some(end) = stages::run(&log.matchers, &log.stages, streams, &row) else { continue };
-        if !seen.insert((row.stream, row.ts_ns, end.line.clone(), end.metadata())) {
+        let left_with = (row.stream, row.ts_ns, end.line.clone(), end.metadata());
+        if changes && !seen.insert(left_with) {
             continue;
         }
         let far = last.is_none_or(|last| (last - row.ts_ns).abs() >= params.interval_ns);
