@@ -17,6 +17,7 @@ mod load;
 mod metrics;
 mod otlp;
 mod ring;
+mod routes;
 mod tail;
 mod tenants;
 mod terminal;
