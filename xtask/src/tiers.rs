@@ -26,6 +26,7 @@ const TIERS: &[Tier] = &[
     Tier { name: "sim", budget: minutes(3), work: sim },
     Tier { name: "e2e", budget: minutes(6), work: e2e },
     Tier { name: "clients", budget: minutes(3), work: clients },
+    Tier { name: "cluster", budget: minutes(5), work: cluster },
     Tier { name: "conformance", budget: minutes(6), work: conformance },
 ];
 
@@ -114,13 +115,19 @@ fn clients() -> Result<()> {
     run(&mut words(line))
 }
 
+fn cluster() -> Result<()> {
+    // A test is seven processes or more and eight clients: one at a time.
+    run(&mut words("cargo test --release --workspace --test cluster -- --test-threads=1"))
+}
+
 /// Every way a call can take and every place a row can be at least once; not every pair of them.
-const CONFORMANCE: [&str; 5] = [
+const CONFORMANCE: [&str; 6] = [
     "--rows head",
     "--rows parts --wire",
     "--topology separate --rows half",
     "--topology two-ingesters --rows parts",
     "--topology separate --rows merging",
+    "--topology ring --rows head --restarting",
 ];
 
 fn conformance() -> Result<()> {

@@ -17,6 +17,8 @@ const TOOLS: &[(&str, &str, &str)] = &[
     ("python3 -m pip --version", "python3-pip", "clients of PyPI (pip)"),
     ("syslog-ng --version", "syslog-ng-core syslog-ng-mod-http", "client syslog-ng"),
     ("chromium --version", "chromium", "tail in a browser (chromium)"),
+    ("ip -V", "iproute2", "a zone cut off (ip)"),
+    ("iptables --version", "iptables", "a zone cut off (iptables)"),
 ];
 
 fn is_root() -> bool {
@@ -90,6 +92,7 @@ pub fn skipped() -> Vec<&'static str> {
     skipped.extend(clients::skipped());
     if !is_root() {
         skipped.push("disk full (needs root to mount a small tmpfs)");
+        skipped.push("a zone cut off (needs root to make networks)");
     }
     skipped
 }
