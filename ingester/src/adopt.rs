@@ -27,6 +27,9 @@ const MAX_TRIES: u32 = 16;
 /// A store flushes what it adopted this much later for each store before it, nanoseconds (W3).
 pub(crate) const RANK_NS: u64 = 60_000_000_000;
 
+/// Rows by the stores before this one in the lists of their batches.
+type Groups = BTreeMap<Vec<StoreId>, Head>;
+
 impl Core {
     /// Has the rows of `ids` in memory, those of them that are still followed. Where memory is short
     /// they are flushed on the way: then the floor rises. Returns those whose records are damaged.
@@ -56,7 +59,7 @@ impl Core {
         let mut bytes = 0;
         let fit = ids.iter().take_while(|id| {
             let is_first = bytes == 0;
-            bytes += state.followed.get(*id).map_or(0, |followed| followed.bytes);
+            bytes += state.followed.get(id).map_or(0, |followed| followed.bytes);
             is_first || bytes <= ADOPT_BYTES
         });
         let fit = fit.count();
@@ -121,10 +124,10 @@ impl Core {
     fn read_groups(
         &self,
         by_ahead: &BTreeMap<BatchId, Vec<StoreId>>,
-    ) -> Result<(BTreeMap<Vec<StoreId>, Head>, Vec<BatchId>), Error> {
+    ) -> Result<(Groups, Vec<BatchId>), Error> {
         let wal = self.wal().ok_or(wal::Error::Closed)?;
         let ids: Vec<BatchId> = by_ahead.keys().copied().collect();
-        let mut groups: BTreeMap<Vec<StoreId>, Head> = BTreeMap::new();
+        let mut groups = Groups::new();
         let mut read: HashSet<BatchId> = HashSet::default();
         wal.read(&ids, |batch| {
             let id = batch.id;

@@ -5,7 +5,8 @@
 //! of a row gone there may be rows that nobody answers: then the query fails and names them.
 //!
 //! Who there is the newest view of the ring says. An ingester answers with the version that it
-//! follows: if that is newer there may be somebody who was not asked, and all are asked again.
+//! follows: if that is newer there may be somebody who was not asked, and all are asked again. So where
+//! nobody is asked nobody would say that the view is old: that is no answer either.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -76,6 +77,7 @@ impl Peers {
         call: impl Fn(Peer, StoreId, Vec<StoreId>) -> BoxFuture<'a, Result<T, IngesterError>>,
     ) -> Result<Vec<T>, Error> {
         let mut view = self.members.view();
+        let mut has_looked = false;
         loop {
             if !view.nameless().is_empty() {
                 view = self.members.look(None).await;
@@ -85,6 +87,13 @@ impl Peers {
             let stores = gone.stores(&view);
             let asked: Vec<(StoreId, &Peer)> =
                 view.peers().filter(|(store, _)| !stores.contains(store)).collect();
+            if asked.is_empty() {
+                if std::mem::replace(&mut has_looked, true) {
+                    return Err(unknown(&view, gone));
+                }
+                view = self.members.look(None).await;
+                continue;
+            }
             let all: Vec<StoreId> = asked.iter().map(|&(store, _)| store).collect();
             let calls = asked.iter().map(|&(store, peer)| call(peer.clone(), store, all.clone()));
             let mut answers = Vec::with_capacity(asked.len());
@@ -217,6 +226,17 @@ fn down(view: &View) -> Vec<StoreId> {
 fn can_do_without(view: &View, gone: &[StoreId], more: impl Iterator<Item = StoreId>) -> bool {
     let stores: Vec<StoreId> = gone.iter().copied().chain(more).collect();
     reads::check(view.state(), &stores) == Readable::Yes
+}
+
+/// What a query is told where nobody is left who could say that there are others.
+fn unknown(view: &View, gone: &Gone) -> Error {
+    let names: Vec<String> = gone.stores(view).iter().map(|&store| view.name(store)).collect();
+    Error::TooFewReplicas {
+        required: view.read_factor() / 2 + 1,
+        found: 0,
+        unhealthy: names.join(","),
+        reasons: "no ingester is there that could say which others there are".to_owned(),
+    }
 }
 
 /// Fails if rows may be missing.

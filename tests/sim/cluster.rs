@@ -17,6 +17,7 @@ mod push;
 mod record;
 mod remote;
 mod ring;
+mod scale;
 mod seeds;
 mod trouble;
 mod world;
@@ -93,7 +94,7 @@ async fn simulate(cluster: &Arc<Cluster>, record: &Arc<Record>) {
         world.fault(Duration::from_secs(30));
     }
     let mut keepers = Vec::new();
-    for node in &cluster.nodes {
+    for node in cluster.nodes.iter().filter(|node| node.is_wanted()) {
         // A fault may strike already: the supervisor tries again.
         let _failed = cluster.start(node).await.is_err();
     }
@@ -101,7 +102,10 @@ async fn simulate(cluster: &Arc<Cluster>, record: &Arc<Record>) {
         let keeper = trouble::supervise(cluster.clone(), node.clone());
         keepers.push(outside(keeper));
     }
-    let mut actors = vec![outside(trouble::trouble(cluster.clone(), record.clone()))];
+    let mut actors = vec![
+        outside(trouble::trouble(cluster.clone(), record.clone())),
+        outside(scale::scale(cluster.clone())),
+    ];
     for number in 1..=3 {
         let name = format!("pusher {number}");
         let client = push::client(cluster.clone(), record.clone(), name);
@@ -186,7 +190,7 @@ async fn heal(cluster: &Arc<Cluster>, record: &Arc<Record>) {
         }
     }
     everything(cluster, record, "after all faults").await;
-    for node in cluster.of(Role::Ingester) {
+    for node in cluster.of(Role::Ingester).filter(|node| node.is_wanted()) {
         if !trouble::flush(cluster, node).await {
             world.violate(format!("{} cannot flush after all faults", node.name));
         }
@@ -201,7 +205,7 @@ async fn heal(cluster: &Arc<Cluster>, record: &Arc<Record>) {
         }
     }
     if let Some(truth) = &cluster.truth
-        && !truth.is_whole(cluster.of(Role::Ingester).count())
+        && !truth.is_whole(cluster.of(Role::Ingester).filter(|node| node.is_wanted()).count())
     {
         world.violate(format!("the ring does not settle: {:?}", truth.state()));
     }

@@ -334,3 +334,18 @@ async fn a_store_that_the_ring_ceases_to_hear_from_is_waited_for_only_if_it_is_n
     assert_eq!((answered.len(), calls), (2, 5), "all others are asked again");
     assert_eq!(ask_while_one_hangs(1).await, None, "only it may have its rows");
 }
+
+#[tokio::test]
+async fn where_nobody_is_asked_there_is_no_answer_because_nobody_would_tell_of_others() {
+    let empty = View::new(Arc::new(ring::State::new(ulid::Ulid(1))), None, |_| unreachable!());
+    let ring = Arc::new(Ring(Mutex::new(Arc::new(empty))));
+    let clock = Arc::new(base::time::ManualClock::default());
+    let peers = Peers::new(ring, clock);
+    let mut gone = Gone::default();
+    let asked = peers.ask(&mut gone, |_, _, _| {
+        Box::pin(async { Ok(rpc::ingester::SelectAnswer::Behind { floor: 0 }) })
+    });
+    let error = asked.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("no ingester is there"), "{error}");
+}

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use base::{Batch, StoreId};
 use logql::engine::Partial;
+use ring::State;
 use rpc::IngesterApi;
 use rpc::ingester::{
     Admission, AdmitRequest, AppendError, Appended, Identity, IngesterError, ReadStats,
@@ -33,6 +34,10 @@ pub enum Break {
     AnyMajority,
     /// R1: a follower answers without looking at who is asked.
     NoGone,
+    /// R1: a query is answered however many stores are gone.
+    ManyGone,
+    /// R1b: a store is cleared before what names it is flushed and refused.
+    ClearUnseen,
 }
 
 impl Break {
@@ -44,6 +49,20 @@ impl Break {
             }
             _ => api,
         }
+    }
+
+    /// The ring as a querier has it.
+    pub fn state(self, state: Arc<State>) -> Arc<State> {
+        if self != Break::ManyGone {
+            return state;
+        }
+        // As if rows were at so many stores that any number of them may be missing.
+        let mut many = State::clone(&state);
+        for instance in many.instances.values_mut() {
+            Arc::make_mut(instance).factor = 9;
+        }
+        many.replication = 9;
+        Arc::new(many)
     }
 }
 

@@ -41,7 +41,8 @@ struct Copy {
 
 struct Known {
     content: u128,
-    attempts: BTreeMap<u32, Vec<StoreId>>,
+    /// The list of each, and its factor.
+    attempts: BTreeMap<u32, (Vec<StoreId>, u8)>,
     /// Which stores have said that they hold which attempt.
     answered: BTreeSet<(u32, StoreId)>,
     rows: Vec<Row>,
@@ -82,20 +83,20 @@ impl Ledger {
         if known.content != content {
             return Err("B2: its rows have changed".to_owned());
         }
-        let (members, factor) = (batch.members.len() as u64, self.world.profile.factor);
-        if members > factor || members <= factor / 2 {
+        let (members, factor) = (batch.members.len() as u64, u64::from(batch.factor));
+        if members > factor || members <= factor / 2 || factor > self.world.profile.factor {
             return Err(format!("{members} members at replication factor {factor}"));
         }
         let newest = known.attempts.keys().next_back().copied().unwrap_or(0);
         match known.attempts.get(&batch.attempt) {
-            Some(members) if *members != batch.members => {
+            Some((members, _)) if *members != batch.members => {
                 Err(format!("B3: attempt {} has two lists", batch.attempt))
             }
             None if batch.attempt < newest => {
                 Err(format!("B3: attempt {} after {newest}", batch.attempt))
             }
             _ => {
-                known.attempts.insert(batch.attempt, batch.members.clone());
+                known.attempts.insert(batch.attempt, (batch.members.clone(), batch.factor));
                 Ok(())
             }
         }
@@ -160,9 +161,11 @@ impl Ledger {
         is_claimed: impl Fn(&BatchId) -> bool,
     ) -> Result<(), String> {
         let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
-        let needed = self.world.profile.factor as usize / 2 + 1;
         let is_acked = |id: &BatchId, known: &Known| {
-            let Some((&attempt, list)) = known.attempts.last_key_value() else { return false };
+            let Some((&attempt, (list, factor))) = known.attempts.last_key_value() else {
+                return false;
+            };
+            let needed = usize::from(*factor) / 2 + 1;
             let said = |store: &StoreId| {
                 [attempt, u32::MAX].iter().any(|&at| known.answered.contains(&(at, *store)))
             };

@@ -28,7 +28,7 @@ use super::history::History;
 use super::ledger::Ledger;
 use super::network::{Link, Port};
 use super::remote::{RemoteFrontend, RemoteIngester};
-use super::ring::{Followed, Known, Truth};
+use super::ring::{Followed, Known, Serves, Truth};
 use super::world::{World, event};
 use crate::broken::{LyingDisk, Skip};
 
@@ -64,6 +64,8 @@ struct State {
     disk: SimDisk,
     starts: u64,
     running: Option<Arc<Ingester>>,
+    /// Whether there should be a process.
+    is_wanted: bool,
 }
 
 pub struct Cluster {
@@ -109,7 +111,8 @@ impl distributor::Limits for Unlimited {
 
 impl Node {
     fn new(world: &World, name: String, role: Role) -> Arc<Node> {
-        let state = State { process: None, disk: SimDisk::new(), starts: 0, running: None };
+        let disk = SimDisk::new();
+        let state = State { process: None, disk, starts: 0, running: None, is_wanted: true };
         Arc::new(Node {
             ingester: Port::new(&name),
             distributor: Port::new(&name),
@@ -125,6 +128,15 @@ impl Node {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there should be a process: nobody starts one otherwise.
+    pub fn is_wanted(&self) -> bool {
+        self.state().is_wanted
+    }
+
+    pub fn set_wanted(&self, is_wanted: bool) {
+        self.state().is_wanted = is_wanted;
     }
 
     /// The process that runs, if one does.
@@ -198,6 +210,10 @@ impl Cluster {
                 nodes.push(Node::new(&world, format!("{name}-{number}"), role));
             }
         }
+        if profile.scales {
+            let late = |node: &&Arc<Node>| node.role == Role::Ingester;
+            nodes.iter().filter(late).skip(1).for_each(|node: &Arc<Node>| node.set_wanted(false));
+        }
         let truth = (profile.factor > 1).then(|| Truth::new(&world));
         Arc::new(Cluster { world, history, ledger, nodes, broken, truth })
     }
@@ -208,7 +224,7 @@ impl Cluster {
 
     /// Starts the node's process, unless it runs.
     pub async fn start(self: &Arc<Self>, node: &Arc<Node>) -> Result<(), String> {
-        if node.process().is_some() {
+        if node.process().is_some() || !node.is_wanted() {
             return Ok(());
         }
         let start = {
@@ -300,7 +316,9 @@ impl Cluster {
         let ways: Vec<Peer> = self.of(Role::Ingester).map(peer).collect();
         let Some(truth) = &self.truth else { return Arc::new(Fixed::new(ways, 1)) };
         let chance = self.world.chance(&format!("ring of {}", start.process.name()));
-        let known = Known::new(truth, ways, chance);
+        // A distributor that sees it otherwise would send other lists.
+        let broken = if node.role == Role::Querier { self.broken } else { Break::Nothing };
+        let known = Known::new(truth, ways, chance, broken);
         known.keep_up(&start.process);
         known
     }
@@ -341,7 +359,9 @@ impl Cluster {
             let chance = self.world.chance(&format!("duties of {}", start.process.name()));
             let number = self.of(Role::Ingester).position(|other| other.name == node.name);
             let (number, ingester) = (number.unwrap_or_default(), ingester.clone());
-            followed.serve(&start.process, &node.name, number, ingester, chance);
+            let serves =
+                Serves { node: node.clone(), number, ingester, chance, broken: self.broken };
+            followed.serve(&start.process, serves);
         }
         node.state().running = Some(ingester.clone());
         node.ingester.open(&start.process, ingester);

@@ -6,8 +6,10 @@ use super::world::Chance;
 #[derive(Clone, Debug, Default)]
 pub struct Profile {
     pub name: &'static str,
-    /// Copies of each row.
+    /// Most copies of each row.
     pub factor: u64,
+    /// Whether ingesters come one after the other, and go again: 1 to 3 to 5 to 3.
+    pub scales: bool,
     pub distributors: u64,
     pub ingesters: u64,
     pub queriers: u64,
@@ -38,6 +40,10 @@ pub struct Profile {
     pub lose_disk: u64,
     pub skew: u64,
     pub flush: u64,
+    /// A store that is there is taken as gone.
+    pub take_for_gone: u64,
+    /// An operator forgets a store whose disk is lost, before anybody has cleared it.
+    pub forget: u64,
     /// Whether a day passes now and then, so that compactors clean up after stalled writers.
     pub long: bool,
     /// Whether limits of memory and log are small.
@@ -52,15 +58,21 @@ impl Profile {
     pub fn of(seed: u64) -> Profile {
         let chance = Chance::new(seed, "profile");
         let is_replicated = seed >= REPLICATED;
+        let ingesters = if is_replicated { chance.between(3, 4) } else { chance.between(2, 3) };
+        // A draw of its own: seeds are what they were.
+        let scales = is_replicated && Chance::new(seed, "scale").happens(400);
         let base = Profile {
             factor: if is_replicated { 3 } else { 1 },
+            scales,
             distributors: 2,
-            ingesters: if is_replicated { chance.between(3, 4) } else { chance.between(2, 3) },
+            ingesters: if scales { 5 } else { ingesters },
+            take_for_gone: if is_replicated { 1 } else { 0 },
+            forget: if is_replicated { 1 } else { 0 },
             queriers: 2,
             frontends: chance.between(1, 2),
-            troubles: 14,
-            pushes: chance.between(10, 24),
-            queries: chance.between(10, 20),
+            troubles: if scales { 24 } else { 14 },
+            pushes: chance.between(10, 24) + if scales { 16 } else { 0 },
+            queries: chance.between(10, 20) + if scales { 10 } else { 0 },
             flush: 4,
             // A store that is full refuses lists of others, too.
             tight: chance.happens(200) && !is_replicated,
@@ -78,7 +90,7 @@ impl Profile {
         let stalls = |p: Profile| Profile { stall: 4, stalls_at_put: 100, ..p };
         let disks = |p: Profile| Profile { fill_disk: 3, fail_disk: 5, ..p };
         match seed % 10 {
-            0 => Profile { name: "calm", ..base },
+            0 => Profile { name: "calm", take_for_gone: 0, forget: 0, ..base },
             1 => Profile { name: "kills", ..kills(base) },
             2 => Profile { name: "disks", ..disks(kills(base)) },
             3 => Profile { name: "network", cut: 6, ..calls(base) },

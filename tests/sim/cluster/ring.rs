@@ -3,10 +3,12 @@
 //! reads now and then, and ingesters do their duties when they come to it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use base::StoreId;
+use base::disk::sim::Keep;
 use base::task::sim::Process;
 use ingester::Ingester;
 use ring::{Command, Duty, Outcome, Phase, Registration, Roles, State, tokens};
@@ -14,6 +16,8 @@ use rpc::ingester::Peer;
 use rpc::members::{Members, Ring, View};
 use ulid::Ulid;
 
+use super::breaks::Break;
+use super::nodes::Node;
 use super::world::{Chance, World, event};
 
 /// Copies of a row.
@@ -27,14 +31,18 @@ pub struct Truth {
     state: Mutex<Arc<State>>,
     /// Stores whose disks were lost, which the ring may not know yet.
     lost: Mutex<Vec<StoreId>>,
+    /// An operator has forgotten a store. He vouches that no batch has its majority on it and others:
+    /// from then on no disk is lost.
+    has_forgotten: AtomicBool,
 }
 
 impl Truth {
     pub fn new(world: &Arc<World>) -> Arc<Truth> {
         let mut state = State::new(Ulid(7));
-        state.replication = FACTOR;
+        // With ingesters that come one after the other it grows.
+        state.replication = if world.profile.scales { 0 } else { FACTOR };
         let (state, lost) = (Mutex::new(Arc::new(state)), Mutex::default());
-        Arc::new(Truth { world: world.clone(), state, lost })
+        Arc::new(Truth { world: world.clone(), state, lost, has_forgotten: AtomicBool::new(false) })
     }
 
     pub fn state(&self) -> Arc<State> {
@@ -62,11 +70,48 @@ impl Truth {
             && state.ingesters().all(is_active)
     }
 
-    /// The disk of a node is lost.
-    pub fn lose(&self, node: &str) {
+    /// Whether a disk may be lost: all that was acknowledged is at a majority of three.
+    pub fn may_lose(&self, ingesters: usize) -> bool {
+        let is_replicated = self.state().read_factor() == FACTOR;
+        is_replicated && self.is_whole(ingesters) && !self.has_forgotten.load(Ordering::SeqCst)
+    }
+
+    /// The stores of a node.
+    fn of_node(&self, node: &str) -> Vec<StoreId> {
         let state = self.state();
         let of_node = state.ingesters().filter(|instance| instance.id == node);
-        lock(&self.lost).extend(of_node.map(|instance| instance.store));
+        of_node.map(|instance| instance.store).collect()
+    }
+
+    /// The disk of a node is lost. An operator may forget it at once.
+    pub fn lose(&self, node: &str, is_forgotten: bool) {
+        let stores = self.of_node(node);
+        lock(&self.lost).extend(&stores);
+        if is_forgotten {
+            self.has_forgotten.store(true, Ordering::SeqCst);
+            for store in stores {
+                self.apply("operator", &Command::Gone { store });
+                self.apply("operator", &Command::Forget { store });
+            }
+        }
+    }
+
+    /// A node that may well be there is given up.
+    pub fn take_for_gone(&self, node: &str) {
+        for store in self.of_node(node) {
+            self.apply("leader", &Command::Gone { store });
+        }
+    }
+
+    /// A node's store leaves. `false`: it is the last, or not there.
+    pub fn leave(&self, node: &str) -> bool {
+        let left = |store| self.apply("operator", &Command::Leave { store });
+        self.of_node(node).into_iter().map(left).fold(false, |any, left| any | left)
+    }
+
+    /// Whether the ring knows no store of a node.
+    pub fn has_left(&self, node: &str) -> bool {
+        self.of_node(node).is_empty()
     }
 
     /// What an operator does when all disks are lost: nothing unflushed can be promised any more.
@@ -83,16 +128,18 @@ pub struct Known {
     truth: Arc<Truth>,
     ways: BTreeMap<String, Peer>,
     chance: Chance,
+    broken: Break,
     view: Mutex<Arc<View>>,
 }
 
 impl Known {
-    pub fn new(truth: &Arc<Truth>, ways: Vec<Peer>, chance: Chance) -> Arc<Known> {
+    pub fn new(truth: &Arc<Truth>, ways: Vec<Peer>, chance: Chance, broken: Break) -> Arc<Known> {
         let ways: BTreeMap<String, Peer> =
             ways.into_iter().map(|peer| (peer.address.clone(), peer)).collect();
         let way = |instance: &ring::Instance| ways[&instance.grpc_address].clone();
-        let view = Mutex::new(Arc::new(View::new(truth.state(), None, way)));
-        Arc::new(Known { truth: truth.clone(), ways, chance, view })
+        let state = broken.state(truth.state());
+        let view = Mutex::new(Arc::new(View::new(state, None, way)));
+        Arc::new(Known { truth: truth.clone(), ways, chance, broken, view })
     }
 
     /// Reads the ring now and then, as long as its process lives.
@@ -107,7 +154,7 @@ impl Known {
     }
 
     fn read(&self) {
-        let state = self.truth.state();
+        let state = self.broken.state(self.truth.state());
         let mut view = lock(&self.view);
         if view.version() < state.version {
             let way = |instance: &ring::Instance| self.ways[&instance.grpc_address].clone();
@@ -146,47 +193,71 @@ impl Followed {
     }
 
     /// Does what the ingester owes the ring, as long as its process lives.
-    pub fn serve(
-        self: &Arc<Followed>,
-        process: &Process,
-        node: &str,
-        number: usize,
-        ingester: Arc<Ingester>,
-        chance: Chance,
-    ) {
+    pub fn serve(self: &Arc<Followed>, process: &Process, serves: Serves) {
+        let node = &serves.node.name;
         let registration = Registration {
-            store: ingester.store(),
-            id: node.to_owned(),
-            grpc_address: node.to_owned(),
+            store: serves.ingester.store(),
+            id: node.clone(),
+            grpc_address: node.clone(),
             http_address: String::new(),
-            zone: ZONES[number % ZONES.len()].to_owned(),
+            zone: ZONES[serves.number % ZONES.len()].to_owned(),
             roles: Roles::INGESTER,
             tokens: tokens::generate(base::hash::hash64(node.as_bytes()), tokens::TOKENS),
         };
         let (this, who) = (self.clone(), process.name().to_owned());
         drop(process.spawn(async move {
             loop {
-                tokio::time::sleep(chance.seconds(0, 4)).await;
+                tokio::time::sleep(serves.chance.seconds(0, 4)).await;
                 let state = this.truth.state();
                 *lock(&this.state) = state.clone();
-                this.duties(&who, &state, &registration, &ingester).await;
+                if state.retired.contains_key(&registration.store) {
+                    return this.replace(&serves, false).await;
+                }
+                this.duties(&who, &state, &registration, &serves).await;
+                if this.is_departing(&registration) {
+                    return this.replace(&serves, true).await;
+                }
             }
         }));
     }
 
-    async fn duties(
-        &self,
-        who: &str,
-        state: &State,
-        registration: &Registration,
-        ingester: &Ingester,
-    ) {
-        let store = registration.store;
+    /// Others have begun to clear the store: it cannot come back as itself.
+    fn is_departing(&self, registration: &Registration) -> bool {
+        let state = self.truth.state();
+        let departure = state.instance(registration.store).and_then(|i| i.departure.as_ref());
+        departure.is_some_and(|d| !d.is_leaving && !d.cleared.is_empty())
+    }
+
+    /// The directory becomes another store. What a removed store has acknowledged others have flushed;
+    /// one that is on its way out flushes what it can.
+    async fn replace(&self, serves: &Serves, is_flushed: bool) {
+        if is_flushed && !(serves.ingester.drain(true).await && serves.ingester.is_emptied()) {
+            // It is started again as what it was, and tries again.
+            event!(self.truth.world, &serves.node.name, "cannot be emptied");
+        }
+        event!(self.truth.world, &serves.node.name, "its store is replaced");
+        self.truth.world.fault(std::time::Duration::ZERO);
+        let (node, is_empty) = (serves.node.clone(), !is_flushed || serves.ingester.is_emptied());
+        // From outside: with the process this task ends.
+        base::task::sim::outside(async move {
+            node.kill(Keep::Synced);
+            if is_empty {
+                node.lose_disk();
+            }
+        });
+        std::future::pending().await
+    }
+
+    async fn duties(&self, who: &str, state: &State, registration: &Registration, serves: &Serves) {
+        let (store, ingester) = (registration.store, &serves.ingester);
         for duty in ring::duties(state, store) {
             let command = match duty {
                 Duty::Register => Command::Register(registration.clone()),
                 Duty::See { version } => Command::Seen { by: store, version },
                 Duty::Activate => Command::Activate { store },
+                Duty::Clear { of, since } if serves.broken == Break::ClearUnseen => {
+                    Command::Cleared { by: store, of, since }
+                }
                 Duty::Clear { of, since } => match ingester.clear(of, since).await {
                     Ok(true) => Command::Cleared { by: store, of, since },
                     _ => continue,
@@ -194,7 +265,24 @@ impl Followed {
             };
             self.truth.apply(who, &command);
         }
+        let factor = state.write_factor();
+        let own = state.instance(store);
+        if own.is_some_and(|own| own.factor < factor && own.phase == Phase::Active) {
+            if matches!(ingester.require(factor, state.version).await, Ok(true)) {
+                self.truth.apply(who, &Command::Factor { by: store, factor });
+            }
+        }
     }
+}
+
+/// What a process does its duties with.
+pub struct Serves {
+    pub node: Arc<Node>,
+    /// Among the ingesters.
+    pub number: usize,
+    pub ingester: Arc<Ingester>,
+    pub chance: Chance,
+    pub broken: Break,
 }
 
 impl Ring for Followed {

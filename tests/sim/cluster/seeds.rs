@@ -217,8 +217,28 @@ fn a_follower_that_does_not_look_at_g_is_noticed() {
 
 #[test]
 fn a_follower_that_drops_on_a_notice_is_noticed() {
+    // Rows are missed, or nobody can answer at the readers' view, which knows no such commit.
     let (_, violation) = notices(Break::DropOnNotice, REPLICATED + 7, 40);
+    let is_told = ["P1/P3", "no answer"].iter().any(|text| violation.contains(text));
+    assert!(is_told, "{violation}");
+}
+
+#[test]
+fn an_answer_without_most_copies_is_noticed() {
+    let (_, violation) = notices(Break::ManyGone, REPLICATED + 6, 20);
     assert!(violation.contains("P1/P3"), "{violation}");
+}
+
+#[test]
+fn a_store_that_is_cleared_too_early_is_noticed() {
+    let (_, violation) = notices(Break::ClearUnseen, REPLICATED + 9, 20);
+    assert!(violation.contains("P1/P3"), "{violation}");
+}
+
+#[test]
+fn a_reader_that_knows_nobody_gives_no_answer() {
+    // The founder of the ring has acknowledged rows, and the reader has not heard of it.
+    passes(&[REPLICATED + 39]);
 }
 
 #[test]

@@ -20,6 +20,7 @@ enum Trouble {
     LoseDisk,
     Skew,
     Flush,
+    TakeForGone,
 }
 
 /// Breaks something now and then.
@@ -36,6 +37,7 @@ pub async fn trouble(cluster: Arc<Cluster>, record: Arc<Record>) {
         (Trouble::LoseDisk, p.lose_disk),
         (Trouble::Skew, p.skew),
         (Trouble::Flush, p.flush),
+        (Trouble::TakeForGone, p.take_for_gone),
     ];
     let total: u64 = weights.iter().map(|(_, weight)| weight).sum();
     for _ in 0..p.troubles {
@@ -73,10 +75,12 @@ async fn a_day_passes(cluster: &Arc<Cluster>, chance: &Chance) {
 
 async fn make(cluster: &Arc<Cluster>, record: &Arc<Record>, chance: &Chance, trouble: Trouble) {
     let world = &cluster.world;
-    let ingesters: Vec<Arc<Node>> = cluster.of(Role::Ingester).cloned().collect();
+    let ingesters: Vec<Arc<Node>> =
+        cluster.of(Role::Ingester).filter(|node| node.is_wanted()).cloned().collect();
     let node = match trouble {
         Trouble::Kill | Trouble::Stall | Trouble::Skew | Trouble::Cut => {
-            chance.pick(&cluster.nodes).clone()
+            let wanted: Vec<_> = cluster.nodes.iter().filter(|node| node.is_wanted()).collect();
+            (*chance.pick(&wanted)).clone()
         }
         _ => chance.pick(&ingesters).clone(),
     };
@@ -98,9 +102,16 @@ async fn make(cluster: &Arc<Cluster>, record: &Arc<Record>, chance: &Chance, tro
         Trouble::FailDisk => fail_disk(cluster, chance, &node),
         // A minority: the others must have all that was acknowledged, and say so, before the next.
         Trouble::LoseDisk
-            if cluster.truth.as_ref().is_some_and(|ring| !ring.is_whole(ingesters.len())) =>
+            if cluster.truth.as_ref().is_some_and(|ring| !ring.may_lose(ingesters.len())) =>
         {
             event!(world, name, "keeps its disk: the ring is not whole");
+        }
+        Trouble::TakeForGone => {
+            let truth = cluster.truth.as_ref().filter(|ring| ring.is_whole(ingesters.len()));
+            let Some(truth) = truth else { return };
+            event!(world, name, "is taken for gone");
+            world.fault(Duration::from_secs(30));
+            truth.take_for_gone(name);
         }
         Trouble::LoseDisk => {
             if chance.happens(600) {
@@ -112,7 +123,7 @@ async fn make(cluster: &Arc<Cluster>, record: &Arc<Record>, chance: &Chance, tro
             let is_claimed = |id: &_| cluster.history.is_claimed(id);
             let lost = cluster.ledger.lost(name, is_claimed);
             match &cluster.truth {
-                Some(truth) => truth.lose(name),
+                Some(truth) => truth.lose(name, chance.below(4) < world.profile.forget),
                 None => record.lost_disk(&lost),
             }
             node.lose_disk();
@@ -241,7 +252,7 @@ pub async fn supervise(cluster: Arc<Cluster>, node: Arc<Node>) {
     let chance = world.chance(&format!("supervisor of {}", node.name));
     loop {
         tokio::time::sleep(chance.seconds(1, 12)).await;
-        if node.process().is_none() {
+        if node.process().is_none() && node.is_wanted() {
             world.fault(Duration::ZERO);
             // It may have died in the middle of something: its disk has not been cut off yet.
             node.kill(*chance.pick(&[Keep::Synced, Keep::PageCache]));
