@@ -15,8 +15,11 @@ use std::sync::{Arc, OnceLock};
 
 use base::{Bitmap, Day, Labels, TenantId};
 
+use crate::Error;
 use crate::codec::Frame;
 use crate::sketch::ids::Longest;
+use crate::templates::{self, Template};
+use crate::wire::Cursor;
 
 pub(crate) use encode::{Draft, DraftGroup, encode};
 pub use survey::{Piece, Survey, What};
@@ -38,6 +41,8 @@ pub(crate) mod section {
     pub(crate) const STREAMS: u8 = 3;
     /// Row groups: pages, columns, runs, sketches.
     pub(crate) const DIRECTORY: u8 = 4;
+    /// What the lines look like. A part may be without it, and does not need to be understood.
+    pub(crate) const TEMPLATES: u8 = 5;
     /// The only version of each so far. A reader skips kinds it does not know, and refuses versions
     /// of known kinds that it does not know.
     pub(crate) const VERSION: u16 = 1;
@@ -71,6 +76,8 @@ pub struct Footer {
     labels: OnceLock<Arc<[Labels]>>,
     /// Trigram tables per row group, decompressed when somebody asks.
     tables: Vec<OnceLock<Box<[u8]>>>,
+    /// Raw bytes of the section, decoded when somebody asks.
+    templates: Option<Box<[u8]>>,
 }
 
 /// Distinct texts in ascending order.
@@ -245,6 +252,7 @@ impl Footer {
             + self.pages.len() * (size_of::<Page>() + size_of::<Frame>())
             + self.columns.len() * size_of::<Column>()
             + self.longest.len() * size_of::<Longest>()
+            + self.templates.as_ref().map_or(0, |raw| raw.len())
             + labels
             + tables
     }
@@ -300,6 +308,14 @@ impl Footer {
                 selected.clear(stream);
             }
         }
+    }
+
+    /// What the lines look like, the most frequent first; `None` if nobody looked when the part was
+    /// written. Decodes every time.
+    pub fn templates(&self) -> Result<Option<Vec<Template>>, Error> {
+        let Some(raw) = &self.templates else { return Ok(None) };
+        let cursor = Cursor::new(raw, "templates", self.part_bytes);
+        templates::get(cursor, self.streams.len()).map(Some)
     }
 
     /// The row groups.

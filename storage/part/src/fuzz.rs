@@ -5,8 +5,9 @@ use bytes::Bytes;
 use crate::columns;
 use crate::footer::{MAGIC, TRAILER_BYTES};
 use crate::sketch::trigrams;
+use crate::templates;
 use crate::wire::Cursor;
-use crate::{Columns, Fetched, Footer, GroupReader, Needle, RangeRead, Survey};
+use crate::{Columns, Fetched, Footer, GroupReader, Miner, Needle, RangeRead, Survey, Template};
 
 /// Any bytes as a part, as they are and with right checksums: opening gives a footer or an error.
 pub fn fuzz_footer(data: &[u8]) {
@@ -19,6 +20,10 @@ pub fn fuzz_footer(data: &[u8]) {
 fn open(data: &[u8]) {
     if let Ok(footer) = Footer::open(data, data.len() as u64) {
         assert_eq!(footer.labels().len(), footer.streams().len());
+        if let Ok(Some(templates)) = footer.templates() {
+            let streams = footer.streams().len() as u32;
+            assert!(templates.iter().flat_map(|t| &t.streams).all(|&stream| stream < streams));
+        }
         for group in 0..footer.groups().len() {
             assert!(!footer.pages(group).is_empty());
             let mut ranges = Vec::new();
@@ -149,4 +154,24 @@ pub fn fuzz_columns(data: &[u8]) {
     if let Ok(table) = trigrams::Table::open(raw, pages, 0) {
         table.pages(&Needle { bytes: b"needle", ignore_case: false });
     }
+}
+
+/// Any bytes as lines, as templates and as a section of templates: what is found can be written, and
+/// read back.
+pub fn fuzz_templates(data: &[u8]) {
+    let mut miner = Miner::default();
+    for (row, line) in data.split(|&byte| byte == 0).enumerate() {
+        let (stream, level) = (row as u32 % 5, &line[..line.len().min(row % 3)]);
+        miner.line(stream, level, line, row as u64);
+        if let Ok(text) = std::str::from_utf8(line) {
+            let (level, text) = (String::new(), text.to_owned());
+            miner.template(&Template { level, text, rows: u64::MAX, streams: vec![1, 4] });
+        }
+    }
+    let found = miner.finish();
+    let mut bytes = Vec::new();
+    templates::put(&found, &mut bytes);
+    let read = templates::get(Cursor::new(&bytes, "fuzz", 0), 5).expect("it was written so");
+    assert_eq!(read, found);
+    let _ = templates::get(Cursor::new(data, "fuzz", 0), 5);
 }

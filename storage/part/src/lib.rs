@@ -31,6 +31,7 @@ mod read;
 mod rowhash;
 mod seal;
 mod sketch;
+mod templates;
 mod wire;
 mod write;
 
@@ -42,3 +43,4 @@ pub use options::{MAX_GROUP_PAGES, MAX_GROUP_ROWS, OWN_PAGE_BYTES, Options, PAGE
 pub use read::{Columns, DecodedPage, Fetched, GroupReader, RangeRead, read_joined};
 pub use seal::{Image, Source, Summary, seal, seal_telling};
 pub use sketch::Needle;
+pub use templates::{LEVEL, MAX_TEMPLATES, MAX_TEMPLATES_BYTES, Miner, Sampler, Template};

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use crate::read::RangeRead;
 use crate::rowhash::Instant;
+use crate::templates::Template;
 use crate::write::Writer;
 use crate::{Error, Footer, Image, Options, Summary};
 
@@ -105,8 +106,13 @@ impl<E: From<Error>> Merge<E> {
         for input in inputs {
             cursors.push(Cursor::new(input, &labels, ahead)?);
         }
+        let templates = templates(inputs, &labels)?;
+        let mut writer = Writer::new(tenant, day, labels, options)?;
+        if let Some(templates) = templates {
+            writer.know(&templates);
+        }
         Ok(Merge {
-            writer: Writer::new(tenant, day, labels, options)?,
+            writer,
             cursors,
             stream: None,
             active: Vec::new(),
@@ -229,6 +235,26 @@ enum Next {
     Before(usize, i64),
     /// The rest of the stream in this cursor.
     Alone(usize),
+}
+
+/// Those of all inputs, their streams by their numbers in `labels`. `None` if no input has any: then
+/// rows that are decoded are looked at.
+fn templates<E>(inputs: &[Input<E>], labels: &[Labels]) -> Result<Option<Vec<Template>>, Error> {
+    let mut all = None;
+    for input in inputs {
+        let Some(templates) = input.footer.templates()? else { continue };
+        let own = input.footer.labels();
+        let number = |&stream: &u32| {
+            let found = labels.binary_search(&own[stream as usize]);
+            found.expect("the union has every stream") as u32
+        };
+        let numbered = templates.into_iter().map(|template| Template {
+            streams: template.streams.iter().map(number).collect(),
+            ..template
+        });
+        all.get_or_insert_with(Vec::new).extend(numbered);
+    }
+    Ok(all)
 }
 
 /// All streams, ascending.

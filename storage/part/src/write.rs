@@ -11,6 +11,7 @@ use crate::footer::{self, Draft, DraftGroup, Run, Stream};
 use crate::options::{MAX_GROUP_PAGES, MAX_GROUP_ROWS};
 use crate::sketch::classes::Classes;
 use crate::sketch::{self, Folds, ids, trigrams};
+use crate::templates::{Sampler, Template};
 use crate::{Error, Options, Summary};
 
 pub(crate) use copy::Copied;
@@ -50,6 +51,9 @@ pub(crate) struct Writer {
     /// Reused for the raw bytes of a column.
     raw: Vec<u8>,
     scratch: Scratch,
+    sampler: Sampler,
+    /// Lines are looked at: templates of them are not known yet.
+    samples: bool,
 }
 
 /// Rows `from..to` of a page, all of stream `stream`.
@@ -77,7 +81,14 @@ impl Writer {
             options: *options,
             out: Output::default(),
             compressor: Compressor::new(options.codec)?,
-            draft: Draft { tenant: tenant.clone(), day, labels, streams, groups: Vec::new() },
+            draft: Draft {
+                tenant: tenant.clone(),
+                day,
+                labels,
+                streams,
+                groups: Vec::new(),
+                templates: Vec::new(),
+            },
             group: GroupBuilder::default(),
             page_limit: options.page_bytes,
             is_alone: false,
@@ -92,7 +103,15 @@ impl Writer {
             metadata_bytes: 0,
             raw: Vec::new(),
             scratch: Scratch::default(),
+            sampler: Sampler::default(),
+            samples: true,
         })
+    }
+
+    /// Templates of rows that will be written, whose lines need not be looked at then.
+    pub(crate) fn know(&mut self, templates: &[Template]) {
+        self.samples = false;
+        templates.iter().for_each(|template| self.sampler.template(template));
     }
 
     /// The rows that follow are of the next stream, with about `line_bytes` of lines in all.
@@ -155,6 +174,9 @@ impl Writer {
         }
         if sketch::escapes_any(lines.joined()) {
             self.escape_mask |= 1 << page;
+        }
+        if self.samples {
+            self.group.sample(&mut self.sampler, &mut self.scratch);
         }
         let frame = self.out.frame(&mut self.compressor, lines.joined())?;
         self.group.close_page(frame, &mut self.scratch);
@@ -235,6 +257,7 @@ impl Writer {
         for group in &mut self.draft.groups {
             group.trigrams.offset += tail_start;
         }
+        self.draft.templates = std::mem::take(&mut self.sampler).finish();
         let footer_bytes =
             footer::encode(&self.draft, self.options.codec, tail_start, &mut self.out)?;
         let totals = self.draft.totals();

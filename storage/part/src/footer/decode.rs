@@ -41,6 +41,7 @@ impl Footer {
         footer.get_streams(raw.cursor(section::STREAMS)?)?;
         footer.get_directory(raw.cursor(section::DIRECTORY)?, start)?;
         footer.check_sums(start)?;
+        footer.templates = raw.take(section::TEMPLATES).map(Vec::into_boxed_slice);
         Ok(footer)
     }
 
@@ -278,6 +279,7 @@ pub(super) fn empty(part_bytes: u64) -> Result<Footer, Error> {
         longest: Vec::new(),
         labels: OnceLock::new(),
         tables: Vec::new(),
+        templates: None,
     })
 }
 
@@ -387,9 +389,18 @@ impl Sections {
             if is_known && version != section::VERSION {
                 return Err(Error::Version { found: version, known: section::VERSION });
             }
-            self.raw.push((kind, out));
+            // Nobody needs templates: those of a later version are as those of no version.
+            if kind != section::TEMPLATES || version == section::VERSION {
+                self.raw.push((kind, out));
+            }
         }
         Ok(())
+    }
+
+    /// The raw bytes of a section that may be missing.
+    pub(super) fn take(&mut self, kind: u8) -> Option<Vec<u8>> {
+        let at = self.raw.iter().position(|(found, _)| *found == kind)?;
+        Some(self.raw.swap_remove(at).1)
     }
 
     /// Takes in the sections of `other`.

@@ -5,6 +5,7 @@ use base::{Day, HashMap, Labels, TenantId};
 use crate::codec::{Compressor, Frame};
 use crate::footer::{MAGIC, Page, Run, Stream, TRAILER_BYTES, VERSION, section};
 use crate::sketch::{self, ids::Longest};
+use crate::templates::{self, Template};
 use crate::wire::{put_bytes, put_varint, put_zigzag};
 use crate::write::Output;
 use crate::{Codec, Error};
@@ -17,6 +18,7 @@ pub(crate) struct Draft {
     pub(crate) labels: Vec<Labels>,
     pub(crate) streams: Vec<Stream>,
     pub(crate) groups: Vec<DraftGroup>,
+    pub(crate) templates: Vec<Template>,
 }
 
 /// A finished row group.
@@ -85,6 +87,9 @@ pub(crate) fn encode(
     raw.clear();
     put_directory(draft, &symbols, &mut raw);
     put_section(section::DIRECTORY, &raw, &mut compressor, out)?;
+    raw.clear();
+    templates::put(&draft.templates, &mut raw);
+    put_section(section::TEMPLATES, &raw, &mut compressor, out)?;
 
     let sections = (out.len() - start) as u32;
     let part_bytes = before + (out.len() + TRAILER_BYTES) as u64;

@@ -154,6 +154,7 @@ impl Survey {
                 section::SYMBOLS => What::Section("symbols"),
                 section::STREAMS => What::Section("streams"),
                 section::DIRECTORY => What::Section("directory"),
+                section::TEMPLATES => What::Section("templates"),
                 kind => What::UnknownSection(kind),
             };
             let raw = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);

@@ -12,6 +12,7 @@ use crate::codec::Frame;
 use crate::columns::{self, ChunkBuilder, put_chunks, put_numbers, put_values};
 use crate::footer::{Page, Run};
 use crate::options::{GROUP_CELLS, GROUP_METADATA_BYTES};
+use crate::templates::{LEVEL, Sampler};
 use crate::write::{Copied, Piece};
 
 /// How the dictionary codes of one source page translate into those of the open row group.
@@ -248,6 +249,18 @@ impl GroupBuilder {
             index: HashTable::new(),
         });
         self.metadata.len() - 1
+    }
+
+    /// Shows the rows of the open page.
+    pub(super) fn sample(&self, sampler: &mut Sampler, scratch: &mut Scratch) {
+        let (start, end) = (self.page_start(), self.rows());
+        page_runs(&self.runs, start as u32..end as u32, &mut scratch.runs);
+        let levels = self.metadata.iter().find(|column| &*column.name == LEVEL);
+        let level = |row: usize| match levels.and_then(|levels| levels.codes.get(start + row)) {
+            Some(&code) if code > 0 => levels.map_or(&[][..], |l| l.values.get(code as usize - 1)),
+            _ => &[],
+        };
+        sampler.rows(&scratch.runs, self.lines.view(), level, |_| true);
     }
 
     /// The open page's lines are in `frame`.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use base::random::{Random, SeededRandom};
-use part::fuzz::{fuzz_columns, fuzz_footer, fuzz_group, fuzz_survey};
+use part::fuzz::{fuzz_columns, fuzz_footer, fuzz_group, fuzz_survey, fuzz_templates};
 use part::{Codec, Options};
 
 use crate::golden::golden_rows;
@@ -97,4 +97,20 @@ fn any_bytes_are_columns_or_an_error() {
         }
     }
     replay("fuzz_columns", fuzz_columns);
+}
+
+#[test]
+fn any_bytes_are_lines_and_templates_or_an_error() {
+    if std::env::var_os("RUNELOG_BLESS").is_some() {
+        std::fs::create_dir_all(corpus("fuzz_templates")).unwrap();
+        let seeds: [(&str, &[u8]); 3] = [
+            ("lines", b"level=info a=1 b=\"x y\"\0level=info a=22 b=\"x z\"\0<_> of <x>\0\xff"),
+            ("json", b"{\"msg\":\"user bob in\",\"n\":1}\0{\"msg\":\"user eve in\",\"n\":2}"),
+            ("section", b"\x02\x04info\x0duser <_> in 7\x80\x01\x02\x01\x02\x00\x03a=b\x05\x00"),
+        ];
+        for (name, bytes) in seeds {
+            std::fs::write(corpus("fuzz_templates").join(name), bytes).unwrap();
+        }
+    }
+    replay("fuzz_templates", fuzz_templates);
 }

@@ -79,6 +79,9 @@ fn parts_of_version_1_are_read_and_written_byte_for_byte() {
         let footer = Footer::open(&golden, golden.len() as u64).unwrap();
         assert_eq!((footer.tenant().as_str(), footer.day()), ("team-a", DAY));
         assert_eq!(footer.streams().len(), 3);
+        let templates = footer.templates().unwrap().unwrap();
+        let text = "level=info msg=\"request <_> served\" took=<_>";
+        assert!(templates.iter().any(|t| t.text == text && t.level == "info"), "{templates:?}");
         let needle = Needle { bytes: b"quorum", ignore_case: false };
         for group in 0..footer.groups().len() {
             assert_eq!(footer.page_mask(group, u64::MAX, &[vec![needle]], &golden).unwrap(), 0);
@@ -106,5 +109,17 @@ fn a_part_with_streams_that_share_pages_is_read() {
     let golden = std::fs::read(dir.join("v1-zstd-shared-pages.part")).unwrap();
     let golden = bytes::Bytes::from(golden);
     assert_eq!(read_rows(&golden).unwrap(), expected(&[golden_rows()]));
+    assert!(part::Survey::of(&golden).unwrap().is_sound());
+}
+
+/// A part written before there were templates.
+#[test]
+fn a_part_without_templates_is_read_and_says_so() {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let golden = std::fs::read(dir.join("v1-zstd-without-templates.part")).unwrap();
+    let golden = bytes::Bytes::from(golden);
+    assert_eq!(read_rows(&golden).unwrap(), expected(&[golden_rows()]));
+    let footer = Footer::open(&golden, golden.len() as u64).unwrap();
+    assert_eq!(footer.templates().unwrap(), None);
     assert!(part::Survey::of(&golden).unwrap().is_sound());
 }
