@@ -57,6 +57,7 @@ mod replay;
 mod seal;
 mod select;
 mod tail;
+mod templates;
 #[cfg(test)]
 mod tests;
 mod usage;

@@ -15,12 +15,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use base::shutdown::Shutdown;
-use base::{ErrorKind, HashMap, HashSet, Labels, StoreId, StreamKey, TenantId, UnixNanos};
+use base::{Bitmap, ErrorKind, HashMap, HashSet, Labels, StoreId, StreamKey, TenantId, UnixNanos};
 use logql::engine::overlap::{Overlaps, StreamRange};
 use logql::engine::{Flow, Partial, StreamSource, Worker};
 use logql::plan::{Direction, Leaf, TimeRange};
 use rpc::ingester::{
-    IngesterError, ReadStats, SelectAnswer, SelectRequest, StreamsAnswer, StreamsRequest,
+    IngesterError, LineTemplate, ReadStats, SelectAnswer, SelectRequest, StreamsAnswer,
+    StreamsRequest,
 };
 use store::scan::{Scan, ScanError, ScanStats, Scratch, scan_unit, sort_for};
 
@@ -28,6 +29,7 @@ use crate::Error;
 use crate::core::Core;
 use crate::day::{DayKey, DaySnapshot, Unit, UnitRows};
 use crate::head::{Page, Snapshot};
+use crate::templates;
 
 /// Pages of a head that a thread takes at once.
 const PAGES_PER_JOB: usize = 8;
@@ -130,6 +132,15 @@ impl Source {
         }
     }
 
+    /// Streams with rows around `range`.
+    fn streams_around(&self, range: TimeRange) -> impl Iterator<Item = &Labels> {
+        let streams = self.labels().iter().zip(self.ranges());
+        let around = move |covered: &StreamRange| {
+            covered.min_ns < range.to_ns && covered.max_ns >= range.from_ns
+        };
+        streams.filter(move |(_, covered)| around(covered)).map(|(labels, _)| labels)
+    }
+
     fn labels(&self) -> &[Labels] {
         match self {
             Source::Pages(_, snapshot) => &snapshot.streams,
@@ -173,19 +184,27 @@ impl Core {
         if request.view < floor {
             return Ok(StreamsAnswer::Behind { floor });
         }
+        let sources = sources(snapshots);
         let mut found = HashSet::default();
-        for source in sources(snapshots) {
-            for (labels, covered) in source.labels().iter().zip(source.ranges()) {
-                if covered.min_ns < range.to_ns
-                    && covered.max_ns >= range.from_ns
-                    && !found.contains(labels)
-                    && (leaves.is_empty() || leaves.iter().any(|leaf| leaf.selects(labels)))
-                {
+        let is_selected =
+            |labels: &Labels| leaves.is_empty() || leaves.iter().any(|leaf| leaf.selects(labels));
+        for source in &sources {
+            for labels in source.streams_around(range) {
+                if !found.contains(labels) && is_selected(labels) {
                     found.insert(labels.clone());
                 }
             }
         }
-        Ok(StreamsAnswer::Streams { streams: found.into_iter().collect(), ring })
+        let streams: Vec<Labels> = found.iter().cloned().collect();
+        if !request.templates {
+            return Ok(StreamsAnswer::Streams { streams, templates: Vec::new(), ring });
+        }
+        let look = base::task::blocking("templates", move || {
+            templates_of(&sources, |labels| found.contains(labels), range)
+        });
+        let panicked = |_| IngesterError::Internal("a look at lines panicked".to_owned());
+        let templates = look.await.map_err(panicked)??;
+        Ok(StreamsAnswer::Streams { streams, templates, ring })
     }
 
     /// Another store may have been at this address.
@@ -253,6 +272,37 @@ fn unread(error: &Error) -> IngesterError {
 fn selector_leaves(request: &StreamsRequest) -> Result<Vec<Arc<Leaf>>, IngesterError> {
     let leaves = request.selectors.iter().map(|matchers| Leaf::of_selector(matchers));
     Ok(leaves.collect::<Result<_, _>>()?)
+}
+
+/// What the lines of selected streams look like. Blocking.
+fn templates_of(
+    sources: &[Source],
+    is_selected: impl Fn(&Labels) -> bool,
+    range: TimeRange,
+) -> Result<Vec<LineTemplate>, IngesterError> {
+    let heads = sources.iter().filter_map(|source| match source {
+        Source::Pages(_, snapshot) => Some(snapshot),
+        Source::Sealed(..) => None,
+    });
+    let stride = templates::stride(heads);
+    let mut found = Vec::new();
+    for source in sources {
+        // The stream table of a sealed unit is that of its scan.
+        let labels = match source {
+            Source::Pages(_, snapshot) => snapshot.streams.as_slice(),
+            Source::Sealed(scan, _) => &scan.source().streams,
+        };
+        let mut selected = Bitmap::none(labels.len());
+        let wanted = (0..labels.len()).filter(|&stream| is_selected(&labels[stream]));
+        wanted.for_each(|stream| selected.set(stream));
+        found.extend(match source {
+            Source::Pages(_, snapshot) => templates::of_head(snapshot, &selected, range, stride),
+            Source::Sealed(scan, _) => scan
+                .templates(&selected, range.from_ns, range.to_ns)
+                .map_err(|error| templates::unreadable(&error))?,
+        });
+    }
+    Ok(templates::folded(found))
 }
 
 fn sources(snapshots: Vec<DaySnapshot>) -> Vec<Source> {

@@ -28,6 +28,7 @@ pub(crate) mod label_replace;
 pub(crate) mod label_text;
 mod line_filter;
 mod line_pattern;
+pub(crate) mod line_patterns;
 mod logfmt;
 mod logfmt_keys;
 pub(crate) mod matcher;

@@ -23,7 +23,7 @@ use crate::syntax::{Expr, MetricExpr, VectorOp};
 use leaf::Program;
 
 pub use piece::{Leaf, Origin, Shard};
-pub use volumes::{Volume, VolumesOf, VolumesPlan};
+pub use volumes::{LEVEL, MATCHED, Volume, VolumesOf, VolumesPlan};
 
 /// Which end of time a log query starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,19 +178,38 @@ impl Order {
     }
 }
 
+/// What tells rows apart, besides what the query says.
+#[derive(Clone, Copy)]
+enum Apart<'a> {
+    ByLabels,
+    /// Structured metadata does not.
+    ByStreams,
+    /// The line patterns that they match.
+    ByPatterns(&'a Arc<[String]>),
+}
+
 impl Plan {
     /// Plans `expr`. What parses but is not executed yet fails here, whatever data matches.
     pub fn new(expr: &Expr, params: &Params) -> Result<Plan, QueryError> {
-        Plan::build(expr, params, false)
+        Plan::build(expr, params, Apart::ByLabels)
     }
 
     /// Plans a metric query whose series are told apart by labels of streams alone, as if no row
     /// had structured metadata.
     fn of_streams(expr: &Expr, params: &Params) -> Result<Plan, QueryError> {
-        Plan::build(expr, params, true)
+        Plan::build(expr, params, Apart::ByStreams)
     }
 
-    fn build(expr: &Expr, params: &Params, of_streams: bool) -> Result<Plan, QueryError> {
+    /// Plans a metric query that groups by [`volumes::MATCHED`], the patterns that rows match.
+    fn by_patterns(
+        expr: &Expr,
+        params: &Params,
+        patterns: &Arc<[String]>,
+    ) -> Result<Plan, QueryError> {
+        Plan::build(expr, params, Apart::ByPatterns(patterns))
+    }
+
+    fn build(expr: &Expr, params: &Params, apart: Apart<'_>) -> Result<Plan, QueryError> {
         let (mut programs, root) = match expr {
             Expr::Log(log) => (vec![Program::log(log, params)?], None),
             Expr::Metric(metric) => {
@@ -198,10 +217,19 @@ impl Plan {
                 (programs, Some(root))
             }
         };
-        if of_streams {
-            programs = programs.into_iter().map(Program::of_streams).collect();
+        let mut patterns = Arc::default();
+        match apart {
+            Apart::ByLabels => {}
+            Apart::ByStreams => {
+                programs = programs.into_iter().map(Program::of_streams).collect();
+            }
+            Apart::ByPatterns(by) => {
+                patterns = Arc::clone(by);
+                let told = |program: Program| program.by_patterns(by, volumes::MATCHED);
+                programs = programs.into_iter().map(told).collect::<Result<_, _>>()?;
+            }
         }
-        let leaves = Leaf::of_plan(programs, expr, params);
+        let leaves = Leaf::of_plan(programs, expr, params, patterns);
         Ok(Plan { params: params.clone(), leaves, root, sort: Order::of(expr) })
     }
 

@@ -31,6 +31,7 @@ mod rounds;
 pub mod scan;
 pub mod select;
 mod tail;
+mod templates;
 #[cfg(test)]
 mod testing;
 pub mod workers;

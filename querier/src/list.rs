@@ -1,15 +1,17 @@
-//! Which streams have rows: what the label and series endpoints answer from. Only stream tables
-//! are read, never rows.
+//! Which streams have rows, and what their lines look like: what the label, series and patterns
+//! endpoints answer from. Only footers are read, but for parts without templates.
 
 use std::sync::Arc;
 
 use base::shutdown::Shutdown;
-use base::{ErrorKind, HashSet, Labels};
+use base::{Bitmap, ErrorKind, HashSet, Labels};
 use futures::future::try_join_all;
 use logql::plan::Leaf;
 use metrics::counter;
+use part::Template;
 use rpc::ingester::{StreamsAnswer, StreamsRequest};
-use rpc::querier::ListJob;
+use rpc::querier::{ListJob, Listing};
+use store::scan::Scan;
 use store::{PartRecord, Snapshot};
 
 use crate::error::Error;
@@ -17,21 +19,35 @@ use crate::metrics::{CORRUPT, REPEATS};
 use crate::peers::{Gone, Versioned};
 use crate::querier::Querier;
 use crate::select::{MAX_ATTEMPTS, check_damage};
+use crate::templates;
 
 impl Querier {
     /// Streams with rows around the range, each once, sorted.
     pub(crate) async fn streams(&self, query: &ListJob) -> Result<Vec<Labels>, Error> {
+        let mut streams: Vec<Labels> = self.found(query).await?.streams.into_iter().collect();
+        streams.sort_unstable();
+        Ok(streams)
+    }
+
+    /// What the lines of streams with rows around the range look like.
+    pub(crate) async fn templates(&self, query: &ListJob) -> Result<Vec<String>, Error> {
+        let found = self.found(query).await?;
+        let folded = self.blocking(move || Ok(templates::folded(found.templates)));
+        folded.await
+    }
+
+    async fn found(&self, query: &ListJob) -> Result<Found, Error> {
         let cancel = Shutdown::new();
         let _stop_when_dropped = cancel.clone().drop_guard();
         if query.start > query.end {
-            return Ok(Vec::new());
+            return Ok(Found::default());
         }
         let filter = Arc::new(Filter::new(query)?);
         let mut gone = Gone::default();
         let mut view = self.catalog.follow().await?;
         for _ in 0..MAX_ATTEMPTS {
             check_damage(&view, &query.tenant, query.start, query.end)?;
-            let Some(recent) = self.recent_streams(query, &view, &mut gone).await? else {
+            let Some(mut recent) = self.recent_streams(query, &view, &mut gone).await? else {
                 counter!(REPEATS, "reason" => "behind").increment(1);
                 view = self.catalog.follow().await?;
                 continue;
@@ -39,11 +55,8 @@ impl Querier {
             let records = view.parts(&query.tenant, query.start, query.end);
             match self.stored_streams(&filter, records, &cancel).await {
                 Ok(stored) => {
-                    let mut all: HashSet<Labels> = recent.into_iter().collect();
-                    all.extend(stored);
-                    let mut all: Vec<Labels> = all.into_iter().collect();
-                    all.sort_unstable();
-                    return Ok(all);
+                    recent.add(stored);
+                    return Ok(recent);
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     view = self.view_without_part(&view, error).await?;
@@ -59,13 +72,13 @@ impl Querier {
         Err(Error::Unstable { attempts: MAX_ATTEMPTS })
     }
 
-    /// Streams held by ingesters; `None` when one of them dropped rows of a later commit.
+    /// What ingesters hold; `None` when one of them dropped rows of a later commit.
     async fn recent_streams(
         &self,
         query: &ListJob,
         view: &Snapshot,
         gone: &mut Gone,
-    ) -> Result<Option<Vec<Labels>>, Error> {
+    ) -> Result<Option<Found>, Error> {
         let request = StreamsRequest {
             tenant: query.tenant.clone(),
             selectors: query.selectors.clone(),
@@ -74,28 +87,32 @@ impl Querier {
             view: view.version(),
             asked: Vec::new(),
             store: None,
+            templates: query.listing == Listing::Templates,
         };
         let ask = self.peers.ask(gone, |peer, store, asked| {
             let request = StreamsRequest { asked, store: Some(store), ..request.clone() };
             Box::pin(async move { peer.api.streams(request).await })
         });
-        let mut found = Vec::new();
+        let mut found = Found::default();
         for answer in ask.await? {
             match answer {
                 StreamsAnswer::Behind { .. } => return Ok(None),
-                StreamsAnswer::Streams { streams, .. } => found.extend(streams),
+                StreamsAnswer::Streams { streams, templates, .. } => {
+                    found.streams.extend(streams);
+                    found.templates.extend(templates.into_iter().map(templates::of_ingester));
+                }
             }
         }
         Ok(Some(found))
     }
 
-    /// Streams of the parts.
+    /// What the parts hold.
     async fn stored_streams(
         &self,
         filter: &Arc<Filter>,
         records: Vec<Arc<PartRecord>>,
         cancel: &Shutdown,
-    ) -> Result<HashSet<Labels>, Error> {
+    ) -> Result<Found, Error> {
         let jobs = self.config.scan_threads.min(records.len()).max(1);
         let each = records.len().div_ceil(jobs).max(1);
         let mut opens = Vec::with_capacity(jobs);
@@ -103,30 +120,36 @@ impl Querier {
             let (records, parts) = (records.to_vec(), self.parts.clone());
             let (filter, cancel) = (filter.clone(), cancel.clone());
             opens.push(self.blocking(move || {
-                let mut found = HashSet::default();
+                let mut found = Found::default();
                 for record in records {
                     if cancel.is_cancelled() {
                         return Err(Error::Cancelled);
                     }
-                    let scan = parts.open(&record)?;
-                    let footer = scan.footer();
-                    for (labels, stream) in footer.labels().iter().zip(footer.streams()) {
-                        if filter.covers(stream.min_ns, stream.max_ns)
-                            && !found.contains(labels)
-                            && filter.selects(labels)
-                        {
-                            found.insert(labels.clone());
-                        }
-                    }
+                    filter.look_at(&parts.open(&record)?, &mut found)?;
                 }
                 Ok(found)
             }));
         }
-        let mut all = HashSet::default();
+        let mut all = Found::default();
         for found in try_join_all(opens).await? {
-            all.extend(found);
+            all.add(found);
         }
         Ok(all)
+    }
+}
+
+/// What sources hold.
+#[derive(Default)]
+struct Found {
+    streams: HashSet<Labels>,
+    /// In the order of sources.
+    templates: Vec<Template>,
+}
+
+impl Found {
+    fn add(&mut self, more: Found) {
+        self.streams.extend(more.streams);
+        self.templates.extend(more.templates);
     }
 }
 
@@ -139,9 +162,10 @@ impl Versioned for StreamsAnswer {
     }
 }
 
-/// Compiled selectors and the time range.
+/// Compiled selectors, the time range, and what is wanted.
 struct Filter {
     leaves: Vec<Arc<Leaf>>,
+    of_templates: bool,
     start_ns: i64,
     end_ns: i64,
 }
@@ -150,7 +174,32 @@ impl Filter {
     fn new(query: &ListJob) -> Result<Filter, Error> {
         let leaves = query.selectors.iter().map(|matchers| Leaf::of_selector(matchers));
         let leaves = leaves.collect::<Result<_, _>>()?;
-        Ok(Filter { leaves, start_ns: query.start.0, end_ns: query.end.0 })
+        let of_templates = query.listing == Listing::Templates;
+        Ok(Filter { leaves, of_templates, start_ns: query.start.0, end_ns: query.end.0 })
+    }
+
+    /// Adds what a part holds. Blocking.
+    fn look_at(&self, scan: &Scan, found: &mut Found) -> Result<(), Error> {
+        let footer = scan.footer();
+        let mut selected = Bitmap::none(footer.streams().len());
+        for (number, (labels, stream)) in footer.labels().iter().zip(footer.streams()).enumerate() {
+            if !self.covers(stream.min_ns, stream.max_ns) {
+                continue;
+            }
+            if self.of_templates {
+                if self.selects(labels) {
+                    selected.set(number);
+                }
+            } else if !found.streams.contains(labels) && self.selects(labels) {
+                found.streams.insert(labels.clone());
+            }
+        }
+        if !selected.is_none() {
+            let (from_ns, to_ns) = (self.start_ns, self.end_ns.saturating_add(1));
+            let templates = scan.templates(&selected, from_ns, to_ns)?;
+            found.templates.extend(templates.into_iter().map(templates::without_streams));
+        }
+        Ok(())
     }
 
     fn covers(&self, min_ns: i64, max_ns: i64) -> bool {

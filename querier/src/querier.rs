@@ -76,6 +76,9 @@ impl QuerierApi for Querier {
 
     async fn list(&self, job: ListJob) -> Result<Listed, QuerierError> {
         let _inflight = Inflight::new();
+        if job.listing == Listing::Templates {
+            return Ok(Listed::Texts(self.templates(&job).await?));
+        }
         let streams = self.streams(&job).await?;
         Ok(match &job.listing {
             Listing::Streams => Listed::Streams(streams),
@@ -86,6 +89,7 @@ impl QuerierApi for Querier {
             Listing::Values(name) => {
                 Listed::Texts(sorted(streams.iter().filter_map(|labels| labels.get(name))))
             }
+            Listing::Templates => unreachable!("answered above"),
         })
     }
 }

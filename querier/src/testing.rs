@@ -251,7 +251,7 @@ impl IngesterApi for FakeIngester {
             }
         }
         let ring = self.ring.load(Ordering::SeqCst);
-        Ok(StreamsAnswer::Streams { streams: found, ring })
+        Ok(StreamsAnswer::Streams { streams: found, templates: Vec::new(), ring })
     }
 }
 

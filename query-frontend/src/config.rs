@@ -28,6 +28,8 @@ pub struct Config {
     pub log_queries_longer_than: Option<Duration>,
     /// The longest a tail may last (`querier.tail_max_duration`).
     pub tail_max_duration: Duration,
+    /// Whether patterns are told (`pattern_ingester.enabled`).
+    pub patterns: bool,
 }
 
 impl Default for Config {
@@ -42,6 +44,7 @@ impl Default for Config {
             compress_responses: true,
             log_queries_longer_than: None,
             tail_max_duration: Duration::from_secs(3600),
+            patterns: true,
         }
     }
 }

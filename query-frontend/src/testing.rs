@@ -57,6 +57,8 @@ pub struct FakeQuerier {
     pub asked: Mutex<Vec<(TimeRange, logql::plan::Shard)>>,
     /// Calls so far.
     pub calls: AtomicU64,
+    /// What it says that lines look like.
+    pub templates: Mutex<Vec<String>>,
 }
 
 impl FakeQuerier {
@@ -117,6 +119,7 @@ impl QuerierApi for FakeQuerier {
                     .flat_map(|labels| labels.iter().map(|(name, _)| name.to_owned()))
                     .collect(),
             ),
+            Listing::Templates => Listed::Texts(self.templates.lock().unwrap().clone()),
             Listing::Values(name) => texts(
                 streams.iter().filter_map(|labels| labels.get(name)).map(str::to_owned).collect(),
             ),

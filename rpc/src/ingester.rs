@@ -184,6 +184,19 @@ pub struct StreamsRequest {
     pub asked: Vec<StoreId>,
     /// As in [`SelectRequest`].
     pub store: Option<StoreId>,
+    /// Say what the lines of the streams look like, too.
+    pub templates: bool,
+}
+
+/// What some lines look like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineTemplate {
+    /// Their `detected_level`; empty = none.
+    pub level: String,
+    /// A line pattern (`|>`).
+    pub text: String,
+    /// About how many of them there are.
+    pub rows: u64,
 }
 
 /// Answer to [`StreamsRequest`].
@@ -198,6 +211,8 @@ pub enum StreamsAnswer {
     Streams {
         /// Each once, in no order.
         streams: Vec<Labels>,
+        /// If they were asked for; in no order.
+        templates: Vec<LineTemplate>,
         /// As in [`SelectAnswer::Rows`].
         ring: u64,
     },

@@ -71,14 +71,16 @@ pub enum Listing {
     Names,
     /// Values of this label.
     Values(String),
+    /// What the lines of the streams look like: line patterns (`|>`).
+    Templates,
 }
 
-/// Answer to [`ListJob`]; sorted, each once.
+/// Answer to [`ListJob`]; each once. Sorted, but for templates: the most frequent first.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Listed {
     /// For [`Listing::Streams`].
     Streams(Vec<Labels>),
-    /// For [`Listing::Names`] and [`Listing::Values`].
+    /// For all others.
     Texts(Vec<String>),
 }
 

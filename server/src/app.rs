@@ -169,7 +169,8 @@ impl App {
 
         let asked = ingester.as_ref().map(|i| i.terminate_requested()).unwrap_or_default();
         let api = Api { ingester, distributor, frontend, ring: door };
-        let limits = tenant_limits::router(shared.limits.clone());
+        let patterns = config.raw.pattern_ingester.enabled;
+        let limits = tenant_limits::router(shared.limits.clone(), patterns);
         let service = shared.edge.api(api.http().merge(limits));
         grpc_routes.open(health.running(api.grpc(&shared), api.grpc_clients(&shared)));
         start.is_open.cancel();

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use http::{HeaderValue, header};
 use rpc::http::{HttpError, Tenant};
 use serde_json::{Value, json};
@@ -37,12 +37,17 @@ const PUBLISHED: [&str; 18] = [
     "volume_max_series",
 ];
 
-/// Both routes; they need a tenant.
-pub fn router(limits: Arc<ConfigLimits>) -> Router {
+/// Whether patterns are told.
+#[derive(Clone, Copy)]
+struct Patterns(bool);
+
+/// Both routes; they need a tenant. `patterns`: whether patterns are told.
+pub fn router(limits: Arc<ConfigLimits>, patterns: bool) -> Router {
     Router::new()
         .route("/config/tenant/v1/limits", get(yaml))
         .route("/loki/api/v1/drilldown-limits", get(drilldown))
         .with_state(limits)
+        .layer(Extension(Patterns(patterns)))
 }
 
 async fn yaml(State(limits): State<Arc<ConfigLimits>>, Tenant(tenant): Tenant) -> Response {
@@ -53,6 +58,7 @@ async fn yaml(State(limits): State<Arc<ConfigLimits>>, Tenant(tenant): Tenant) -
 
 async fn drilldown(
     State(limits): State<Arc<ConfigLimits>>,
+    Extension(Patterns(patterns)): Extension<Patterns>,
     tenant: Result<Tenant, HttpError>,
 ) -> Result<Response, HttpError> {
     // Whatever is wrong with the tenant is 401 here.
@@ -66,7 +72,7 @@ async fn drilldown(
         PUBLISHED.iter().map(|name| ((*name).to_owned(), all[name].clone())).collect();
     let body = json!({
         "limits": published,
-        "pattern_ingester_enabled": false,
+        "pattern_ingester_enabled": patterns,
         "version": version::VERSION,
     });
     let kind = HeaderValue::from_static("application/json; charset=UTF-8");
@@ -94,7 +100,6 @@ fn value(node: &Node, path: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use axum::Extension;
     use axum::body::Body;
     use base::TenantId;
     use rpc::http::TenantPolicy;
@@ -119,7 +124,7 @@ mod tests {
         if let Some(tenant) = tenant {
             request = request.header("X-Scope-OrgID", tenant);
         }
-        let router = router(limits).layer(Extension(Arc::new(policy)));
+        let router = router(limits, true).layer(Extension(Arc::new(policy)));
         let answer = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let status = answer.status().as_u16();
         let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
@@ -151,7 +156,7 @@ mod tests {
         assert_eq!(limits["query_timeout"], "5s");
         assert_eq!(limits["discover_log_levels"], true);
         assert_eq!(limits["log_level_fields"][0], "level");
-        assert_eq!(answer["pattern_ingester_enabled"], false);
+        assert_eq!(answer["pattern_ingester_enabled"], true);
         for tenant in [None, Some("a|b")] {
             assert_eq!(ask("/loki/api/v1/drilldown-limits", tenant).await.0, 401);
         }

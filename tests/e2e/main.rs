@@ -16,6 +16,7 @@ mod hostile;
 mod load;
 mod metrics;
 mod otlp;
+mod patterns;
 mod ring;
 mod routes;
 mod tail;

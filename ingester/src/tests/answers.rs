@@ -146,6 +146,7 @@ async fn labels(ingester: &Arc<Ingester>) -> BTreeSet<String> {
         view: view.version(),
         asked: Vec::new(),
         store: None,
+        templates: false,
     };
     match ingester.streams(request).await.unwrap() {
         StreamsAnswer::Streams { streams, .. } => streams.iter().map(Labels::to_string).collect(),

@@ -447,6 +447,7 @@ async fn a_store_that_nobody_asks_any_more_is_answered_for_by_the_next_of_its_li
         view,
         asked: trio.stores(&[1, 2]),
         store: Some(trio.store(1)),
+        templates: false,
     };
     let answer = trio.nodes[1].streams(request).await.unwrap();
     let rpc::ingester::StreamsAnswer::Streams { streams, .. } = answer else { panic!("behind") };

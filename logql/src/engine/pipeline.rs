@@ -14,6 +14,7 @@ use super::json_shape::Shapes;
 use super::label_filter::LabelFilter;
 use super::label_text::{Prefilter, Trial};
 use super::line_filter::{self, LineFilter};
+use super::line_patterns::LinePatterns;
 use super::logfmt::Flags;
 use super::logfmt_keys::Requested;
 use super::names::{
@@ -81,6 +82,8 @@ pub(crate) enum Op {
     LabelFormat(Box<LabelFormat>),
     /// Says nothing about rows that the rest of the pipeline does not.
     Prefilter(Prefilter),
+    /// No stage of any query: what [`crate::plan::VolumesPlan`] counts by.
+    LinePatterns(Box<LinePatterns>),
 }
 
 /// What operators have made of a row's labels so far.
@@ -104,7 +107,7 @@ impl Op {
             Op::Pattern(_) | Op::Regexp(_) | Op::Unpack => true,
             Op::LineFilter(_) | Op::LabelFilter(_) | Op::Unwrap(_) | Op::DropKeep(_) => false,
             Op::Decolorize(_) | Op::LineFormat(_) | Op::LabelFormat(_) => false,
-            Op::Prefilter(_) => false,
+            Op::Prefilter(_) | Op::LinePatterns(_) => false,
         }
     }
 
@@ -119,7 +122,7 @@ impl Op {
 
     pub(super) fn made(&self) -> Made {
         match self {
-            Op::DropKeep(_) | Op::LabelFormat(_) => Made::Changed,
+            Op::DropKeep(_) | Op::LabelFormat(_) | Op::LinePatterns(_) => Made::Changed,
             op if op.is_parser() => Made::Parsed,
             _ => Made::Nothing,
         }
@@ -173,6 +176,11 @@ impl Pipeline {
             self.ops.push(Op::LabelFilter(op));
         }
         Ok(())
+    }
+
+    /// Appends the patterns by which lines are told apart.
+    pub(crate) fn tell_apart(&mut self, patterns: LinePatterns) {
+        self.ops.push(Op::LinePatterns(Box::new(patterns)));
     }
 
     /// Without parsers: for queries that need no label out of lines.
@@ -276,6 +284,7 @@ impl Pipeline {
                 Op::Prefilter(filter) => filter.apply(page, runs, rooms, selected),
                 Op::DropKeep(list) => list.apply(page, runs, rooms, selected),
                 Op::LabelFormat(format) => format.apply(page, runs, rooms, selected),
+                Op::LinePatterns(patterns) => patterns.apply(page, runs, rooms, selected),
                 Op::Decolorize(_) | Op::LineFormat(_) | Op::Unpack => {
                     let changed = change_lines(op, page, runs, rooms, wanted, selected);
                     rooms.spare = lines.replace(changed).unwrap_or_default();

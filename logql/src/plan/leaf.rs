@@ -8,6 +8,7 @@ use super::{Direction, LabelNeedles, Needle, Needs, Params, QueryError, TimeRang
 use crate::engine::entries::Demand;
 use crate::engine::group::Grouping;
 use crate::engine::label_text::LabelText;
+use crate::engine::line_patterns::LinePatterns;
 use crate::engine::matcher::ValueMatcher;
 use crate::engine::matrix::Matrix;
 use crate::engine::names::{ERROR, ERROR_DETAILS, EXTRACTED_SUFFIX, NameId};
@@ -185,6 +186,20 @@ impl Program {
         self.of_streams = true;
         self.needs.metadata = Some(Vec::new());
         self
+    }
+
+    /// Gives rows of a metric leaf the label `label`, by which it groups: numbers of the patterns
+    /// that they match. Rows that match none are no samples.
+    pub(super) fn by_patterns(
+        mut self,
+        patterns: &[String],
+        label: &str,
+    ) -> Result<Program, QueryError> {
+        let malformed = |why| QueryError::Invalid(format!("malformed pattern: {why}"));
+        let label = self.names.number(label);
+        self.pipeline.tell_apart(LinePatterns::new(patterns, label).map_err(malformed)?);
+        (self.needs.line_bytes, self.needs.lengths) = (true, true);
+        Ok(self)
     }
 
     /// Whether every row of a selected stream is a sample of one or of its line's length.

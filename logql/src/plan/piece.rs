@@ -50,6 +50,11 @@ impl Shard {
 /// is read, so whoever is sent an origin bounds them.
 const EVALUATIONS_MAX: u64 = 1 << 17;
 
+/// Patterns that rows may be told apart by, and their bytes: they are compiled wherever a piece goes.
+pub(crate) const PATTERNS_MAX: usize = 1024;
+/// See [`PATTERNS_MAX`].
+pub(crate) const PATTERNS_BYTES_MAX: usize = 512 << 10;
+
 /// A leaf as it travels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Origin {
@@ -66,6 +71,9 @@ pub struct Origin {
     pub shard: Shard,
     /// Series are told apart by labels of streams alone ([`super::VolumesPlan`]).
     pub of_streams: bool,
+    /// Rows are told apart by which of these line patterns they match ([`super::VolumesPlan`]); none
+    /// = they are not.
+    pub patterns: Arc<[String]>,
 }
 
 impl Origin {
@@ -79,10 +87,16 @@ impl Origin {
         if evaluation_count(&self.params) > EVALUATIONS_MAX {
             return Err(malformed("too many evaluations"));
         }
-        let parse = if self.of_streams { syntax::parse_exact_of_any } else { syntax::parse_exact };
+        let bytes: usize = self.patterns.iter().map(String::len).sum();
+        if self.patterns.len() > PATTERNS_MAX || bytes > PATTERNS_BYTES_MAX {
+            return Err(malformed("too many patterns"));
+        }
+        let of_volumes = self.of_streams || !self.patterns.is_empty();
+        let parse = if of_volumes { syntax::parse_exact_of_any } else { syntax::parse_exact };
         let expr = parse(&self.query).map_err(|error| QueryError::Invalid(error.to_string()))?;
         let plan = match self.of_streams {
             true => Plan::of_streams(&expr, &self.params)?,
+            false if of_volumes => Plan::by_patterns(&expr, &self.params, &self.patterns)?,
             false => Plan::new(&expr, &self.params)?,
         };
         let leaf = plan.leaves().get(self.leaf as usize);
@@ -96,6 +110,7 @@ impl Origin {
 struct Source {
     expr: Expr,
     params: Params,
+    patterns: Arc<[String]>,
     /// Made when it is first asked for.
     text: OnceLock<Arc<str>>,
 }
@@ -113,12 +128,18 @@ pub struct Leaf {
 
 impl Leaf {
     /// The leaves of the plan of `expr`.
-    pub(super) fn of_plan(programs: Vec<Program>, expr: &Expr, params: &Params) -> Vec<Arc<Leaf>> {
+    pub(super) fn of_plan(
+        programs: Vec<Program>,
+        expr: &Expr,
+        params: &Params,
+        patterns: Arc<[String]>,
+    ) -> Vec<Arc<Leaf>> {
         if programs.is_empty() {
             return Vec::new();
         }
         let text = OnceLock::new();
-        let source = Arc::new(Source { expr: expr.clone(), params: params.clone(), text });
+        let (expr, params) = (expr.clone(), params.clone());
+        let source = Arc::new(Source { expr, params, patterns, text });
         let leaf = |(number, program): (usize, Program)| {
             Arc::new(Leaf {
                 range: program.range,
@@ -156,7 +177,7 @@ impl Leaf {
 
     /// How this leaf travels. The text of the query is made once per plan.
     pub fn origin(&self) -> Origin {
-        let Source { expr, params, text } = &*self.source;
+        let Source { expr, params, patterns, text } = &*self.source;
         Origin {
             query: Arc::clone(text.get_or_init(|| syntax::exact(expr).into())),
             params: params.clone(),
@@ -164,6 +185,7 @@ impl Leaf {
             range: self.range,
             shard: self.shard,
             of_streams: self.program.of_streams,
+            patterns: Arc::clone(patterns),
         }
     }
 

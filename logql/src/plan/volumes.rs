@@ -20,6 +20,11 @@ use crate::syntax::{
 
 const MS: i64 = 1_000_000;
 
+/// The label that says which patterns rows match.
+pub const MATCHED: &str = "__matched__";
+/// The label, or structured metadata, that says how grave rows are.
+pub const LEVEL: &str = "detected_level";
+
 /// Whose volume, and how it is divided.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VolumesOf {
@@ -27,6 +32,10 @@ pub struct VolumesOf {
     pub matchers: Vec<Matcher>,
     /// The labels by which streams must be told apart; `None` = by all. They may be by more.
     pub by: Option<Vec<String>>,
+    /// Line patterns (`|>`) by which rows are told apart, instead of labels: a series has the labels
+    /// [`MATCHED`], the numbers of all patterns that its rows match with commas between, and
+    /// [`LEVEL`]. Rows that match none are left out. None = by labels.
+    pub patterns: Arc<[String]>,
     /// Rows with `from_ns <= ts < to_ns`.
     pub range: TimeRange,
     /// Buckets end at multiples of this, counted since 1970, and at the end of the range; 0 = the
@@ -81,7 +90,10 @@ impl VolumesPlan {
             categorize: false,
             now: UnixNanos(to_ns), // no template asks for it
         };
-        let plan = Plan::of_streams(&expression(asked, range_ns), &params)?;
+        let plan = match asked.patterns.is_empty() {
+            true => Plan::of_streams(&expression(asked, range_ns), &params)?,
+            false => Plan::by_patterns(&expression(asked, range_ns), &params, &asked.patterns)?,
+        };
         let leaf = plan.leaves()[0].piece(asked.range, super::Shard::WHOLE);
         let evaluations = crate::engine::windows::evaluations(&params);
         let bucket_ends = evaluations.map(|at| at.saturating_add(1).min(to_ns)).collect();
@@ -128,7 +140,12 @@ fn expression(asked: &VolumesOf, range_ns: i64) -> Expr {
         offset_ns: 0,
         grouping: None,
     });
-    let Some(labels) = &asked.by else { return Expr::Metric(range) };
+    let told_by = [MATCHED, LEVEL].map(str::to_owned).to_vec();
+    let labels = match &asked.by {
+        _ if !asked.patterns.is_empty() => &told_by,
+        Some(labels) => labels,
+        None => return Expr::Metric(range),
+    };
     let sum = Expr::Metric(MetricExpr::Vector(VectorAggregation {
         op: VectorOp::Sum,
         parameter: None,

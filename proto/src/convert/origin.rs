@@ -4,6 +4,7 @@ use base::UnixNanos;
 use logql::plan::{Direction, Origin, Params, Shard, TimeRange};
 
 use super::{Wire, required};
+use crate::columns::{TextList, texts};
 use crate::error::WireError;
 use crate::v1;
 
@@ -22,6 +23,8 @@ impl Wire for Origin {
             shard_index: self.shard.index,
             shard_of: self.shard.of,
             of_streams: self.of_streams,
+            patterns: (!self.patterns.is_empty())
+                .then(|| texts(self.patterns.iter().map(String::as_str))),
         }
     }
 
@@ -30,6 +33,7 @@ impl Wire for Origin {
         let shard = Shard { index: message.shard_index, of: message.shard_of };
         let is_one = shard.index < shard.of;
         ensure!(is_one, MESSAGE, "shard {} of {}", shard.index, shard.of);
+        let patterns = TextList::new(MESSAGE, "patterns", message.patterns.as_ref())?;
         Ok(Origin {
             query: message.query.into(),
             params: Params::from_wire(required(MESSAGE, "params", message.params)?)?,
@@ -37,6 +41,7 @@ impl Wire for Origin {
             range: TimeRange { from_ns: message.from_ns, to_ns: message.to_ns },
             shard,
             of_streams: message.of_streams,
+            patterns: patterns.iter().map(str::to_owned).collect(),
         })
     }
 }

@@ -419,6 +419,9 @@ pub struct Origin {
     /// Series are told apart by labels of streams alone.
     #[prost(bool, tag = "8")]
     pub of_streams: bool,
+    /// Rows are told apart by which of these line patterns they match; at most 1024.
+    #[prost(message, optional, tag = "9")]
+    pub patterns: ::core::option::Option<Texts>,
 }
 /// Instants of streams that are to be answered as single rows.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -702,6 +705,8 @@ pub mod list_job {
         Streams = 1,
         Names = 2,
         Values = 3,
+        /// Texts: what the lines look like, the most frequent first.
+        Templates = 4,
     }
     impl Kind {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -714,6 +719,7 @@ pub mod list_job {
                 Self::Streams => "KIND_STREAMS",
                 Self::Names => "KIND_NAMES",
                 Self::Values => "KIND_VALUES",
+                Self::Templates => "KIND_TEMPLATES",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -723,6 +729,7 @@ pub mod list_job {
                 "KIND_STREAMS" => Some(Self::Streams),
                 "KIND_NAMES" => Some(Self::Names),
                 "KIND_VALUES" => Some(Self::Values),
+                "KIND_TEMPLATES" => Some(Self::Templates),
                 _ => None,
             }
         }
@@ -953,12 +960,29 @@ pub struct StreamsRequest {
     /// As in SelectRequest.
     #[prost(bytes = "bytes", tag = "7")]
     pub store: ::prost::bytes::Bytes,
+    /// Say what their lines look like, too.
+    #[prost(bool, tag = "8")]
+    pub templates: bool,
+}
+/// What lines look like.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Templates {
+    #[prost(message, optional, tag = "1")]
+    pub texts: ::core::option::Option<Texts>,
+    #[prost(message, optional, tag = "2")]
+    pub levels: ::core::option::Option<Texts>,
+    /// u64 per template: about how many rows.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub rows: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamsAnswer {
     /// As in SelectAnswer.Evaluated.
     #[prost(uint64, tag = "3")]
     pub ring: u64,
+    /// If they were asked for.
+    #[prost(message, optional, tag = "4")]
+    pub templates: ::core::option::Option<Templates>,
     #[prost(oneof = "streams_answer::Answer", tags = "1, 2")]
     pub answer: ::core::option::Option<streams_answer::Answer>,
 }

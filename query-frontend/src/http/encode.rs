@@ -7,6 +7,7 @@ use logql::engine::fields::Field;
 
 use super::index_stats::IndexStats;
 use super::json;
+use super::patterns::Pattern;
 
 mod answer;
 mod stats;
@@ -38,6 +39,24 @@ impl EncodingFlags {
     pub fn categorize(&self) -> bool {
         self.0.iter().any(|flag| flag == "categorize-labels")
     }
+}
+
+/// The body of `patterns`.
+pub fn patterns(list: &[Pattern]) -> Vec<u8> {
+    let mut out = b"{\"status\":\"success\",\"data\":".to_vec();
+    array(&mut out, list, |out, pattern| {
+        out.extend_from_slice(b"{\"pattern\":");
+        json::string(out, pattern.text.as_bytes());
+        out.extend_from_slice(b",\"level\":");
+        json::string(out, pattern.level.as_bytes());
+        out.extend_from_slice(b",\"samples\":");
+        array(out, &pattern.samples, |out, &(second, lines)| {
+            out.extend_from_slice(format!("[{second},{lines}]").as_bytes());
+        });
+        out.push(b'}');
+    });
+    out.extend_from_slice(b"}\n");
+    out
 }
 
 /// The body of the label endpoints: `data` is left out when there is none.

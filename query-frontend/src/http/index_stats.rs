@@ -56,7 +56,14 @@ async fn evaluate(
     let checks = Checks { limits: frontend.limits(), tenants, now };
     let (start, end) = checks.window(asked.start, asked.end).map_err(refuse)?;
     let range = TimeRange { from_ns: start.0, to_ns: one_instant(start, end) };
-    let asked = VolumesOf { matchers, by: None, range, step_ns: 0, max_memory_bytes: 0 };
+    let asked = VolumesOf {
+        matchers,
+        by: None,
+        patterns: Arc::default(),
+        range,
+        step_ns: 0,
+        max_memory_bytes: 0,
+    };
     let volumed = lists::volumes(frontend, tenants, asked).await?;
     let volumes = volumed.series.iter().flat_map(|(_, volumes)| volumes);
     let (entries, bytes) =

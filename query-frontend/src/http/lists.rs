@@ -1,6 +1,6 @@
 //! Requests that are no queries, over each of their tenants.
 
-use base::{Labels, TenantId, UnixNanos};
+use base::{HashSet, Labels, TenantId, UnixNanos};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use logql::plan::VolumesOf;
 use logql::syntax::Matcher;
@@ -56,6 +56,22 @@ pub(super) async fn texts(
     }
     whole.sort_unstable();
     whole.dedup();
+    Ok(whole)
+}
+
+/// Texts of all tenants in the order in which they are told, each once.
+pub(super) async fn in_order(
+    frontend: &Frontend,
+    which: Which<'_>,
+    listing: Listing,
+) -> Result<Vec<String>, HttpError> {
+    let (mut seen, mut whole) = (HashSet::default(), Vec::new());
+    for (_, listed) in list(frontend, which, listing).await? {
+        let Listed::Texts(texts) = listed else {
+            return Err(HttpError::query_with(500, "texts were answered with streams"));
+        };
+        whole.extend(texts.into_iter().filter(|text| seen.insert(text.clone())));
+    }
     Ok(whole)
 }
 

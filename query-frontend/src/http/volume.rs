@@ -158,6 +158,7 @@ async fn evaluate(
     let of = VolumesOf {
         matchers: asked.matchers.clone(),
         by: by.map(|names| names.into_iter().map(str::to_owned).collect()),
+        patterns: Arc::default(),
         range: TimeRange { from_ns: asked.start.0, to_ns: one_instant(asked.start, asked.end) },
         step_ns: asked.step_ns,
         max_memory_bytes: 0,

@@ -9,7 +9,9 @@ use logql::engine::Partial;
 use logql::engine::overlap::Overlaps;
 use logql::engine::portable::PortablePartial;
 use logql::plan::{Leaf, Origin};
-use proto::columns::{check_ends, column, exactly, read_stores, stores, ulid, ulid_bytes, values};
+use proto::columns::{
+    TextList, check_ends, column, exactly, read_stores, stores, texts, ulid, ulid_bytes, values,
+};
 use proto::convert::{
     label_sets, matchers, ranges, read_label_sets, read_matchers, read_ranges, read_runs, required,
     tenant,
@@ -18,8 +20,8 @@ use proto::v1::{self, select_answer, streams_answer};
 use proto::{Wire, WireError};
 
 use crate::ingester::{
-    Admission, AdmitRequest, Appended, Identity, IngesterError, ReadStats, RejectReason, Rejection,
-    SelectAnswer, SelectRequest, StreamsAnswer, StreamsRequest,
+    Admission, AdmitRequest, Appended, Identity, IngesterError, LineTemplate, ReadStats,
+    RejectReason, Rejection, SelectAnswer, SelectRequest, StreamsAnswer, StreamsRequest,
 };
 
 impl Wire for Identity {
@@ -260,6 +262,7 @@ impl Wire for StreamsRequest {
             view: self.view,
             asked: stores(&self.asked),
             store: asked(self.store),
+            templates: self.templates,
         }
     }
 
@@ -273,21 +276,50 @@ impl Wire for StreamsRequest {
             view: message.view,
             asked: read_stores(MESSAGE, "asked", &message.asked)?,
             store: read_asked(MESSAGE, &message.store)?,
+            templates: message.templates,
         })
     }
+}
+
+fn templates(templates: &[LineTemplate]) -> v1::Templates {
+    v1::Templates {
+        texts: Some(texts(templates.iter().map(|template| template.text.as_str()))),
+        levels: Some(texts(templates.iter().map(|template| template.level.as_str()))),
+        rows: column(templates.iter().map(|template| template.rows)),
+    }
+}
+
+fn read_templates(message: Option<v1::Templates>) -> Result<Vec<LineTemplate>, WireError> {
+    const MESSAGE: &str = "Templates";
+    let v1::Templates { texts, levels, rows } = message.unwrap_or_default();
+    let texts = TextList::new(MESSAGE, "texts", texts.as_ref())?;
+    let levels = TextList::new(MESSAGE, "levels", levels.as_ref())?;
+    let rows: Vec<u64> = exactly(MESSAGE, "rows", &rows, texts.len())?;
+    proto::ensure!(levels.len() == rows.len(), MESSAGE, "{} levels", levels.len());
+    let told = texts.iter().zip(levels.iter()).zip(rows);
+    let template = |((text, level), rows): ((&str, &str), u64)| LineTemplate {
+        level: level.to_owned(),
+        text: text.to_owned(),
+        rows,
+    };
+    Ok(told.map(template).collect())
 }
 
 impl Wire for StreamsAnswer {
     type Message = v1::StreamsAnswer;
 
     fn to_wire(&self) -> v1::StreamsAnswer {
-        let (answer, ring) = match self {
-            StreamsAnswer::Behind { floor } => (streams_answer::Answer::Behind(*floor), 0),
-            StreamsAnswer::Streams { streams, ring } => {
-                (streams_answer::Answer::Streams(label_sets(streams)), *ring)
+        match self {
+            StreamsAnswer::Behind { floor } => {
+                let answer = Some(streams_answer::Answer::Behind(*floor));
+                v1::StreamsAnswer { answer, ring: 0, templates: None }
             }
-        };
-        v1::StreamsAnswer { answer: Some(answer), ring }
+            StreamsAnswer::Streams { streams, templates: found, ring } => v1::StreamsAnswer {
+                answer: Some(streams_answer::Answer::Streams(label_sets(streams))),
+                ring: *ring,
+                templates: (!found.is_empty()).then(|| templates(found)),
+            },
+        }
     }
 
     fn from_wire(message: v1::StreamsAnswer) -> Result<StreamsAnswer, WireError> {
@@ -295,7 +327,8 @@ impl Wire for StreamsAnswer {
             streams_answer::Answer::Behind(floor) => StreamsAnswer::Behind { floor },
             streams_answer::Answer::Streams(streams) => {
                 let streams = read_label_sets(Some(&streams))?;
-                StreamsAnswer::Streams { streams, ring: message.ring }
+                let templates = read_templates(message.templates)?;
+                StreamsAnswer::Streams { streams, templates, ring: message.ring }
             }
         })
     }

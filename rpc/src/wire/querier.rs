@@ -56,6 +56,7 @@ impl Wire for ListJob {
             Listing::Streams => (list_job::Kind::Streams, ""),
             Listing::Names => (list_job::Kind::Names, ""),
             Listing::Values(name) => (list_job::Kind::Values, name.as_str()),
+            Listing::Templates => (list_job::Kind::Templates, ""),
         };
         v1::ListJob {
             tenant: self.tenant.as_str().to_owned(),
@@ -73,6 +74,7 @@ impl Wire for ListJob {
             list_job::Kind::Streams => Listing::Streams,
             list_job::Kind::Names => Listing::Names,
             list_job::Kind::Values => Listing::Values(message.name),
+            list_job::Kind::Templates => Listing::Templates,
             list_job::Kind::Unspecified => return Err(WireError::new(MESSAGE, "kind is missing")),
         };
         Ok(ListJob {

@@ -127,39 +127,39 @@ blocks! {
 
     /// `pattern_ingester`
     pub struct PatternIngesterConfig {
-        /// Whether patterns are detected.
-        enabled: bool = "false", later "there is no pattern detection";
+        /// Whether patterns are told; without it there are none, as in Loki.
+        enabled: bool = "false";
         /// Loki's place in the ring.
         lifecycler: Accepted = "lifecycler_with_factor",
-            ignored "there is no pattern detection";
+            ignored "patterns are learned where rows are written into parts";
         /// How it is reached.
-        client_config: Accepted = "pattern_client", ignored "there is no pattern detection";
+        client_config: Accepted = "pattern_client", ignored "patterns are learned where rows are written into parts";
         /// Copies of pushes.
-        tee_config: Accepted = "pattern_tee", ignored "there is no pattern detection";
+        tee_config: Accepted = "pattern_tee", ignored "patterns are learned where rows are written into parts";
         /// How often patterns are dropped.
-        flush_check_period: Duration = "1m", ignored "there is no pattern detection";
+        flush_check_period: Duration = "1m", ignored "patterns are kept as long as rows";
         /// How many at once.
-        concurrent_flushes: u32 = "32", ignored "there is no pattern detection";
+        concurrent_flushes: u32 = "32", ignored "patterns are learned where rows are written into parts";
         /// Patterns of a stream.
-        max_clusters: u32 = "300", ignored "there is no pattern detection";
+        max_clusters: u32 = "300", ignored "a part has 1024 patterns at most";
         /// When a stream has too many.
-        max_eviction_ratio: f64 = "0.25", ignored "there is no pattern detection";
+        max_eviction_ratio: f64 = "0.25", ignored "a part has 1024 patterns at most";
         /// How long they are kept.
-        retain_for: Duration = "3h", ignored "there is no pattern detection";
+        retain_for: Duration = "3h", ignored "patterns are kept as long as rows";
         /// How long one is open.
-        max_chunk_age: Duration = "1h", ignored "there is no pattern detection";
+        max_chunk_age: Duration = "1h", ignored "patterns are kept as long as rows";
         /// How exactly they are counted.
-        chunk_sample_interval: Duration = "10s", ignored "there is no pattern detection";
+        chunk_sample_interval: Duration = "10s", ignored "lines are counted when somebody asks, each";
         /// Which streams are looked at.
-        volume_threshold: f64 = "0.99", ignored "there is no pattern detection";
+        volume_threshold: f64 = "0.99", ignored "all streams are looked at";
         /// How long a connection may take.
-        connection_timeout: Duration = "2s", ignored "there is no pattern detection";
+        connection_timeout: Duration = "2s", ignored "patterns are learned where rows are written into parts";
         /// Longest line.
-        max_allowed_line_length: u32 = "3000", ignored "there is no pattern detection";
+        max_allowed_line_length: u32 = "3000", ignored "the first KiB of a line is looked at";
         /// Counts as streams.
-        metric_aggregation: Accepted = "pattern_push", ignored "there is no pattern detection";
+        metric_aggregation: Accepted = "pattern_push", ignored "counts are not stored as streams";
         /// Patterns as streams.
-        pattern_persistence: Accepted = "pattern_push", ignored "there is no pattern detection";
+        pattern_persistence: Accepted = "pattern_push", ignored "patterns are in parts, not in streams";
     }
 
     /// `analytics`

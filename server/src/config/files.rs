@@ -64,8 +64,7 @@ fn a_single_node_on_the_local_disk() {
         "analytics.reporting_enabled",
     ];
     assert_eq!(told(&config, false), warned);
-    let missing =
-        ["common.storage.filesystem.rules_directory", "pattern_ingester.enabled", "ruler"];
+    let missing = ["common.storage.filesystem.rules_directory", "ruler"];
     assert_eq!(told(&config, true), missing);
 }
 

@@ -265,23 +265,23 @@ blocks! {
         ruler_evaluation_delay_duration: Duration = "0s", flag "ruler.evaluation-delay-duration",
             ignored "a query sees what was acknowledged before it";
         /// Counts of streams as streams.
-        metric_aggregation_enabled: bool = "false", later "there is no pattern detection";
+        metric_aggregation_enabled: bool = "false", later "counts are not stored as streams";
         /// Patterns as streams.
-        pattern_persistence_enabled: bool = "false", later "there is no pattern detection";
+        pattern_persistence_enabled: bool = "false", later "patterns are not stored as streams";
         /// Which patterns.
-        pattern_rate_threshold: f64 = "1", ignored "there is no pattern detection";
+        pattern_rate_threshold: f64 = "1", ignored "patterns are not stored as streams";
         /// How they are counted.
-        persist_granularity: Duration = "0s", ignored "there is no pattern detection";
+        persist_granularity: Duration = "0s", ignored "patterns are not stored as streams";
         /// Which fields of JSON lines make a pattern.
         pattern_ingester_tokenizable_json_fields_default: Vec<String> = "log,message,msg,msg_,\
-            _msg,content", ignored "there is no pattern detection",
+            _msg,content", ignored "patterns are of whole lines",
             flag "limits.pattern-ingester-tokenizable-json-fields";
         /// More of them.
         pattern_ingester_tokenizable_json_fields_append: Vec<String> = "",
-            ignored "there is no pattern detection";
+            ignored "patterns are of whole lines";
         /// Fewer of them.
         pattern_ingester_tokenizable_json_fields_delete: Vec<String> = "",
-            ignored "there is no pattern detection";
+            ignored "patterns are of whole lines";
         /// How Loki counts streams.
         use_owned_stream_count: bool = "false", flag "ingester.use-owned-stream-count",
             ignored "every ingester counts the streams it owns";

@@ -159,6 +159,7 @@ fn standalone() -> RawConfig {
     raw.limits_config.per_stream_rate_limit = base::ByteSize(u64::MAX);
     raw.limits_config.per_stream_rate_limit_burst = base::ByteSize(u64::MAX);
     raw.limits_config.reject_old_samples = false;
+    raw.pattern_ingester.enabled = true;
     raw.limits_config.out_of_order_window = Some(std::time::Duration::ZERO);
     raw
 }

@@ -17,8 +17,8 @@ const INTRODUCTION: &str = "# Configuration\n\n\
     with one dash or two.\n\n\
     Without `-config.file`, `config.yaml` and `config/config.yaml` are looked for; without those \
     the defaults are those of a single node: `auth_enabled: false`, listeners on 127.0.0.1, data \
-    below `./data`, no limit on rates, `reject_old_samples: false` and `out_of_order_window: 0s`. \
-    With a file, those below.\n";
+    below `./data`, no limit on rates, `reject_old_samples: false`, `out_of_order_window: 0s` and \
+    `pattern_ingester.enabled: true`. With a file, those below.\n";
 
 /// The page.
 pub fn page() -> String {

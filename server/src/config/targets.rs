@@ -170,7 +170,7 @@ const NAMES: [Name; 22] = [
     name("overrides-exporter", &[], "limits are metrics of every process; nothing runs here"),
     name("ingest-limits", &[], NO_LIMITS),
     name("ingest-limits-frontend", &[], NO_LIMITS),
-    missing("pattern-ingester", "there is no pattern detection"),
+    name("pattern-ingester", &[], "patterns are learned by ingesters and counted by queriers"),
     missing("ruler", "rules are not evaluated"),
     missing("gateway", "there is no gateway"),
     missing("ui", "there is no web page"),

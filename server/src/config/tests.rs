@@ -103,13 +103,14 @@ fn flags_win_over_the_file() {
 #[test]
 fn keys_without_effect_are_told() {
     // What is switched off is not missed: `cache_volume_results` is on in Loki.
-    let text = "ingester: {wal: {enabled: false}}\npattern_ingester: {enabled: true}\n\
+    let text = "ingester: {wal: {enabled: false}}\n\
+                pattern_ingester: {enabled: true, retain_for: 1h}\n\
                 common: {replication_factor: 3}\nquery_range: {cache_volume_results: false}\n";
     let notices = from(text).unwrap().notices;
     let keys: Vec<_> = notices.iter().map(|n| (n.key.as_str(), n.error)).collect();
     let told = [
         ("ingester.wal.enabled", false),
-        ("pattern_ingester.enabled", true),
+        ("pattern_ingester.retain_for", false),
         ("common.replication_factor", true),
     ];
     assert_eq!(keys, told);

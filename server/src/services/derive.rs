@@ -180,6 +180,7 @@ pub fn query_frontend(config: &Config) -> query_frontend::Config {
         compress_responses: config.raw.frontend.compress_responses,
         log_queries_longer_than: config.log_queries_longer_than,
         tail_max_duration: config.raw.querier.tail_max_duration,
+        patterns: config.raw.pattern_ingester.enabled,
         ..query_frontend::Config::default()
     }
 }

@@ -18,6 +18,7 @@
 //! rows that a sketch or the worker's threshold says cannot matter; a page goes to it once.
 
 mod first;
+mod templates;
 mod unit;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

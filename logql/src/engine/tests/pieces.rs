@@ -102,6 +102,8 @@ fn an_origin_that_makes_no_sense_is_an_error() {
         Origin { query: "{}".into(), ..good.clone() },
         Origin { query: "1".into(), ..good.clone() },
         Origin { leaf: 1, ..good.clone() },
+        Origin { patterns: vec![String::new(); 1025].into(), ..good.clone() },
+        Origin { patterns: ["<x>".to_owned()].into(), ..good.clone() },
         Origin { leaf: u32::MAX, ..good.clone() },
         Origin { shard: Shard { index: 2, of: 2 }, ..good.clone() },
         Origin { shard: Shard { index: 0, of: 0 }, ..good.clone() },

@@ -9,6 +9,7 @@ use crate::engine::overlap::Overlaps;
 
 fn asked(by: Option<&[&str]>, from_ns: i64, to_ns: i64, step_ns: i64) -> VolumesOf {
     VolumesOf {
+        patterns: Arc::default(),
         matchers: Vec::new(),
         by: by.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
         range: TimeRange { from_ns, to_ns },

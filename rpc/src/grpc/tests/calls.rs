@@ -9,8 +9,8 @@ use ulid::Ulid;
 use super::*;
 use crate::grpc::{IngesterClient, QuerierClient, serve_ingester, serve_querier};
 use crate::ingester::{
-    Admission, AdmitRequest, Appended, Identity, IngesterApi, IngesterError, RejectReason,
-    Rejection, SelectAnswer, StreamsAnswer, StreamsRequest,
+    Admission, AdmitRequest, Appended, Identity, IngesterApi, IngesterError, LineTemplate,
+    RejectReason, Rejection, SelectAnswer, StreamsAnswer, StreamsRequest,
 };
 use crate::querier::{ListJob, Listed, Listing, QuerierApi, QuerierError};
 use crate::testing::{
@@ -100,12 +100,23 @@ async fn every_call_of_an_ingester_arrives_and_comes_back_whole() {
         view: u64::MAX,
         asked: vec![store(1), store(2)],
         store: None,
+        templates: true,
     };
     let streams = vec![Labels::from_pairs([("app", "a")]), Labels::empty()];
-    set(&fake.streams, Reply::Answer(StreamsAnswer::Streams { streams: streams.clone(), ring: 5 }));
+    let (level, text) = ("info".to_owned(), "user <_> logged in".to_owned());
+    let found = LineTemplate { level, text, rows: u64::MAX };
+    set(
+        &fake.streams,
+        Reply::Answer(StreamsAnswer::Streams {
+            streams: streams.clone(),
+            templates: vec![found.clone()],
+            ring: 5,
+        }),
+    );
     let answer = client.streams(request.clone()).await.unwrap();
     assert_eq!(fake.asked(), format!("{request:?}"));
-    assert!(matches!(answer, StreamsAnswer::Streams { streams: got, ring: 5 } if got == streams));
+    assert!(matches!(answer, StreamsAnswer::Streams { streams: got, templates, ring: 5 }
+        if got == streams && templates == [found.clone()]));
 }
 
 #[tokio::test]
@@ -127,6 +138,7 @@ async fn every_call_of_a_querier_arrives_and_comes_back_whole() {
         (Listing::Streams, Listed::Streams(vec![Labels::from_pairs([("a", "b")])])),
         (Listing::Names, Listed::Texts(vec!["a".to_owned(), "é".to_owned()])),
         (Listing::Values("a".to_owned()), Listed::Texts(Vec::new())),
+        (Listing::Templates, Listed::Texts(vec!["z <_>".to_owned(), "a".to_owned()])),
     ] {
         let (start, end) = (UnixNanos(-1), UnixNanos(1));
         let job = ListJob { tenant: tenant(), listing, selectors: Vec::new(), start, end };
@@ -168,7 +180,10 @@ async fn a_message_over_a_limit_is_an_error_that_names_it_and_the_connection_liv
     assert_eq!((failed.batches.len(), fake.calls()), (1, 0));
     // The ingester cannot send it.
     let streams = vec![Labels::from_pairs([("app", "x".repeat(20_000))])];
-    set(&fake.streams, Reply::Answer(StreamsAnswer::Streams { streams, ring: 0 }));
+    set(
+        &fake.streams,
+        Reply::Answer(StreamsAnswer::Streams { streams, templates: Vec::new(), ring: 0 }),
+    );
     let request = StreamsRequest {
         tenant: tenant(),
         selectors: Vec::new(),
@@ -177,6 +192,7 @@ async fn a_message_over_a_limit_is_an_error_that_names_it_and_the_connection_liv
         view: 0,
         asked: Vec::new(),
         store: None,
+        templates: false,
     };
     let text = client.streams(request).await.unwrap_err().to_string();
     assert!(text.contains("10000") && text.contains("max_send_msg_size"), "{text}");

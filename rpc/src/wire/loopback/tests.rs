@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use ulid::Ulid;
 
 use super::*;
-use crate::ingester::{ReadStats, RejectReason, Rejection};
+use crate::ingester::{LineTemplate, ReadStats, RejectReason, Rejection};
 use crate::querier::Listing;
 use crate::stats::{IngesterStats, PartStats, QueryStats};
 use crate::testing::{Fake, FakeFrontend, Reply, job_text, leaf, partial, select_text, set};
@@ -333,6 +333,7 @@ proptest! {
         times in any::<(i64, i64, u64)>(),
         asked in stores(),
         streams in prop::collection::vec(labels(), 0..6),
+        templates in prop::collection::vec((text(), text(), any::<u64>()), 0..4),
         zone in text(),
         error in ingester_error(),
     ) {
@@ -340,8 +341,20 @@ proptest! {
         let api = Loopback::new(fake.clone());
         let (from_ns, to_ns, view) = times;
         let store = asked.first().copied();
-        let request = StreamsRequest { tenant, selectors, from_ns, to_ns, view, asked, store };
-        let answer = StreamsAnswer::Streams { streams, ring: view };
+        let wants = !templates.is_empty();
+        let request = StreamsRequest {
+            tenant,
+            selectors,
+            from_ns,
+            to_ns,
+            view,
+            asked,
+            store,
+            templates: wants,
+        };
+        let template = |(level, text, rows)| LineTemplate { level, text, rows };
+        let templates = templates.into_iter().map(template).collect();
+        let answer = StreamsAnswer::Streams { streams, templates, ring: view };
         set(&fake.streams, Reply::Answer(answer.clone()));
         prop_assert_eq!(shown(&now(api.streams(request.clone())).unwrap()), shown(&answer));
         prop_assert_eq!(fake.asked(), shown(&request));
