@@ -9,6 +9,9 @@ use super::line_pattern::LinePattern;
 use super::names::NameId;
 use super::pipeline::{Rooms, RowsOf, Runs};
 
+/// The first bytes of a literal are looked for: a finder takes many times the bytes it is built of.
+const FINDER_BYTES: usize = 64;
+
 /// Compiled patterns.
 #[derive(Clone, Debug)]
 pub(crate) struct LinePatterns {
@@ -48,6 +51,7 @@ impl LinePatterns {
             match pattern.literals().max_by_key(|literal| literal.len()) {
                 None => others.push(number),
                 Some(literal) => {
+                    let literal = &literal[..literal.len().min(FINDER_BYTES)];
                     let at = *numbers.entry(literal.to_vec()).or_insert_with(|| {
                         literals.push(literal.to_vec());
                         by_literal.push(Vec::new());

@@ -222,8 +222,8 @@ impl Wal {
     }
 
     /// Reads unreleased batches back, each once, in order of the log, one record in memory at a
-    /// time, and of the segments nothing else. Blocks. The caller must not release them meanwhile. Damaged records are passed over:
-    /// who needs every batch compares what came.
+    /// time, and of the segments nothing else. Blocks. The caller must not release them meanwhile.
+    /// Damaged records are passed over: who needs every batch compares what came.
     pub fn read(&self, ids: &[BatchId], mut on_batch: impl FnMut(Batch)) -> Result<(), Error> {
         let segments = self.writer.settle().index.locate(ids);
         let mut wanted: base::HashSet<BatchId> = ids.iter().copied().collect();
