@@ -181,23 +181,23 @@ impl Order {
 /// What tells rows apart, besides what the query says.
 #[derive(Clone, Copy)]
 enum Apart<'a> {
-    ByLabels,
+    Labels,
     /// Structured metadata does not.
-    ByStreams,
+    Streams,
     /// The line patterns that they match.
-    ByPatterns(&'a Arc<[String]>),
+    Patterns(&'a Arc<[String]>),
 }
 
 impl Plan {
     /// Plans `expr`. What parses but is not executed yet fails here, whatever data matches.
     pub fn new(expr: &Expr, params: &Params) -> Result<Plan, QueryError> {
-        Plan::build(expr, params, Apart::ByLabels)
+        Plan::build(expr, params, Apart::Labels)
     }
 
     /// Plans a metric query whose series are told apart by labels of streams alone, as if no row
     /// had structured metadata.
     fn of_streams(expr: &Expr, params: &Params) -> Result<Plan, QueryError> {
-        Plan::build(expr, params, Apart::ByStreams)
+        Plan::build(expr, params, Apart::Streams)
     }
 
     /// Plans a metric query that groups by [`volumes::MATCHED`], the patterns that rows match.
@@ -206,7 +206,7 @@ impl Plan {
         params: &Params,
         patterns: &Arc<[String]>,
     ) -> Result<Plan, QueryError> {
-        Plan::build(expr, params, Apart::ByPatterns(patterns))
+        Plan::build(expr, params, Apart::Patterns(patterns))
     }
 
     fn build(expr: &Expr, params: &Params, apart: Apart<'_>) -> Result<Plan, QueryError> {
@@ -219,11 +219,11 @@ impl Plan {
         };
         let mut patterns = Arc::default();
         match apart {
-            Apart::ByLabels => {}
-            Apart::ByStreams => {
+            Apart::Labels => {}
+            Apart::Streams => {
                 programs = programs.into_iter().map(Program::of_streams).collect();
             }
-            Apart::ByPatterns(by) => {
+            Apart::Patterns(by) => {
                 patterns = Arc::clone(by);
                 let told = |program: Program| program.by_patterns(by, volumes::MATCHED);
                 programs = programs.into_iter().map(told).collect::<Result<_, _>>()?;

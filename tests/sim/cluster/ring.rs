@@ -267,10 +267,9 @@ impl Followed {
         }
         let factor = state.write_factor();
         let own = state.instance(store);
-        if own.is_some_and(|own| own.factor < factor && own.phase == Phase::Active) {
-            if matches!(ingester.require(factor, state.version).await, Ok(true)) {
-                self.truth.apply(who, &Command::Factor { by: store, factor });
-            }
+        let is_due = own.is_some_and(|own| own.factor < factor && own.phase == Phase::Active);
+        if is_due && matches!(ingester.require(factor, state.version).await, Ok(true)) {
+            self.truth.apply(who, &Command::Factor { by: store, factor });
         }
     }
 }
