@@ -43,10 +43,13 @@ pub struct Peers {
     marks: Mutex<HashMap<StoreId, u64>>,
 }
 
-/// G of one job beyond what the ring says, and how its stores got there. Only grows.
+/// G of one job beyond what the ring says, and how its stores got there. Only grows, but for guesses
+/// that are given back once.
 #[derive(Default)]
 pub struct Gone {
     silent: Vec<Silent>,
+    /// Nobody is passed over any more.
+    is_sure: bool,
     misplaced: u32,
     outdated: u32,
 }
@@ -55,6 +58,8 @@ pub struct Gone {
 struct Silent {
     store: StoreId,
     why: String,
+    /// It was not asked for this job.
+    is_guess: bool,
 }
 
 /// An answer that carries the version of the ring that the ingester follows.
@@ -82,8 +87,16 @@ impl Peers {
             if !view.nameless().is_empty() {
                 view = self.members.look(None).await;
             }
-            self.pass_over_silent(&view, gone);
-            check(&view, gone)?;
+            if !gone.is_sure {
+                self.pass_over_silent(&view, gone);
+            }
+            if let Err(error) = check(&view, gone) {
+                // Who was silent a moment ago may be back, now that another one is silent.
+                if gone.give_back() {
+                    continue;
+                }
+                return Err(error);
+            }
             let stores = gone.stores(&view);
             let asked: Vec<(StoreId, &Peer)> =
                 view.peers().filter(|(store, _)| !stores.contains(store)).collect();
@@ -149,7 +162,7 @@ impl Peers {
         counter!(SILENT, "ingester" => address.to_owned()).increment(1);
         let until_ns = self.clock.monotonic_ns().saturating_add(MARK_NS);
         self.marks().insert(store, until_ns);
-        gone.silent.push(Silent { store, why: error.to_string() });
+        gone.silent.push(Silent { store, why: error.to_string(), is_guess: false });
         Ok(false)
     }
 
@@ -167,7 +180,7 @@ impl Peers {
             return;
         }
         for (stores, why) in why {
-            let silent = |store| Silent { store, why: why.to_owned() };
+            let silent = |store| Silent { store, why: why.to_owned(), is_guess: true };
             gone.silent.extend(stores.into_iter().map(silent));
         }
     }
@@ -279,6 +292,14 @@ fn check(view: &View, gone: &Gone) -> Result<(), Error> {
 }
 
 impl Gone {
+    /// Takes those out that were not asked; `false` if there are none.
+    fn give_back(&mut self) -> bool {
+        let before = self.silent.len();
+        self.silent.retain(|silent| !silent.is_guess);
+        self.is_sure = true;
+        self.silent.len() < before
+    }
+
     /// G: what the ring says, and who was silent.
     fn stores(&self, view: &View) -> Vec<StoreId> {
         let mut stores = reads::gone(view.state());

@@ -238,7 +238,7 @@ async fn a_store_that_was_silent_is_passed_over_for_a_while_where_it_can_be_done
     assert_eq!(seen(&world, 0), [(0, stores(&world, &[0, 2]))], "gone from the start");
     // Where it cannot, it is asked.
     set_down(&world, 0, true);
-    assert!(count(&world).await.is_err());
+    assert_eq!(count(&world).await.unwrap(), 2.0, "it is back");
     set_down(&world, 0, false);
     world.clock.advance(MARK_NS as i64 - 1);
     assert_eq!(count(&world).await.unwrap(), 3.0, "two of three cannot be passed over");
@@ -348,4 +348,22 @@ async fn where_nobody_is_asked_there_is_no_answer_because_nobody_would_tell_of_o
     let error = asked.await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().contains("no ingester is there"), "{error}");
+}
+
+#[tokio::test]
+async fn a_store_that_is_back_is_asked_when_another_one_is_silent() {
+    let world = three([""; 3], 3).await;
+    count(&world).await.unwrap();
+    set_down(&world, 1, true);
+    assert_eq!(count(&world).await.unwrap(), 2.0);
+    // Its mark stands, for the clock stands still.
+    set_down(&world, 1, false);
+    assert_eq!(count(&world).await.unwrap(), 2.0);
+    set_down(&world, 2, true);
+    (0..3).for_each(|head| drop(seen(&world, head)));
+    assert_eq!(count(&world).await.unwrap(), 2.0);
+    let last = |head| seen(&world, head).pop().map(|(_, asked)| asked);
+    assert_eq!((last(0), last(1)), (Some(stores(&world, &[0, 1])), Some(stores(&world, &[0, 1]))));
+    set_down(&world, 0, true);
+    assert_eq!(count(&world).await.unwrap_err().kind(), ErrorKind::Unavailable);
 }
