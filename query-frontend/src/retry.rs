@@ -16,7 +16,8 @@ use crate::metrics::RETRIES;
 use crate::query::{Done, Task};
 use crate::stack::Shared;
 
-/// A job that fails after so long has waited for somebody who does not answer.
+/// A job that fails after so long has waited for somebody who does not answer. It is tried once
+/// more: others may know by then that he is gone.
 const HUNG: Duration = Duration::from_secs(5);
 
 /// The layer.
@@ -80,7 +81,8 @@ impl<S: Runs> Retry<S> {
             }
             // What was waited for hangs, and would be waited for again, until the client is told
             // of a timeout instead of the reason.
-            if started.elapsed() >= HUNG && !matches!(error, Error::WorkerLost) {
+            let is_hung = started.elapsed() >= HUNG && !matches!(error, Error::WorkerLost);
+            if is_hung && tries > 1 {
                 break Err(error);
             }
             // Another worker can have the job at once.

@@ -72,8 +72,12 @@ impl Truth {
 
     /// Whether a disk may be lost: all that was acknowledged is at a majority of three.
     pub fn may_lose(&self, ingesters: usize) -> bool {
-        let is_replicated = self.state().read_factor() == FACTOR;
-        is_replicated && self.is_whole(ingesters) && !self.has_forgotten.load(Ordering::SeqCst)
+        self.may_do_without(ingesters) && !self.has_forgotten.load(Ordering::SeqCst)
+    }
+
+    /// Whether any store may be taken for gone: others have its rows.
+    pub fn may_do_without(&self, ingesters: usize) -> bool {
+        self.state().read_factor() == FACTOR && self.is_whole(ingesters)
     }
 
     /// The stores of a node.

@@ -107,7 +107,7 @@ async fn make(cluster: &Arc<Cluster>, record: &Arc<Record>, chance: &Chance, tro
             event!(world, name, "keeps its disk: the ring is not whole");
         }
         Trouble::TakeForGone => {
-            let truth = cluster.truth.as_ref().filter(|ring| ring.is_whole(ingesters.len()));
+            let truth = cluster.truth.as_ref().filter(|ring| ring.may_do_without(ingesters.len()));
             let Some(truth) = truth else { return };
             event!(world, name, "is taken for gone");
             world.fault(Duration::from_secs(30));
