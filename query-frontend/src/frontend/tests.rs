@@ -403,8 +403,8 @@ async fn only_what_may_pass_is_tried_again() {
     let silent = "at least 1 live replicas required, could only find 0 - unhealthy instances: x:1";
     let table = [
         (QuerierError::Unavailable(silent.to_owned()), 0, 503, silent, 5),
-        // It was waited for in vain.
-        (QuerierError::Unavailable(silent.to_owned()), 7, 503, silent, 1),
+        // It was waited for in vain, twice.
+        (QuerierError::Unavailable(silent.to_owned()), 7, 503, silent, 2),
         (QuerierError::Corrupt("part x is damaged".to_owned()), 0, 500, "part x is damaged", 1),
         (QuerierError::Query(QueryError::Limited("too much".to_owned())), 0, 400, "too much", 1),
         (QuerierError::Internal("a bug".to_owned()), 0, 500, "a bug", 1),

@@ -3,7 +3,6 @@
 //! reads now and then, and ingesters do their duties when they come to it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -31,9 +30,6 @@ pub struct Truth {
     state: Mutex<Arc<State>>,
     /// Stores whose disks were lost, which the ring may not know yet.
     lost: Mutex<Vec<StoreId>>,
-    /// An operator has forgotten a store. He vouches that no batch has its majority on it and others:
-    /// from then on no disk is lost.
-    has_forgotten: AtomicBool,
 }
 
 impl Truth {
@@ -42,7 +38,7 @@ impl Truth {
         // With ingesters that come one after the other it grows.
         state.replication = if world.profile.scales { 0 } else { FACTOR };
         let (state, lost) = (Mutex::new(Arc::new(state)), Mutex::default());
-        Arc::new(Truth { world: world.clone(), state, lost, has_forgotten: AtomicBool::new(false) })
+        Arc::new(Truth { world: world.clone(), state, lost })
     }
 
     pub fn state(&self) -> Arc<State> {
@@ -70,13 +66,9 @@ impl Truth {
             && state.ingesters().all(is_active)
     }
 
-    /// Whether a disk may be lost: all that was acknowledged is at a majority of three.
+    /// Whether a disk may be lost, or a store taken for gone: all that was acknowledged is at a
+    /// majority of three.
     pub fn may_lose(&self, ingesters: usize) -> bool {
-        self.may_do_without(ingesters) && !self.has_forgotten.load(Ordering::SeqCst)
-    }
-
-    /// Whether any store may be taken for gone: others have its rows.
-    pub fn may_do_without(&self, ingesters: usize) -> bool {
         self.state().read_factor() == FACTOR && self.is_whole(ingesters)
     }
 
@@ -87,17 +79,9 @@ impl Truth {
         of_node.map(|instance| instance.store).collect()
     }
 
-    /// The disk of a node is lost. An operator may forget it at once.
-    pub fn lose(&self, node: &str, is_forgotten: bool) {
-        let stores = self.of_node(node);
-        lock(&self.lost).extend(&stores);
-        if is_forgotten {
-            self.has_forgotten.store(true, Ordering::SeqCst);
-            for store in stores {
-                self.apply("operator", &Command::Gone { store });
-                self.apply("operator", &Command::Forget { store });
-            }
-        }
+    /// The disk of a node is lost.
+    pub fn lose(&self, node: &str) {
+        lock(&self.lost).extend(self.of_node(node));
     }
 
     /// A node that may well be there is given up.
