@@ -62,6 +62,24 @@ pub struct Params {
     pub now: UnixNanos,
 }
 
+impl Params {
+    /// An evaluation at one instant, with nothing limited but a log query, which has one entry.
+    pub fn at(instant: UnixNanos) -> Params {
+        Params {
+            start: instant,
+            end: instant,
+            step_ns: 0,
+            interval_ns: 0,
+            limit: 1,
+            direction: Direction::Backward,
+            max_series: 0,
+            max_memory_bytes: 0,
+            categorize: false,
+            now: instant,
+        }
+    }
+}
+
 /// Why a query cannot be planned or evaluated. `text` is what the user of Loki sees.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum QueryError {

@@ -12,7 +12,7 @@ use base::{TenantId, UnixNanos};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use logql::engine::Answer;
-use logql::plan::{Direction, Leaf, Params, Plan, QueryError};
+use logql::plan::{Leaf, Params, Plan, QueryError};
 use logql::syntax::{
     Expr, LogExpr, MetricExpr, RangeAggregation, RangeOp, VectorAggregation, VectorOp,
 };
@@ -106,19 +106,7 @@ where
         inner: Box::new(bytes),
     }));
     let last = UnixNanos(range.to_ns.saturating_sub(1));
-    let params = Params {
-        start: last,
-        end: last,
-        step_ns: 0,
-        interval_ns: 0,
-        limit: 1,
-        direction: Direction::Backward,
-        max_series: 0,
-        max_memory_bytes: 0,
-        categorize: false,
-        now: last,
-    };
-    let plan = Arc::new(Plan::new(&sum, &params)?);
+    let plan = Arc::new(Plan::new(&sum, &Params::at(last))?);
     let owners = vec![owners.to_vec()];
     let counted = Planned { plan, owners, shardable: true, ..planned.clone() };
     let counted = inner.oneshot(counted).await?;

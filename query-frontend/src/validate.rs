@@ -66,16 +66,13 @@ impl<S> Validate<S> {
             Asked::Instant(asked) => {
                 checks.instant(&expr, asked.time)?;
                 Params {
-                    start: workable(asked.time),
-                    end: workable(asked.time),
-                    step_ns: 0,
-                    interval_ns: 0,
                     limit: asked.limit,
                     direction: asked.direction,
                     max_series,
                     max_memory_bytes,
                     categorize,
                     now: checks.now,
+                    ..Params::at(workable(asked.time))
                 }
             }
         };

@@ -11,6 +11,7 @@ mod client;
 mod files;
 pub mod metrics;
 mod server;
+mod signatures;
 mod terms;
 
 use std::path::PathBuf;

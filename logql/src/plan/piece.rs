@@ -158,18 +158,7 @@ impl Leaf {
     /// # Errors
     /// A matcher cannot be compiled.
     pub fn of_selector(matchers: &[Matcher]) -> Result<Arc<Leaf>, QueryError> {
-        let params = Params {
-            start: UnixNanos(0),
-            end: UnixNanos(1),
-            step_ns: 0,
-            interval_ns: 0,
-            limit: 1,
-            direction: Direction::Backward,
-            max_series: 0,
-            max_memory_bytes: 0,
-            categorize: false,
-            now: UnixNanos(0),
-        };
+        let params = Params { end: UnixNanos(1), ..Params::at(UnixNanos(0)) };
         let log = LogExpr { matchers: matchers.to_vec(), stages: Vec::new() };
         let plan = Plan::new(&Expr::Log(log), &params)?;
         Ok(Arc::clone(&plan.leaves()[0]))

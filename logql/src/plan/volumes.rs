@@ -10,7 +10,7 @@ use std::time::Duration;
 use base::{Labels, UnixNanos};
 
 use super::leaf::LeafKind;
-use super::{Direction, Leaf, Params, Plan, QueryError, TimeRange};
+use super::{Leaf, Params, Plan, QueryError, TimeRange};
 use crate::engine::Partial;
 use crate::engine::partial::Held;
 use crate::syntax::{
@@ -82,13 +82,8 @@ impl VolumesPlan {
             start: UnixNanos(first),
             end: UnixNanos(last),
             step_ns,
-            interval_ns: 0,
-            limit: 0,
-            direction: Direction::Forward,
-            max_series: 0,
             max_memory_bytes: asked.max_memory_bytes,
-            categorize: false,
-            now: UnixNanos(to_ns), // no template asks for it
+            ..Params::at(UnixNanos(to_ns))
         };
         let plan = match asked.patterns.is_empty() {
             true => Plan::of_streams(&expression(asked, range_ns), &params)?,

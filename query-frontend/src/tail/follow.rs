@@ -141,15 +141,12 @@ fn params(frontend: &Frontend, query: &TailQuery) -> Params {
     Params {
         start: UnixNanos(-EVER_NS),
         end: UnixNanos(EVER_NS),
-        step_ns: 0,
-        interval_ns: 0,
         // A step is bounded by its bytes.
         limit: u32::MAX as usize,
         direction: Direction::Forward,
-        max_series: 0,
         max_memory_bytes: frontend.config().max_query_memory_bytes,
         categorize: query.categorize,
-        now: frontend.clock().now(),
+        ..Params::at(frontend.clock().now())
     }
 }
 

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -13,6 +12,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::files::{Kept, Pem, Texts};
 use super::server::protocols;
+use super::signatures::Signatures;
 use super::{Error, Terms};
 
 /// How another process is reached.
@@ -118,7 +118,7 @@ fn build(settings: &ClientSettings, texts: &Texts) -> Result<ClientConfig, Error
         .map_err(refused)?;
     let builder = match settings.skips_verification {
         true => {
-            let verifier = Arc::new(AnyServer { provider });
+            let verifier = Arc::new(AnyServer { signatures: Signatures(provider) });
             builder.dangerous().with_custom_certificate_verifier(verifier)
         }
         false => builder.with_root_certificates(roots(settings, texts)?),
@@ -153,7 +153,7 @@ fn roots(settings: &ClientSettings, texts: &Texts) -> Result<RootCertStore, Erro
 /// Takes any certificate whose key the server has.
 #[derive(Debug)]
 struct AnyServer {
-    provider: Arc<CryptoProvider>,
+    signatures: Signatures,
 }
 
 impl ServerCertVerifier for AnyServer {
@@ -174,8 +174,7 @@ impl ServerCertVerifier for AnyServer {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, algorithms)
+        self.signatures.tls12(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -184,11 +183,10 @@ impl ServerCertVerifier for AnyServer {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, algorithms)
+        self.signatures.tls13(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.signatures.schemes()
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::files::{Kept, Pem, Texts};
+use super::signatures::Signatures;
 use super::{Error, Terms};
 
 /// What is asked of clients, by the names of Go (`client_auth_type`).
@@ -159,7 +160,8 @@ fn verifier(
     roots: RootCertStore,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, Error> {
-    let any = |is_required| Arc::new(AnyClient { provider: provider.clone(), is_required });
+    let signatures = Signatures(provider.clone());
+    let any = |is_required| Arc::new(AnyClient { signatures, is_required });
     let builder = match settings.policy {
         ClientPolicy::None => return Ok(WebPkiClientVerifier::no_client_auth()),
         ClientPolicy::Request => return Ok(any(false)),
@@ -181,7 +183,7 @@ fn verifier(
 /// Takes any certificate whose key the client has.
 #[derive(Debug)]
 struct AnyClient {
-    provider: Arc<CryptoProvider>,
+    signatures: Signatures,
     is_required: bool,
 }
 
@@ -209,8 +211,7 @@ impl ClientCertVerifier for AnyClient {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, algorithms)
+        self.signatures.tls12(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -219,11 +220,10 @@ impl ClientCertVerifier for AnyClient {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, algorithms)
+        self.signatures.tls13(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.signatures.schemes()
     }
 }
