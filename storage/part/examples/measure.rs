@@ -49,15 +49,18 @@ fn main() -> Result<()> {
 
     let day = Day::of(UnixNanos(units[0][0].ts_ns[0]));
     let tenant = TenantId::new("bench")?;
-    let clock = Cpu::start();
     let mut sealed = Vec::new();
-    for unit in &units {
-        let metadata: Vec<_> = unit.iter().map(Rows::metadata_views).collect();
-        let pages = unit.iter().zip(&metadata).map(|(page, views)| page.page(views)).collect();
-        let source = Source { streams: &loader.streams, pages };
-        sealed.extend(part::seal(&tenant, day, &[source], &Options::sealed())?);
+    for (name, options) in [("zstd", Options::flushed()), ("lz4", Options::sealed())] {
+        sealed.clear();
+        let clock = Cpu::start();
+        for unit in &units {
+            let metadata: Vec<_> = unit.iter().map(Rows::metadata_views).collect();
+            let pages = unit.iter().zip(&metadata).map(|(page, views)| page.page(views)).collect();
+            let source = Source { streams: &loader.streams, pages };
+            sealed.extend(part::seal(&tenant, day, &[source], &options)?);
+        }
+        report(&format!("seal {name}"), clock.ns(), raw);
     }
-    report("seal lz4", clock.ns(), raw);
     sizes("sealed units", &sealed, raw)?;
     decode("sealed units", &sealed, raw)?;
 

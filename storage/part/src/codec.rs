@@ -1,5 +1,7 @@
 //! Frames: compressed, checksummed byte ranges of a part.
 
+use zstd::zstd_safe::CParameter;
+
 use crate::Error;
 use crate::options::MAX_FRAME_RAW;
 use crate::wire::{Cursor, put_varint};
@@ -11,7 +13,7 @@ pub enum Codec {
     None,
     /// lz4 block.
     Lz4,
-    /// One zstd frame; written at level 1.
+    /// One zstd frame; written at level 1, of lines with a table of 4,096 places.
     Zstd,
 }
 
@@ -105,6 +107,12 @@ impl Frame {
     }
 }
 
+/// What zstd is told of lines beyond its level: shorter matches are chance and cost a sequence each;
+/// of templates the newest match is the best one, and so small a table stays in the nearest cache.
+const OF_LINES: [CParameter; 2] = [CParameter::MinMatch(7), CParameter::HashLog(12)];
+/// Of everything else: what the level says.
+const OF_OTHERS: [CParameter; 2] = [CParameter::MinMatch(0), CParameter::HashLog(0)];
+
 /// Writes frames; keeps the codecs' tables.
 pub(crate) struct Compressor {
     codec: Codec,
@@ -125,6 +133,25 @@ impl Compressor {
 
     /// Appends `raw` as a frame to `out`, which is the part from its start.
     pub(crate) fn frame(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<Frame, Error> {
+        self.put(raw, OF_OTHERS, out)
+    }
+
+    /// [`Compressor::frame`] for lines.
+    pub(crate) fn lines(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<Frame, Error> {
+        self.put(raw, OF_LINES, out)
+    }
+
+    fn put(
+        &mut self,
+        raw: &[u8],
+        parameters: [CParameter; 2],
+        out: &mut Vec<u8>,
+    ) -> Result<Frame, Error> {
+        if let Some(zstd) = &mut self.zstd {
+            for parameter in parameters {
+                zstd.set_parameter(parameter).map_err(codec_error)?;
+            }
+        }
         if raw.len() > MAX_FRAME_RAW {
             let (found, limit) = (raw.len() as u64, MAX_FRAME_RAW as u64);
             return Err(Error::TooLarge { what: "a frame", found, limit });

@@ -178,7 +178,7 @@ impl Writer {
         if self.samples {
             self.group.sample(&mut self.sampler, &mut self.scratch);
         }
-        let frame = self.out.frame(&mut self.compressor, lines.joined())?;
+        let frame = self.out.lines(&mut self.compressor, lines.joined())?;
         self.group.close_page(frame, &mut self.scratch);
         Ok(())
     }

@@ -52,6 +52,17 @@ impl Output {
         Ok(Frame { offset, ..frame })
     }
 
+    /// Appends the lines of a page as a frame.
+    pub(crate) fn lines(
+        &mut self,
+        compressor: &mut Compressor,
+        raw: &[u8],
+    ) -> Result<Frame, Error> {
+        let offset = self.len();
+        let frame = compressor.lines(raw, &mut self.bytes)?;
+        Ok(Frame { offset, ..frame })
+    }
+
     /// Appends the stored bytes of a frame of another part.
     pub(crate) fn copy(&mut self, frame: &Frame, stored: &[u8]) -> Frame {
         let offset = self.len();
