@@ -261,7 +261,8 @@ fn templates<E>(inputs: &[Input<E>], labels: &[Labels]) -> Result<Option<Vec<Tem
 fn union<E>(inputs: &[Input<E>]) -> Vec<Labels> {
     let all = inputs.iter().flat_map(|input| input.footer.labels().iter().cloned());
     let mut labels: Vec<Labels> = all.collect();
-    labels.sort_unstable();
+    // Stable, because it finds the ascending run that each input is and merges them.
+    labels.sort();
     labels.dedup();
     labels
 }
