@@ -264,10 +264,13 @@ fn check(view: &View, gone: &Gone) -> Result<(), Error> {
         Readable::No(missing) => missing,
     };
     let (mut names, mut reasons, mut zones) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let is_forgotten =
+        |store| view.state().instance(store).is_some_and(|instance| instance.is_forgotten());
     for store in &missing {
         let (name, zone) = (view.name(*store), view.zone(*store));
         let why = match gone.silent.iter().find(|silent| silent.store == *store) {
             Some(silent) => silent.why.as_str(),
+            None if is_forgotten(*store) => "it was forgotten, and not all hold nothing of it yet",
             None => "it is not there any more",
         };
         reasons.push(match zone {

@@ -194,6 +194,7 @@ fn valid(new: &Registration) -> std::result::Result<(), Refusal> {
 
 /// A known store presents itself again: with another address, or back from the gone.
 fn register_again(state: &mut State, new: &Registration) -> Result {
+    let least = state.write_factor();
     let instance = found_mut(state, new.store)?;
     let before = instance.clone();
     if new.roles.has(Roles::INGESTER) != before.is_ingester() {
@@ -202,7 +203,9 @@ fn register_again(state: &mut State, new: &Registration) -> Result {
     if before.phase == Phase::Gone
         && let Some(departure) = before.departure.clone()
     {
-        if departure.is_leaving {
+        if departure.is_forgotten {
+            return Err(Refusal::Departing(new.store));
+        } else if departure.is_leaving {
             instance.phase = Phase::Leaving;
         } else if departure.cleared.is_empty() {
             instance.phase = Phase::Active;
@@ -210,6 +213,7 @@ fn register_again(state: &mut State, new: &Registration) -> Result {
         } else {
             return Err(Refusal::Departing(new.store));
         }
+        instance.factor = instance.factor.min(least);
     }
     instance.id.clone_from(&new.id);
     instance.grpc_address.clone_from(&new.grpc_address);
@@ -297,8 +301,12 @@ fn leave(state: &mut State, store: StoreId) -> Result {
         return Err(Refusal::Last(store));
     }
     instance.phase = Phase::Leaving;
-    instance.departure = Some(Departure { since, is_leaving: true, cleared: BTreeSet::new() });
+    instance.departure = Some(departure(since, true));
     Ok(Change::Placement)
+}
+
+fn departure(since: u64, is_leaving: bool) -> Departure {
+    Departure { since, is_leaving, is_forgotten: false, cleared: BTreeSet::new() }
 }
 
 fn gone(state: &mut State, store: StoreId) -> Result {
@@ -314,8 +322,7 @@ fn gone(state: &mut State, store: StoreId) -> Result {
     let was_placed = instance.is_placed();
     instance.phase = Phase::Gone;
     instance.is_up = false;
-    let fresh = Departure { since, is_leaving: false, cleared: BTreeSet::new() };
-    instance.departure.get_or_insert(fresh);
+    instance.departure.get_or_insert(departure(since, false));
     state.leases.retain(|_, lease| lease.holder != store);
     Ok(if was_placed { Change::Placement } else { Change::Plain })
 }
@@ -327,6 +334,9 @@ fn cleared(state: &mut State, by: StoreId, of: StoreId, since: u64) -> Result {
     }
     let instance = ingester_mut(state, of)?;
     let is_leaving = instance.phase == Phase::Leaving;
+    if by != of && !instance.may_be_cleared() {
+        return Err(Refusal::Phase(of));
+    }
     match &mut instance.departure {
         Some(departure) if departure.since == since && (by != of || is_leaving) => {
             let is_new = departure.cleared.insert(by);
@@ -338,11 +348,13 @@ fn cleared(state: &mut State, by: StoreId, of: StoreId, since: u64) -> Result {
 
 fn forget(state: &mut State, store: StoreId) -> Result {
     let instance = found_mut(state, store)?;
-    if instance.phase != Phase::Gone {
-        return Err(Refusal::Phase(store));
+    match &mut instance.departure {
+        Some(departure) if instance.phase == Phase::Gone => {
+            let was_forgotten = std::mem::replace(&mut departure.is_forgotten, true);
+            Ok(if was_forgotten { Change::Nothing } else { Change::Plain })
+        }
+        _ => Err(Refusal::Phase(store)),
     }
-    remove(state, store);
-    Ok(Change::Plain)
 }
 
 fn health(state: &mut State, store: StoreId, is_up: bool) -> Result {
@@ -373,10 +385,12 @@ fn replicate(state: &mut State, factor: u8) -> Result {
         return Ok(Change::Nothing);
     }
     state.replication = factor;
-    // Readers count on the least: what is written from now on is part of it at once.
+    // Readers count on the least: what is written from now on is part of it at once. Nothing is
+    // written to the gone: others may have begun to speak for what they hold.
     let least = state.write_factor();
     for instance in state.instances.values_mut() {
-        if instance.is_ingester() && instance.factor > least {
+        let is_there = instance.is_ingester() && instance.phase != Phase::Gone;
+        if is_there && instance.factor > least {
             Arc::make_mut(instance).factor = least;
         }
     }
@@ -438,6 +452,7 @@ fn settled(state: &State) -> Option<StoreId> {
         None => false,
         // Its own WAL is empty, so nothing that it acknowledged is missing: it has said so, or will.
         Some(_) if instance.phase == Phase::Leaving => true,
+        Some(departure) if departure.is_forgotten => true,
         Some(departure) if departure.cleared.contains(&instance.store) => true,
         // Others speak for it only if others hold what it acknowledged.
         Some(departure) => instance.factor > 1 && !departure.cleared.is_empty(),

@@ -73,7 +73,8 @@ pub enum Command {
         since: u64,
     },
     /// An operator knows that no batch had its majority on this gone store and on others that are
-    /// lost: it is removed without being cleared.
+    /// lost: queries need no word of it any more, it never comes back, and it is removed when all
+    /// others have cleared it, but for those that are forgotten, too.
     Forget {
         /// Whose.
         store: StoreId,

@@ -47,7 +47,7 @@ pub fn duties(state: &State, own: StoreId) -> Vec<Duty> {
     }
     for other in state.ingesters() {
         let Some(departure) = &other.departure else { continue };
-        if !departure.cleared.contains(&own) {
+        if other.may_be_cleared() && !departure.cleared.contains(&own) {
             duties.push(Duty::Clear { of: other.store, since: departure.since });
         }
     }

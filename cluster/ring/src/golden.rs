@@ -70,8 +70,14 @@ fn a_state_is_read_and_written_as_in_version_1() {
     let tenant = TenantId::new("team-a").unwrap();
     let bytes = "ingestion_rate_mb: 10\n".into();
     done(&mut state, Command::PutOverride { tenant, expect: Expect::Any, bytes });
-    let golden = check("golden", "state-v1.bin", &state.encode());
+    let golden = check("golden", "state-forgotten-v1.bin", &state.encode());
     assert_eq!(State::decode(&golden), Ok(state));
+    // Written when a forgotten store went at once.
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/state-v1.bin");
+    let before = std::fs::read(path).unwrap();
+    let state = State::decode(&before).unwrap();
+    assert!(state.retired.contains_key(&store(3)) && state.instances.len() == 3);
+    assert_eq!(state.encode(), before);
 }
 
 #[test]

@@ -99,6 +99,9 @@ pub struct Departure {
     pub since: u64,
     /// Whether it asked to leave; otherwise it was taken as gone.
     pub is_leaving: bool,
+    /// An operator knows that no batch had its majority on it and on others that are lost: alone it
+    /// refuses no answer ([`crate::reads::check`]), and it does not come back.
+    pub is_forgotten: bool,
     /// Who has said that it holds no unclaimed batch that names the store and takes none any more.
     /// The store itself says so of its own WAL.
     pub cleared: BTreeSet<StoreId>,
@@ -153,6 +156,21 @@ impl Instance {
         self.is_ingester() && self.phase != Phase::Joining
     }
 
+    /// Whether an operator has given it up.
+    pub fn is_forgotten(&self) -> bool {
+        self.departure.as_ref().is_some_and(|departure| departure.is_forgotten)
+    }
+
+    /// Whether it is on its way out and others may speak for it: they hold what it acknowledged, or
+    /// it flushes that itself. A gone store that may have the only copy of a row is waited for, as
+    /// long as nobody gives it up: cleared, it could not come back with it.
+    pub fn may_be_cleared(&self) -> bool {
+        self.departure.as_ref().is_some_and(|departure| {
+            let is_empty = departure.cleared.contains(&self.store);
+            self.phase == Phase::Leaving || departure.is_forgotten || is_empty || self.factor > 1
+        })
+    }
+
     pub(crate) fn encode(&self, out: &mut Writer) {
         out.store(self.store);
         out.text(&self.id);
@@ -170,7 +188,7 @@ impl Instance {
         out.flag(self.departure.is_some());
         if let Some(departure) = &self.departure {
             out.uvarint(departure.since);
-            out.flag(departure.is_leaving);
+            out.u8(u8::from(departure.is_leaving) | u8::from(departure.is_forgotten) << 1);
             out.stores(departure.cleared.iter());
         }
     }
@@ -198,9 +216,13 @@ impl Instance {
         let mut departure = None;
         if input.flag("departure")? {
             let since = input.uvarint("since")?;
-            let is_leaving = input.flag("leaving")?;
+            let kind = input.u8("kind of departure")?;
+            if kind > 3 || (kind & 2 != 0 && phase != Phase::Gone) {
+                return Err(input.bad("kind of departure", "does not fit the phase"));
+            }
+            let (is_leaving, is_forgotten) = (kind & 1 != 0, kind & 2 != 0);
             let cleared = input.stores("cleared", MAX_INGESTERS)?.into_iter().collect();
-            departure = Some(Departure { since, is_leaving, cleared });
+            departure = Some(Departure { since, is_leaving, is_forgotten, cleared });
         }
         if departure.is_some() != matches!(phase, Phase::Leaving | Phase::Gone) {
             return Err(input.bad("departure", "does not fit the phase"));

@@ -32,6 +32,10 @@ pub fn gone(state: &State) -> Vec<StoreId> {
 /// there are no zones) may be missing. A joining store counts: it may be active by now, and hold the
 /// first copy of a list. A store that the state does not know was cleared.
 ///
+/// A forgotten store that is not cleared yet counts beside any other that is missing, and only then:
+/// an operator has said that no batch had its majority on the forgotten, but the rest of one that was
+/// to be found may be at a store that is silent now.
+///
 /// The state must be at least as new as that of every ingester that answers, else a store is
 /// missing of which they know: read the ring and ask again.
 pub fn check(state: &State, gone: &[StoreId]) -> Readable {
@@ -45,7 +49,7 @@ pub fn check(state: &State, gone: &[StoreId]) -> Readable {
         let is_alone = instance.zone.is_empty() || instance.has_moved;
         zones.insert(if is_alone { (Some(instance.store), "") } else { (None, &*instance.zone) });
     }
-    if zones.len() <= tolerated {
+    if zones.len() <= tolerated || missing.iter().all(|instance| instance.is_forgotten()) {
         return Readable::Yes;
     }
     Readable::No(missing.into_iter().map(|instance| instance.store).collect())

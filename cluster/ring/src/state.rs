@@ -107,14 +107,18 @@ impl State {
         held.chain([self.write_factor()]).min().unwrap_or(1).max(1)
     }
 
-    /// Who has still to say `cleared(store)` before it is removed (R1b). Empty also when nobody
-    /// can: then only an operator removes it.
+    /// Who has still to say `cleared(store)` before it is removed (R1b): all who may hold rows, the
+    /// gone among them, but not those that an operator has forgotten. Empty also when nobody can:
+    /// then only an operator removes it.
     pub fn uncleared_by(&self, store: StoreId) -> Vec<StoreId> {
         let Some(instance) = self.instance(store) else { return Vec::new() };
         let Some(departure) = &instance.departure else { return Vec::new() };
         let needed = self.ingesters().filter(|other| {
             let is_self = other.store == store;
-            if is_self { instance.phase == Phase::Leaving } else { other.may_hold_rows() }
+            match is_self {
+                true => instance.phase == Phase::Leaving,
+                false => other.may_hold_rows() && !other.is_forgotten(),
+            }
         });
         let needed = needed.map(|other| other.store);
         needed.filter(|other| !departure.cleared.contains(other)).collect()

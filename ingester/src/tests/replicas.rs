@@ -300,7 +300,12 @@ async fn the_kth_of_a_list_flushes_k_minutes_later_or_when_all_before_it_are_gon
 }
 
 fn instance(store: StoreId, phase: Phase) -> (StoreId, Arc<Instance>) {
-    let departure = Departure { since: 1, is_leaving: false, cleared: Default::default() };
+    let departure = Departure {
+        since: 1,
+        is_leaving: false,
+        is_forgotten: false,
+        cleared: Default::default(),
+    };
     let instance = Instance {
         store,
         id: store.to_string(),

@@ -136,7 +136,7 @@ impl Address {
 
     fn instance(&self, identity: &Identity, phase: Phase, factor: u8) -> Instance {
         let cleared = Default::default();
-        let gone = Departure { since: 0, is_leaving: false, cleared };
+        let gone = Departure { since: 0, is_leaving: false, is_forgotten: false, cleared };
         Instance {
             store: identity.store,
             id: self.peer.address.clone(),

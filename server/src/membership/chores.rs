@@ -47,8 +47,9 @@ impl Chores {
     async fn round(&self, state: &State) {
         let own = self.ring.own().store;
         for duty in duties(state, own) {
+            // Of itself it is said by whoever ends it.
             if let Duty::Clear { of, since } = duty
-                && is_to_clear(state, own, of)
+                && of != own
             {
                 self.clear(own, of, since).await;
             }
@@ -80,53 +81,5 @@ impl Chores {
         if let Err(error) = self.ring.propose(command).await {
             tracing::debug!(%error, "the ring could not be told");
         }
-    }
-}
-
-/// Of itself it is said by whoever ends it. A store that may have the only copy of a row and is gone
-/// is not cleared: cleared, it could not come back with it. One that left has said that it is empty.
-fn is_to_clear(state: &State, own: StoreId, of: StoreId) -> bool {
-    let Some(instance) = state.instance(of) else { return false };
-    let is_empty = instance.departure.as_ref().is_some_and(|d| d.cleared.contains(&of));
-    of != own && (instance.factor > 1 || instance.phase == Phase::Leaving || is_empty)
-}
-
-#[cfg(test)]
-mod tests {
-    use ring::{Registration, Roles, apply};
-    use ulid::Ulid;
-
-    use super::*;
-
-    #[test]
-    fn a_gone_store_with_the_only_copies_is_cleared_if_it_has_said_that_it_is_empty() {
-        let (one, two) = (StoreId(Ulid(1)), StoreId(Ulid(2)));
-        let mut state = State::new(Ulid(7));
-        let mut done = |command| apply(&mut state, &command).version().unwrap();
-        for store in [one, two] {
-            let version = done(Command::Register(Registration {
-                store,
-                id: store.to_string(),
-                grpc_address: "h:1".to_owned(),
-                http_address: String::new(),
-                zone: String::new(),
-                roles: Roles::INGESTER,
-                tokens: vec![store.0.0 as u32],
-            }));
-            for by in [one, two].into_iter().filter(|by| by <= &store) {
-                done(Command::Seen { by, version });
-            }
-            done(Command::Activate { store });
-        }
-        done(Command::Replicate { factor: 1 });
-        let since = done(Command::Leave { store: two });
-        let mut gone = state.clone();
-        let gone_now = Command::Gone { store: two };
-        assert!(is_to_clear(&state, one, two) && !is_to_clear(&state, two, two));
-        apply(&mut gone, &gone_now);
-        assert!(!is_to_clear(&gone, one, two), "it may come back with the only copies");
-        apply(&mut state, &Command::Cleared { by: two, of: two, since });
-        apply(&mut state, &gone_now);
-        assert!(is_to_clear(&state, one, two));
     }
 }

@@ -111,7 +111,8 @@ fn named<'a>(state: &'a State, id: &str) -> Result<&'a Instance, HttpError> {
         return Ok(found);
     }
     let found: Vec<&Instance> = all().filter(|instance| instance.id == id).collect();
-    let gone = || found.iter().filter(|instance| instance.phase == Phase::Gone);
+    let is_lost = |instance: &Instance| instance.phase == Phase::Gone && !instance.is_forgotten();
+    let gone = || found.iter().filter(|instance| is_lost(instance));
     match found.as_slice() {
         [] => Err(HttpError::push(ErrorKind::NotFound, format!("the ring has no {id:?}"))),
         [one] => Ok(one),

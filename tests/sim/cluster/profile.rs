@@ -42,6 +42,9 @@ pub struct Profile {
     pub flush: u64,
     /// A store that is there is taken as gone.
     pub take_for_gone: u64,
+    /// Of four lost disks, those whose store an operator forgets at once, before anybody has cleared
+    /// it.
+    pub forget: u64,
     /// Whether a day passes now and then, so that compactors clean up after stalled writers.
     pub long: bool,
     /// Whether limits of memory and log are small.
@@ -65,6 +68,7 @@ impl Profile {
             distributors: 2,
             ingesters: if scales { 5 } else { ingesters },
             take_for_gone: if is_replicated { 1 } else { 0 },
+            forget: if is_replicated { 1 } else { 0 },
             queriers: 2,
             frontends: chance.between(1, 2),
             troubles: if scales { 24 } else { 14 },
@@ -87,7 +91,7 @@ impl Profile {
         let stalls = |p: Profile| Profile { stall: 4, stalls_at_put: 100, ..p };
         let disks = |p: Profile| Profile { fill_disk: 3, fail_disk: 5, ..p };
         match seed % 10 {
-            0 => Profile { name: "calm", take_for_gone: 0, ..base },
+            0 => Profile { name: "calm", take_for_gone: 0, forget: 0, ..base },
             1 => Profile { name: "kills", ..kills(base) },
             2 => Profile { name: "disks", ..disks(kills(base)) },
             3 => Profile { name: "network", cut: 6, ..calls(base) },

@@ -66,8 +66,7 @@ impl Truth {
             && state.ingesters().all(is_active)
     }
 
-    /// Whether a disk may be lost, or a store taken for gone: all that was acknowledged is at a
-    /// majority of three.
+    /// Whether a disk may be lost: all that was acknowledged is at a majority of three.
     pub fn may_lose(&self, ingesters: usize) -> bool {
         self.state().read_factor() == FACTOR && self.is_whole(ingesters)
     }
@@ -79,9 +78,15 @@ impl Truth {
         of_node.map(|instance| instance.store).collect()
     }
 
-    /// The disk of a node is lost.
-    pub fn lose(&self, node: &str) {
-        lock(&self.lost).extend(self.of_node(node));
+    /// The disk of a node is lost. An operator may forget it at once: all others are there, so no
+    /// batch has its majority on what is lost.
+    pub fn lose(&self, node: &str, is_forgotten: bool) {
+        let stores = self.of_node(node);
+        lock(&self.lost).extend(&stores);
+        for store in stores.into_iter().filter(|_| is_forgotten) {
+            self.apply("operator", &Command::Gone { store });
+            self.apply("operator", &Command::Forget { store });
+        }
     }
 
     /// A node that may well be there is given up.
@@ -213,7 +218,7 @@ impl Followed {
     fn is_departing(&self, registration: &Registration) -> bool {
         let state = self.truth.state();
         let departure = state.instance(registration.store).and_then(|i| i.departure.as_ref());
-        departure.is_some_and(|d| !d.is_leaving && !d.cleared.is_empty())
+        departure.is_some_and(|d| d.is_forgotten || (!d.is_leaving && !d.cleared.is_empty()))
     }
 
     /// The directory becomes another store. What a removed store has acknowledged others have flushed;

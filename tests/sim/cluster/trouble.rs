@@ -107,7 +107,8 @@ async fn make(cluster: &Arc<Cluster>, record: &Arc<Record>, chance: &Chance, tro
             event!(world, name, "keeps its disk: the ring is not whole");
         }
         Trouble::TakeForGone => {
-            let truth = cluster.truth.as_ref().filter(|ring| ring.may_lose(ingesters.len()));
+            // With one copy of a row, too: nobody speaks for it, and it comes back.
+            let truth = cluster.truth.as_ref().filter(|ring| ring.is_whole(ingesters.len()));
             let Some(truth) = truth else { return };
             event!(world, name, "is taken for gone");
             world.fault(Duration::from_secs(30));
@@ -123,7 +124,7 @@ async fn make(cluster: &Arc<Cluster>, record: &Arc<Record>, chance: &Chance, tro
             let is_claimed = |id: &_| cluster.history.is_claimed(id);
             let lost = cluster.ledger.lost(name, is_claimed);
             match &cluster.truth {
-                Some(truth) => truth.lose(name),
+                Some(truth) => truth.lose(name, chance.below(4) < world.profile.forget),
                 None => record.lost_disk(&lost),
             }
             node.lose_disk();

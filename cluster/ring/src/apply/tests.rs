@@ -4,7 +4,7 @@ use ulid::Ulid;
 
 use super::*;
 use crate::testing::*;
-use crate::{Placement, tokens};
+use crate::{Duty, Placement, tokens};
 
 #[test]
 fn the_first_ingester_joins_alone_and_the_next_waits_until_it_was_seen() {
@@ -56,8 +56,8 @@ fn a_store_that_emptied_its_wal_goes_with_one_copy_too_also_when_it_ended_before
     let mut state = ring(&["a", "b"]);
     apply(&mut state, &Command::Replicate { factor: 1 });
     let since = done(&mut state, Command::Gone { store: store(2) });
-    done(&mut state, Command::Cleared { by: store(1), of: store(2), since });
-    assert!(state.instance(store(2)).is_some());
+    let spoken = refused(&mut state, Command::Cleared { by: store(1), of: store(2), since });
+    assert_eq!(spoken, Refusal::Phase(store(2)));
 }
 
 #[test]
@@ -138,14 +138,69 @@ fn two_lost_at_once_wait_for_an_operator() {
 }
 
 #[test]
+fn a_forgotten_store_stays_until_all_that_may_come_back_have_cleared_it() {
+    let mut state = ring(&["a", "b", "c", "d"]);
+    let since = done(&mut state, Command::Gone { store: store(1) });
+    done(&mut state, Command::Forget { store: store(1) });
+    let again = apply(&mut state, &Command::Forget { store: store(1) });
+    assert_eq!(again, Outcome::Unchanged { version: state.version });
+    let back = refused(&mut state, Command::Register(registration(1, "a")));
+    assert_eq!(back, Refusal::Departing(store(1)), "nobody has cleared it, and it is out");
+    let other = done(&mut state, Command::Gone { store: store(2) });
+    assert_eq!(state.uncleared_by(store(1)), [store(2), store(3), store(4)], "the gone one, too");
+    for by in [3, 4] {
+        done(&mut state, Command::Cleared { by: store(by), of: store(1), since });
+        done(&mut state, Command::Cleared { by: store(by), of: store(2), since: other });
+    }
+    // Nobody waits for a word of the forgotten.
+    assert!(state.instance(store(1)).is_none() && state.instance(store(2)).is_none());
+    assert_eq!(state.retired.len(), 2);
+}
+
+#[test]
+fn what_is_lost_with_one_copy_is_forgotten_at_once_where_others_have_nothing_of_it() {
+    let mut state = ring(&["", ""]);
+    done(&mut state, Command::Replicate { factor: 1 });
+    let since = done(&mut state, Command::Gone { store: store(1) });
+    assert!(crate::duties(&state, store(2)).is_empty(), "it may come back with the only copies");
+    done(&mut state, Command::Forget { store: store(1) });
+    assert_eq!(crate::duties(&state, store(2)), [Duty::Clear { of: store(1), since }]);
+    done(&mut state, Command::Cleared { by: store(2), of: store(1), since });
+    assert!(state.instance(store(1)).is_none());
+}
+
+#[test]
+fn a_gone_store_keeps_the_factor_under_which_others_speak_for_it_until_it_is_back() {
+    let mut state = ring(&["", "", ""]);
+    let since = done(&mut state, Command::Gone { store: store(1) });
+    done(&mut state, Command::Cleared { by: store(2), of: store(1), since });
+    done(&mut state, Command::Replicate { factor: 1 });
+    assert_eq!(state.read_factor(), 1);
+    done(&mut state, Command::Cleared { by: store(3), of: store(1), since });
+    assert!(state.instance(store(1)).is_none(), "nothing was written to it under the lower one");
+    let mut state = ring(&["", "", ""]);
+    done(&mut state, Command::Gone { store: store(1) });
+    done(&mut state, Command::Replicate { factor: 1 });
+    done(&mut state, Command::Register(registration(1, "")));
+    assert_eq!(state.instance(store(1)).unwrap().factor, 1);
+}
+
+#[test]
 fn what_only_one_store_acknowledged_is_not_given_up_by_others() {
     let mut state = ring(&["", "", ""]);
     done(&mut state, Command::Replicate { factor: 1 });
     let since = done(&mut state, Command::Gone { store: store(1) });
-    done(&mut state, Command::Cleared { by: store(2), of: store(1), since });
-    done(&mut state, Command::Cleared { by: store(3), of: store(1), since });
-    assert!(state.instance(store(1)).is_some(), "it may come back with its disk");
+    for by in [2, 3] {
+        refused(&mut state, Command::Cleared { by: store(by), of: store(1), since });
+    }
+    done(&mut state, Command::Register(registration(1, "")));
+    assert!(state.instance(store(1)).unwrap().is_placed(), "it came back with its disk");
+    let since = done(&mut state, Command::Gone { store: store(1) });
     done(&mut state, Command::Forget { store: store(1) });
+    for by in [2, 3] {
+        done(&mut state, Command::Cleared { by: store(by), of: store(1), since });
+    }
+    assert!(state.instance(store(1)).is_none());
     let mut alone = ring(&[""]);
     done(&mut alone, Command::Gone { store: store(1) });
     assert!(alone.instance(store(1)).is_some());

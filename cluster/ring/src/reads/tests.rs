@@ -56,6 +56,43 @@ fn a_gone_store_counts_until_it_is_cleared_and_a_joining_one_from_the_start() {
     assert_eq!(check(&state, &[store(9), store(10)]), Readable::Yes, "no store");
 }
 
+/// Takes stores for gone and forgets them.
+fn forget(state: &mut State, stores: &[u128]) {
+    for &n in stores {
+        done(state, Command::Gone { store: store(n) });
+        done(state, Command::Forget { store: store(n) });
+    }
+}
+
+#[test]
+fn forgotten_stores_count_only_beside_one_that_is_missing() {
+    let mut state = ring(&["a", "b", "c", "d"]);
+    forget(&mut state, &[1]);
+    let without = |state: &State, silent: &[u128]| {
+        let silent = silent.iter().map(|&n| store(n));
+        names(check(state, &[gone(state), silent.collect()].concat()))
+    };
+    assert_eq!(without(&state, &[]), []);
+    assert_eq!(without(&state, &[2]), [store(1), store(2)], "these two may be a majority");
+    forget(&mut state, &[3]);
+    assert_eq!(without(&state, &[]), [], "an operator knows that these two are none");
+    assert_eq!(without(&state, &[2]), [store(1), store(2), store(3)]);
+    let mut zones = ring(&["a", "a", "b", "c"]);
+    forget(&mut zones, &[1]);
+    assert_eq!(without(&zones, &[2]), [], "no list names two of one zone");
+    let mut five = ring(&["", "", "", "", "", ""]);
+    done(&mut five, Command::Replicate { factor: 5 });
+    for n in 1..=6 {
+        done(&mut five, Command::Factor { by: store(n), factor: 5 });
+    }
+    forget(&mut five, &[1]);
+    assert_eq!(without(&five, &[2]), [], "two of five");
+    assert_eq!(without(&five, &[2, 3]).len(), 3);
+    forget(&mut five, &[4, 5]);
+    assert_eq!(without(&five, &[]), []);
+    assert_eq!(without(&five, &[2]).len(), 4);
+}
+
 #[test]
 fn one_that_changed_its_zone_counts_alone() {
     let mut state = ring(&["a", "b", "c"]);
