@@ -88,7 +88,7 @@ impl Distributor {
             };
             match sent {
                 Ok(()) => return Ok(()),
-                Err(trouble) => self.next(&mut course, trouble, delivery).await?,
+                Err(trouble) => self.next(tenant, &mut course, trouble, delivery).await?,
             }
         }
         Err(course.roster.unavailable(&course.failed, &course.last))
@@ -164,6 +164,7 @@ impl Distributor {
     /// What follows from a failed attempt for the next one.
     async fn next(
         &self,
+        tenant: &Tenant,
         course: &mut Course,
         trouble: Trouble,
         delivery: &mut Delivery,
@@ -193,7 +194,7 @@ impl Distributor {
                 // It is another store than it was, or the view is old: look, then once more.
                 IngesterError::Misplaced(_) if !course.misplaced.contains(peer.store) => {
                     course.misplaced.insert(&peer);
-                    course.roster = self.peers.look(peer.store).await;
+                    self.peers.look(peer.store).await;
                 }
                 IngesterError::Forgotten(_) => {}
                 _ => {
@@ -207,6 +208,8 @@ impl Distributor {
             }
             course.last = error;
         }
+        // Meanwhile somebody may have come, or come back at another address.
+        course.follow(tenant.shard.of(&tenant.id, self.peers.newest()));
         course.list = course.next_list(self.clock.monotonic_ns());
         Ok(())
     }
@@ -232,6 +235,15 @@ impl Course {
         let last = IngesterError::Unavailable(String::new());
         let (failed, late, misplaced) = Default::default();
         Course { spot, roster, list, failed, late, misplaced, last }
+    }
+
+    /// Takes a newer view. An attempt is sent by what its list says, whatever view made the last one.
+    fn follow(&mut self, newest: Arc<Roster>) {
+        if newest.version() > self.roster.version() {
+            self.failed.forget_moved(&newest);
+            self.late.forget_moved(&newest);
+            self.roster = newest;
+        }
     }
 
     /// Whether there is a majority without `passed`. Who was late before and is `prompt` is not late.

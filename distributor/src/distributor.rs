@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::decode::{self, Pieces};
 use crate::error::Error;
 use crate::ids::Ids;
-use crate::limits::Limits;
+use crate::limits::{Limits, PushLimits};
 use crate::peers::Peers;
 use crate::problems::{Discards, Reason};
 use crate::streams::StreamCache;
@@ -295,7 +295,7 @@ impl Distributor {
             return Ok(Prepared { accepted: None, outcome });
         }
         let (limits, bytes) = (&tenant.limits, collector.valid_bytes);
-        let (rate, burst) = (limits.ingestion_rate_bytes, limits.ingestion_burst_bytes);
+        let (rate, burst) = (self.rate_of(limits), limits.ingestion_burst_bytes);
         if !tenant.bucket.allow(self.clock.monotonic_ns(), bytes, rate, burst) {
             let mut discards = Discards::default();
             discards.add(Reason::RateLimited, lines as u64, bytes);
@@ -309,6 +309,17 @@ impl Distributor {
             return Err(Error::new(429, text));
         }
         Ok(Prepared { accepted: Some(take(format, collector)), outcome })
+    }
+}
+
+impl Distributor {
+    /// Bytes per second that this distributor lets a tenant push.
+    fn rate_of(&self, limits: &PushLimits) -> f64 {
+        let rate = limits.ingestion_rate_bytes;
+        if limits.is_rate_global && rate.is_finite() {
+            return rate / self.peers.newest().distributors() as f64;
+        }
+        rate
     }
 }
 

@@ -11,8 +11,8 @@
 //! 3. The pipeline finds the stream in a cache by the raw bytes of its labels, validates each entry
 //!    and copies its line, once, into the rows of the entry's UTC day.
 //! 4. The tenant's rate is charged for all valid rows together.
-//! 5. Every stream has an owner among the ingesters, a pure function of the ring. Owners admit rows,
-//!    all of them asked at once; what they reject leaves the push.
+//! 5. Every stream has an owner among the ingesters that its tenant is kept to, a pure function of the
+//!    ring. Owners admit rows, all of them asked at once; what they reject leaves the push.
 //! 6. The rest is cut into one batch per owner and day. Its list is the owner and the next in ring
 //!    order, as many as the replication factor, in different zones; every member gets one call, all
 //!    at once. Batches get their ids as they are first sent. 204 when the first majority of the list
@@ -58,6 +58,7 @@ mod reduce;
 mod rejections;
 mod replicate;
 mod send;
+mod shard;
 mod streams;
 mod tenants;
 pub mod testing;

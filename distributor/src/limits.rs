@@ -21,6 +21,12 @@ pub struct PushLimits {
     pub ingestion_rate_bytes: f64,
     /// `ingestion_burst_size_mb` in bytes (6 MiB). A larger push is always refused.
     pub ingestion_burst_bytes: u64,
+    /// `ingestion_rate_strategy: global`: the rate (not the burst) divides over the distributors that
+    /// are up.
+    pub is_rate_global: bool,
+    /// `ingestion_tenant_shard_size`: ingesters that the tenant's streams are kept to, never fewer
+    /// than the replication factor; 0 = all.
+    pub tenant_shard_size: usize,
     /// `max_label_name_length`, bytes.
     pub max_label_name_length: usize,
     /// `max_label_value_length`, bytes.
@@ -106,6 +112,8 @@ impl Default for PushLimits {
         PushLimits {
             ingestion_rate_bytes: (4 << 20) as f64,
             ingestion_burst_bytes: 6 << 20,
+            is_rate_global: true,
+            tenant_shard_size: 0,
             max_label_name_length: 1024,
             max_label_value_length: 2048,
             max_label_names_per_series: 15,

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::{Batch, Clock, ErrorKind, StoreId};
 use metrics::{Counter, counter, gauge};
-use ring::{Replicas, Spot};
+use ring::{Placement, Replicas, Roles, Spot};
 use rpc::IngesterApi;
 use rpc::ingester::{AppendError, Appended, IngesterError};
 use rpc::members::{Members, View};
@@ -35,9 +35,13 @@ pub(crate) struct Peers {
 
 /// A view, and how calls of its members went. One push works with one of them as long as it can.
 pub(crate) struct Roster {
-    pub(crate) view: Arc<View>,
+    view: Arc<View>,
+    /// Where streams live: the view's, or a tenant's part of it.
+    placement: Arc<Placement>,
     /// As the members of the placement.
     peers: Vec<Arc<Peer>>,
+    /// Distributors that are up, as far as the view knows; at least this one.
+    distributors: usize,
 }
 
 /// One ingester.
@@ -82,6 +86,15 @@ impl Failed {
         self.0.retain(|&(failed, _)| failed != store);
     }
 
+    /// Without those who are at another address by now: nobody has failed there.
+    pub(crate) fn forget_moved(&mut self, roster: &Roster) {
+        let is_there = |store: &StoreId, address: &str| {
+            let peer = roster.peers.iter().find(|peer| peer.store == *store);
+            peer.is_none_or(|peer| peer.address == address)
+        };
+        self.0.retain(|(store, address)| is_there(store, address));
+    }
+
     pub(crate) fn contains(&self, store: StoreId) -> bool {
         self.0.iter().any(|&(failed, _)| failed == store)
     }
@@ -118,12 +131,13 @@ impl Peers {
         roster
     }
 
-    /// The view after `store` turned out to be another one, or to have refused a list.
-    pub(crate) async fn look(&self, store: StoreId) -> Arc<Roster> {
-        self.take(self.members.look(Some(store)).await)
+    /// Looks again: `store` turned out to be another one, or has refused a list.
+    pub(crate) async fn look(&self, store: StoreId) {
+        self.take(self.members.look(Some(store)).await);
     }
 
-    fn newest(&self) -> Arc<Roster> {
+    /// The newest view that is known. Does not wait.
+    pub(crate) fn newest(&self) -> Arc<Roster> {
         self.take(self.members.view())
     }
 
@@ -137,14 +151,16 @@ impl Peers {
 }
 
 impl Roster {
-    /// What was known of `before` stays known.
+    /// What was known of `before` stays known, of those that are still where they were.
     fn new(view: Arc<View>, before: &[Arc<Peer>]) -> Roster {
         let before: BTreeMap<StoreId, &Arc<Peer>> =
             before.iter().map(|peer| (peer.store, peer)).collect();
         let members = view.placement().members();
         let peer = |(index, member): (usize, &ring::Member)| {
             let way = view.placed(index as u16);
-            let known = before.get(&member.store).map(|peer| peer.health.clone());
+            // What went wrong at another address says nothing of this one.
+            let known = before.get(&member.store).filter(|peer| peer.address == way.address);
+            let known = known.map(|peer| peer.health.clone());
             Arc::new(Peer {
                 store: member.store,
                 address: way.address.clone(),
@@ -156,7 +172,41 @@ impl Roster {
         let peers: Vec<Arc<Peer>> = members.iter().enumerate().map(peer).collect();
         gauge!(INGESTER_CLIENTS).set(peers.len() as f64);
         gauge!(REPLICATION_FACTOR).set(view.write_factor() as f64);
-        Roster { view, peers }
+        let is_distributor = |i: &&Arc<ring::Instance>| i.is_up && i.roles.has(Roles::DISTRIBUTOR);
+        let distributors = view.state().instances.values().filter(is_distributor).count().max(1);
+        let placement = view.placement().clone();
+        Roster { view, placement, peers, distributors }
+    }
+
+    /// The same with no others than the members of `part`, which is a part of its placement.
+    pub(crate) fn kept_to(&self, part: Arc<Placement>) -> Roster {
+        let all = self.placement.members();
+        let peer = |member: &ring::Member| {
+            let at = all.binary_search_by_key(&member.store, |other| other.store);
+            self.peers[at.expect("a part has no other members")].clone()
+        };
+        let peers = part.members().iter().map(peer).collect();
+        let (view, distributors) = (self.view.clone(), self.distributors);
+        Roster { view, placement: part, peers, distributors }
+    }
+
+    /// The version of its view.
+    pub(crate) fn version(&self) -> u64 {
+        self.view.version()
+    }
+
+    pub(crate) fn placement(&self) -> &Arc<Placement> {
+        &self.placement
+    }
+
+    /// Ingesters that streams are placed on.
+    pub(crate) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Distributors that share a tenant's rate.
+    pub(crate) fn distributors(&self) -> usize {
+        self.distributors
     }
 
     /// The only peer, if there is one: nothing has to be placed.
@@ -186,7 +236,7 @@ impl Roster {
 
     /// The list of `spot` that begins with `owner`.
     pub(crate) fn list_of(&self, owner: u16, spot: Spot, now_ns: u64) -> Replicas {
-        let first = self.view.placement().replicas(spot, 1, |member| member == usize::from(owner));
+        let first = self.placement.replicas(spot, 1, |member| member == usize::from(owner));
         self.complete(first, spot, self.factor(), &Failed::default(), now_ns)
     }
 
@@ -198,7 +248,7 @@ impl Roster {
         failed: &Failed,
         now_ns: u64,
     ) -> Replicas {
-        let placement = self.view.placement();
+        let placement = &self.placement;
         let may = |member: usize| !failed.contains(self.peers[member].store);
         let is_well = |member: usize| self.peers[member].is_well(now_ns);
         placement.extend(&mut list, spot, factor, |member| may(member) && is_well(member));
@@ -209,7 +259,7 @@ impl Roster {
     /// Puts those of `late` behind the others, as far as there is room.
     pub(crate) fn demote(&self, list: &mut Replicas, spot: Spot, late: &Failed) {
         let may = |member: usize| late.contains(self.peers[member].store);
-        self.view.placement().extend(list, spot, self.factor(), may);
+        self.placement.extend(list, spot, self.factor(), may);
     }
 
     /// What a client reads when too few could take its rows. `last`: why the last one did not.
@@ -218,7 +268,7 @@ impl Roster {
         if required == 1 && self.only().is_some() && self.view.nameless().is_empty() {
             return refused(last);
         }
-        let members = self.view.placement().members().iter();
+        let members = self.placement.members().iter();
         let well = members.filter(|member| !failed.contains(member.store));
         let zones: BTreeSet<u16> = well.map(|member| member.zone).collect();
         let found = zones.len().min(required - 1);

@@ -11,7 +11,7 @@ impl Distributor {
     /// stored. When this returns no call is under way and none follows.
     pub(crate) async fn send(&self, tenant: &Tenant, mut accepted: Accepted) -> Result<(), Error> {
         let early = self.streams_before_schema(&accepted);
-        let roster = self.peers.roster(&*self.clock).await;
+        let roster = tenant.shard.of(&tenant.id, self.peers.roster(&*self.clock).await);
         let (owners, admission) = self.admit(tenant, &roster, &mut accepted).await?;
         let mut told = None;
         if !admission.rejected.is_empty() || !early.is_empty() {

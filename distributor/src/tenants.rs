@@ -9,6 +9,7 @@ use crate::level::Detector;
 use crate::limits::{Limits, PushLimits};
 use crate::metrics::TenantMetrics;
 use crate::rate::TokenBucket;
+use crate::shard::Shard;
 
 /// A tenant under one set of limits. New limits make a new one, which takes over the bucket.
 pub(crate) struct Tenant {
@@ -19,6 +20,8 @@ pub(crate) struct Tenant {
     pub(crate) detector: Detector,
     pub(crate) bucket: Arc<TokenBucket>,
     pub(crate) metrics: Arc<TenantMetrics>,
+    /// The ingesters that it is kept to.
+    pub(crate) shard: Shard,
     /// Body bytes per row of the last push: how much room the next one needs.
     pub(crate) row_bytes: AtomicUsize,
 }
@@ -62,12 +65,13 @@ impl Tenants {
             Detector::new(&limits.log_level_fields, limits.log_level_from_json_max_depth);
         let owner = self.next_owner.fetch_add(OWNERS_PER_TENANT, Ordering::Relaxed);
         let row_bytes = AtomicUsize::new(FIRST_ROW_BYTES);
-        let tenant = Tenant { id: id.clone(), limits, owner, detector, bucket, metrics, row_bytes };
+        let (id, shard) = (id.clone(), Shard::new(limits.tenant_shard_size));
+        let tenant = Tenant { id, limits, owner, detector, bucket, metrics, shard, row_bytes };
         let tenant = Arc::new(tenant);
         if known.len() >= MAX_TENANTS {
             known.retain(|_, tenant| Arc::strong_count(tenant) > 1);
         }
-        known.insert(id.clone(), tenant.clone());
+        known.insert(tenant.id.clone(), tenant.clone());
         tenant
     }
 }

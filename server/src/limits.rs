@@ -14,7 +14,7 @@ use distributor::PushLimits;
 use query_frontend::BlockedQuery;
 
 use crate::config::Config;
-use crate::config::limits::{BlockedQueryConfig, LimitsConfig};
+use crate::config::limits::{BlockedQueryConfig, LimitsConfig, ShardStreamsConfig};
 use crate::config::runtime::Overrides;
 
 /// Answers every service's `Limits`; overrides can be replaced while they are asked.
@@ -105,6 +105,8 @@ fn push_limits(limits: &LimitsConfig, otlp_labels: &[String]) -> PushLimits {
         ingestion_rate_bytes: limits.ingestion_rate_mb * MB,
         // The cast saturates: an infinite burst is the largest number.
         ingestion_burst_bytes: (limits.ingestion_burst_size_mb * MB) as u64,
+        is_rate_global: limits.ingestion_rate_strategy == "global",
+        tenant_shard_size: limits.ingestion_tenant_shard_size as usize,
         max_label_name_length: count(limits.max_label_name_length),
         max_label_value_length: count(limits.max_label_value_length),
         max_label_names_per_series: count(limits.max_label_names_per_series),
@@ -127,6 +129,11 @@ fn push_limits(limits: &LimitsConfig, otlp_labels: &[String]) -> PushLimits {
         otlp: otlp::rules(&limits.otlp_config, otlp_labels).unwrap_or_default(),
         enforced_labels: limits.enforced_labels.clone(),
     }
+}
+
+/// Whether Loki would cut every stream into streams that stay below `limit`: then none is refused.
+fn is_cut_below(rule: &ShardStreamsConfig, limit: u64) -> bool {
+    rule.enabled && (1..=limit).contains(&rule.desired_rate.0)
 }
 
 fn blocked(rule: &BlockedQueryConfig) -> BlockedQuery {
@@ -170,7 +177,10 @@ impl ingester::Limits for ConfigLimits {
     }
 
     fn per_stream_rate_bytes(&self, tenant: &TenantId) -> u64 {
-        self.get(tenant, |limits| limits.per_stream_rate_limit.0)
+        self.get(tenant, |limits| match limits.per_stream_rate_limit.0 {
+            limit if is_cut_below(&limits.shard_streams, limit) => 0,
+            limit => limit,
+        })
     }
 
     fn per_stream_rate_burst_bytes(&self, tenant: &TenantId) -> u64 {
@@ -282,7 +292,7 @@ mod tests {
         assert_eq!(*push(&limits), PushLimits::default());
         let tenant = TenantId::new("a").unwrap();
         assert_eq!(ingester::Limits::max_streams(&limits, &tenant), 5000);
-        assert_eq!(ingester::Limits::per_stream_rate_bytes(&limits, &tenant), 3 << 20);
+        assert_eq!(ingester::Limits::per_stream_rate_burst_bytes(&limits, &tenant), 15 << 20);
         let window = ingester::Limits::out_of_order_window(&limits, &tenant);
         assert_eq!(window, Duration::from_secs(3600));
         let queries = query_frontend::StaticLimits::default();
@@ -295,5 +305,35 @@ mod tests {
             query_frontend::Limits::max_query_series(&limits, &tenant),
             queries.max_query_series
         );
+    }
+
+    fn of(text: &str) -> ConfigLimits {
+        let text = format!("limits_config: {{{text}}}");
+        ConfigLimits::new(&Config::derive(crate::config::load::from_text(&text).unwrap()).unwrap())
+    }
+
+    #[test]
+    fn a_stream_that_loki_would_cut_into_slower_ones_has_no_rate_of_its_own() {
+        let table = [
+            ("", 0),
+            ("per_stream_rate_limit: 1536KB", 0),
+            ("per_stream_rate_limit: 1MB", 1 << 20),
+            ("shard_streams: {desired_rate: 4MB}", 3 << 20),
+            ("shard_streams: {desired_rate: 0}", 3 << 20),
+            ("shard_streams: {enabled: false}", 3 << 20),
+            ("per_stream_rate_limit: 0", 0),
+        ];
+        for (text, expected) in table {
+            let tenant = TenantId::new("a").unwrap();
+            let rate = ingester::Limits::per_stream_rate_bytes(&of(text), &tenant);
+            assert_eq!(rate, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn shards_and_the_strategy_of_the_rate_reach_the_distributor() {
+        let limits = of("ingestion_tenant_shard_size: 4, ingestion_rate_strategy: local");
+        assert_eq!((push(&limits).tenant_shard_size, push(&limits).is_rate_global), (4, false));
+        assert_eq!((push(&of("")).tenant_shard_size, push(&of("")).is_rate_global), (0, true));
     }
 }

@@ -1,5 +1,6 @@
 //! Limits of single tenants, changed while the process runs: [`files`](Overrides), the ring
-//! ([`layers`]), and the routes that change what the ring holds ([`api`]).
+//! ([`layers`]), the files in the ring ([`import`]), and the routes that change what the ring holds
+//! ([`api`]).
 //!
 //! `runtime_config.file` is read again and again here.
 //!
@@ -7,6 +8,7 @@
 //! what counted before goes on counting. What decides is the content, not the time of a file.
 
 pub mod api;
+pub mod import;
 pub mod layers;
 
 use std::path::PathBuf;

@@ -5,7 +5,6 @@ use crate::rounds;
 use crate::site::Plan;
 
 #[test]
-#[ignore = "not for a machine with other work: --include-ignored runs it"]
 fn a_store_that_comes_back_at_another_address_is_found_there() {
     let mut cluster = Plan::three().start();
     let load = under_load(&mut cluster, |cluster, load| {

@@ -40,7 +40,6 @@ fn pushes_and_queries_go_on_without_a_leader_as_long_as_two_zones_are_there() {
 }
 
 #[test]
-#[ignore = "not for a machine with other work: --include-ignored runs it"]
 fn with_two_of_three_zones_away_nothing_is_acknowledged_and_nothing_short_is_answered() {
     let mut cluster = Plan::three_that_flush().start();
     let lost = ["ingester-a", "ingester-b"];

@@ -5,7 +5,6 @@ use crate::rounds;
 use crate::site::Plan;
 
 #[test]
-#[ignore = "not for a machine with other work: --include-ignored runs it"]
 fn an_ingester_that_stands_still_for_a_while_is_done_without_and_comes_back() {
     let mut cluster = Plan::three_that_flush().start();
     let load = under_load(&mut cluster, |cluster, load| {

@@ -29,7 +29,7 @@ fn a_zone_that_is_cut_off_is_not_noticed() {
 }
 
 #[test]
-#[ignore = "not for a machine with other work: --include-ignored runs it"]
+#[ignore = "takes a minute, most of it timeouts: --include-ignored runs it"]
 fn what_is_alone_in_its_zone_acknowledges_nothing_that_others_do_not_have() {
     let Some(net) = Net::build(3) else { return };
     let mut cluster = Plan { net: Some(net), ..Plan::three_that_flush() }.start();

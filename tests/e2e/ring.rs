@@ -24,34 +24,53 @@ struct Ring {
     processes: Vec<Option<Process>>,
     /// Certificates of all of them, and of the tests.
     tls: Option<Authority>,
+    /// Ingesters have a file of overrides.
+    has_overrides: bool,
 }
 
 impl Ring {
     /// Processes with these targets, and rows on `factor` stores; returns when all are ready and see
     /// all ingesters.
     fn start(targets: &[&'static str], factor: u8) -> Ring {
-        Ring::start_with(targets, factor, None)
+        Ring::planned(targets, factor).started()
     }
 
-    /// The same over TLS, with certificates on both sides.
-    fn start_with(targets: &[&'static str], factor: u8, tls: Option<Authority>) -> Ring {
+    /// The same without a process.
+    fn planned(targets: &[&'static str], factor: u8) -> Ring {
         let count = targets.len();
-        let mut ring = Ring {
+        Ring {
             dir: tempfile::tempdir().expect("a temporary folder"),
             ports: free_ports(count),
             targets: targets.to_vec(),
             factor,
             processes: (0..count).map(|_| None).collect(),
-            tls,
-        };
+            tls: None,
+            has_overrides: false,
+        }
+    }
+
+    fn started(mut self) -> Ring {
+        let count = self.targets.len();
         for number in 0..count {
-            ring.spawn(number);
+            self.spawn(number);
         }
         for number in 0..count {
-            ring.process(number).wait_ready();
+            self.process(number).wait_ready();
         }
-        ring.wait_for_members(targets.iter().filter(|target| is_member(target)).count());
-        ring
+        self.wait_for_members(self.targets.iter().filter(|target| is_member(target)).count());
+        self
+    }
+
+    /// What the files of overrides say from now on.
+    fn write_overrides(&self, text: &str) {
+        let (file, new) = (self.overrides(), self.dir.path().join("new.yaml"));
+        std::fs::write(&new, format!("overrides: {{{text}}}\n")).expect("written");
+        // Nobody reads a half of it.
+        std::fs::rename(new, file).expect("moved");
+    }
+
+    fn overrides(&self) -> PathBuf {
+        self.dir.path().join("overrides.yaml")
     }
 
     /// Of every service in each.
@@ -84,8 +103,15 @@ impl Ring {
             bucket.display(),
             join.join(", "),
         );
+        let overrides = match self.has_overrides && is_member(self.targets[number]) {
+            true => {
+                let file = self.overrides();
+                format!("runtime_config: {{file: {}, period: 200ms}}\n", file.display())
+            }
+            false => String::new(),
+        };
         let file = self.dir.path().join(format!("{number}.yaml"));
-        std::fs::write(&file, text).expect("configuration");
+        std::fs::write(&file, text + &overrides).expect("configuration");
         file
     }
 
@@ -184,7 +210,8 @@ fn ask(
 
 #[test]
 fn a_ring_of_three_speaks_tls_with_certificates_on_both_sides() {
-    let mut ring = Ring::start_with(&["all"; 3], 3, Some(Authority::new("ring")));
+    let tls = Some(Authority::new("ring"));
+    let mut ring = Ring { tls, ..Ring::planned(&["all"; 3], 3) }.started();
     for number in 0..3 {
         assert_eq!(ring.push(number, "safe", number as i64).status, 204);
     }
@@ -241,18 +268,75 @@ fn three_processes_become_one_ring_that_outlives_its_leader() {
     }
 }
 
+/// Where the overrides of the tenant without a name are.
+const OVERRIDES: &str = "/api/v1/overrides/fake";
+
+fn limit(ring: &Ring, at: usize) -> String {
+    let text = ring.process(at).get("/config/tenant/v1/limits").text();
+    let line = text.lines().find(|line| line.starts_with("max_query_series:"));
+    line.expect("the limit").to_owned()
+}
+
+fn put(ring: &Ring, at: usize, headers: &[(&str, &str)], text: &str) -> u16 {
+    ask(ring.process(at), "PUT", OVERRIDES, headers, text.as_bytes()).status
+}
+
+/// Tenants of which the ring holds overrides, and their versions.
+fn overridden(ring: &Ring, at: usize) -> Vec<(String, u64)> {
+    let list = ring.process(at).get("/api/v1/overrides").json();
+    let tenants = list["tenants"].as_array().expect("tenants").iter();
+    let pair = |one: &Value| Some((one["tenant"].as_str()?.to_owned(), one["version"].as_u64()?));
+    tenants.filter_map(pair).collect()
+}
+
+#[test]
+fn what_the_file_of_the_leader_says_counts_where_there_is_no_file() {
+    let targets = ["ingester", "ingester", "ingester", "query-frontend"];
+    let ring = Ring { has_overrides: true, ..Ring::planned(&targets, 1) };
+    ring.write_overrides(
+        "fake: {max_query_series: 7}, a: {max_line_size: 1KB}, b: {max_line_size: 2}",
+    );
+    let mut ring = ring.started();
+    wait_for("it counts without a file", || limit(&ring, 3) == "max_query_series: 7");
+    wait_for("all is imported", || overridden(&ring, 3).len() == 3);
+    let before = overridden(&ring, 3);
+    // Whoever leads has the same file, so nothing is imported again.
+    for number in 0..3 {
+        assert!(ring.processes[number].take().expect("it runs").terminate().success());
+        ring.spawn(number);
+        ring.process(number).wait_ready();
+        ring.wait_for_members(3);
+    }
+    ring.write_overrides(
+        "fake: {max_query_series: 8}, a: {max_line_size: 1KB}, c: {max_line_size: 3}",
+    );
+    wait_for("a change counts", || limit(&ring, 3) == "max_query_series: 8");
+    let names = |ring: &Ring| -> Vec<String> {
+        overridden(ring, 3).into_iter().map(|(tenant, _)| tenant).collect()
+    };
+    wait_for("what is gone is removed", || names(&ring) == ["a", "c", "fake"]);
+    assert_eq!(overridden(&ring, 3)[0], before[0], "what is as it was is not put again");
+
+    // What an operator puts is his.
+    assert_eq!(ask(ring.process(3), "DELETE", OVERRIDES, &[], b"").status, 409);
+    assert_eq!(put(&ring, 3, &[("If-None-Match", "*")], "max_query_series: 9\n"), 412);
+    assert_eq!(put(&ring, 3, &[], "max_query_series: 9\n"), 204);
+    wait_for("it wins over the files", || {
+        (0..4).all(|at| limit(&ring, at) == "max_query_series: 9")
+    });
+    ring.write_overrides("fake: {max_query_series: 10}");
+    wait_for("the rest is removed", || names(&ring) == ["fake"]);
+    assert!((0..4).all(|at| limit(&ring, at) == "max_query_series: 9"));
+    assert_eq!(ask(ring.process(3), "DELETE", OVERRIDES, &[], b"").status, 204);
+    wait_for("the file counts again", || {
+        (0..4).all(|at| limit(&ring, at) == "max_query_series: 10")
+    });
+}
+
 #[test]
 fn overrides_that_are_put_on_one_process_count_on_all_and_survive_all() {
     let mut ring = Ring::start_all(3, 1);
-    let path = "/api/v1/overrides/fake";
-    let limit = |ring: &Ring, at: usize| {
-        let text = ring.process(at).get("/config/tenant/v1/limits").text();
-        let line = text.lines().find(|line| line.starts_with("max_query_series:"));
-        line.expect("the limit").to_owned()
-    };
-    let put = |ring: &Ring, at: usize, headers: &[(&str, &str)], text: &str| {
-        ask(ring.process(at), "PUT", path, headers, text.as_bytes()).status
-    };
+    let path = OVERRIDES;
     assert_eq!(ring.process(1).get(path).status, 404);
     assert_eq!(put(&ring, 0, &[], "max_query_serie: 7\n"), 400);
     assert_eq!(put(&ring, 0, &[("If-None-Match", "*")], "max_query_series: 7\n"), 204);

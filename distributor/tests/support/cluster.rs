@@ -11,14 +11,14 @@ use base::time::ManualClock;
 use base::{Batch, BatchId, StoreId, TenantId, UnixNanos};
 use bytes::Bytes;
 use distributor::testing::FakeLimits;
-use distributor::{Config, Distributor, Encoding, Error, Format, Payload};
+use distributor::{Config, Distributor, Encoding, Error, Format, Payload, PushLimits};
 use rpc::IngesterApi;
 use rpc::http::body::Hold;
 use rpc::ingester::{
     Admission, AdmitRequest, AppendError, Appended, Identity, IngesterError, Peer, SelectAnswer,
     SelectRequest, StreamsAnswer, StreamsRequest,
 };
-use rpc::members::Fixed;
+use rpc::members::{Fixed, Members};
 use rpc::wire::error::WireErrorDetail;
 use ulid::Ulid;
 
@@ -264,6 +264,22 @@ impl Cluster {
 
     /// Each row at `factor` of `nodes`.
     pub fn with_factor(nodes: usize, factor: usize) -> Cluster {
+        Cluster::with_limits(nodes, factor, FakeLimits::open())
+    }
+
+    /// The same for tenants with these limits.
+    pub fn with_limits(nodes: usize, factor: usize, limits: PushLimits) -> Cluster {
+        let fixed = |peers| Arc::new(Fixed::new(peers, factor)) as Arc<dyn Members>;
+        Cluster::with_members(nodes, factor, limits, fixed)
+    }
+
+    /// The same, found by what `members` makes of them.
+    pub fn with_members(
+        nodes: usize,
+        factor: usize,
+        limits: PushLimits,
+        members: impl FnOnce(Vec<Peer>) -> Arc<dyn Members>,
+    ) -> Cluster {
         let wire = Arc::new(Mutex::new(Wire::default()));
         let nodes: Vec<Arc<Node>> =
             (0..nodes).map(|number| Node::new(number, wire.clone())).collect();
@@ -274,8 +290,8 @@ impl Cluster {
         let clock = ManualClock::new(UnixNanos(NOON));
         let distributor = Arc::new(Distributor::new(
             Config::default(),
-            Arc::new(FakeLimits::new(FakeLimits::open())),
-            Arc::new(Fixed::new(nodes.iter().map(peer).collect(), factor)),
+            Arc::new(FakeLimits::new(limits)),
+            members(nodes.iter().map(peer).collect()),
             Arc::new(clock.clone()),
             Arc::new(SeededRandom::new(1)),
         ));
@@ -284,6 +300,11 @@ impl Cluster {
 
     /// Pushes `rows` rows of each stream.
     pub async fn push(&self, streams: &[usize], rows: usize) -> Result<(), Error> {
+        self.push_as("acme", streams, rows).await
+    }
+
+    /// The same for another tenant.
+    pub async fn push_as(&self, tenant: &str, streams: &[usize], rows: usize) -> Result<(), Error> {
         let mut body = Vec::new();
         for stream in streams {
             let values: Vec<String> = (0..rows)
@@ -299,7 +320,7 @@ impl Cluster {
             body,
             hold: Hold::unlimited(),
         };
-        self.distributor.push(&TenantId::new("acme").unwrap(), payload).await
+        self.distributor.push(&TenantId::new(tenant).unwrap(), payload).await
     }
 
     /// Fates of the next append calls, whoever gets them.

@@ -17,9 +17,14 @@ blocks! {
         ingestion_rate_mb: f64 = "4", flag "distributor.ingestion-rate-limit-mb";
         /// Largest burst, in MB; a larger push is always refused.
         ingestion_burst_size_mb: f64 = "6", flag "distributor.ingestion-burst-size-mb";
-        /// Whether the rate is for the cluster or for each instance.
-        ingestion_rate_strategy: String = "global", later "the rate is for each distributor of its own",
+        /// `global`: the rate divides over the distributors of the ring that are up (the burst does
+        /// not). `local`: each of them takes all of it.
+        ingestion_rate_strategy: String = "global",
             flag "distributor.ingestion-rate-limit-strategy";
+        /// Ingesters that a tenant's streams are kept to, so that what it does is noticed by few
+        /// others; never fewer than copies of a row, the same ones as long as they are there, in all
+        /// zones. 0 is all. Queries find everything whatever it says.
+        ingestion_tenant_shard_size: u32 = "0", flag "distributor.ingestion-tenant-shard-size";
         /// Longest label name, bytes.
         max_label_name_length: u64 = "1024", flag "validation.max-length-label-name";
         /// Longest label value, bytes.
@@ -58,7 +63,9 @@ blocks! {
         max_streams_per_user: u64 = "0", flag "ingester.max-streams-per-user";
         /// Active streams of a tenant in the cluster; 0 is no limit. Over it: 429.
         max_global_streams_per_user: u64 = "5000", flag "ingester.max-global-streams-per-user";
-        /// Bytes a stream may take per second. Over it: 429 for those rows.
+        /// Bytes a stream may take per second. Over it: 429 for those rows. Where `shard_streams` is
+        /// on and its `desired_rate` is not above this, no stream is refused: Loki would cut it into
+        /// streams that each stay below it.
         per_stream_rate_limit: ByteSize = "3MB", flag "ingester.per-stream-rate-limit";
         /// Largest burst of a stream.
         per_stream_rate_limit_burst: ByteSize = "15MB",
@@ -291,7 +298,7 @@ blocks! {
         /// Partitions of a tenant.
         ingestion_partitions_tenant_shard_size: u32 = "0",
             flag "limits.ingestion-partition-tenant-shard-size",
-            ignored "there are no partitions";
+            ignored "there are no partitions; ingestion_tenant_shard_size is about ingesters";
         /// Encryption at rest of a tenant's objects.
         s3_sse_type: String = "", later "objects are encrypted as the bucket says",
             flag "limits.s3-sse-type";
@@ -444,11 +451,11 @@ blocks! {
 
     /// `limits_config.shard_streams`
     pub struct ShardStreamsConfig {
-        /// Whether hot streams are cut.
-        enabled: bool = "true", ignored "a hot stream is cut without a label of its own";
-        /// Rate at which a stream is hot.
-        desired_rate: ByteSize = "1536KB",
-            ignored "a hot stream is cut without a label of its own";
+        /// Whether a stream may be faster than `per_stream_rate_limit`, as if it was cut into
+        /// several. It stays one stream, without a label of its own.
+        enabled: bool = "true";
+        /// Rate of each of the streams that Loki would cut a hot one into.
+        desired_rate: ByteSize = "1536KB";
         /// Whether it is logged.
         logging_enabled: bool = "false", ignored "it is counted";
         /// Whether streams are cut by time.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::node::{Kind, Node};
+use super::node::{Key, Kind, Node};
 use super::scalar::quoted;
 use super::value::Value;
 
@@ -41,6 +41,18 @@ fn write_difference(own: &Node, other: &Node, indent: usize, out: &mut String) {
     }
 }
 
+/// A block of keys as YAML that reads back as the same: a line for each key.
+pub fn lines(pairs: &[(Key, Node)]) -> String {
+    pairs.iter().map(|(key, node)| format!("{}: {}\n", named(key), flow(node))).collect()
+}
+
+fn named(key: &Key) -> String {
+    let is_plain = key.name.starts_with(|c: char| c.is_ascii_lowercase())
+        && key.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        && key.name != "null";
+    if is_plain { key.name.clone() } else { quoted(&key.name) }
+}
+
 /// On one line.
 fn flow(node: &Node) -> String {
     let all = |items: Vec<String>| items.join(", ");
@@ -49,7 +61,7 @@ fn flow(node: &Node) -> String {
         Kind::Scalar(text) => plain(text),
         Kind::List(items) => format!("[{}]", all(items.iter().map(flow).collect())),
         Kind::Map(pairs) => {
-            let pairs = pairs.iter().map(|(key, node)| format!("{}: {}", key.name, flow(node)));
+            let pairs = pairs.iter().map(|(key, node)| format!("{}: {}", named(key), flow(node)));
             format!("{{{}}}", all(pairs.collect()))
         }
     }
@@ -73,5 +85,24 @@ mod tests {
         let expected = "b:\n  d: 4\ne: [x, {y: z}]\nf:\n  g: 1\n";
         assert_eq!(difference(own, other), expected);
         assert_eq!(difference(own, own), "");
+    }
+
+    #[test]
+    fn lines_read_back_as_what_they_were() {
+        let text = "max_line_size: 012\nretention_stream:\n  - {selector: '{a=\"b: c\"} |= `x`', \
+                    period: 1d}\n'odd key: #': \"x\\ty\\u0001 \\U0001F600\"\nnothing: ~\n\
+                    'null': 'null'\nempty: ''\nmany: |\n  two\n  lines\nnone: []\nno: {}\n";
+        let node = Node::parse(text).unwrap();
+        let Kind::Map(pairs) = &node.kind else { panic!("{node:?}") };
+        let written = lines(pairs);
+        let again = Node::parse(&written).unwrap();
+        assert_eq!(flow(&again), flow(&node), "{written}");
+        let Kind::Map(found) = &again.kind else { panic!("{again:?}") };
+        let keys = |pairs: &[(Key, Node)]| -> Vec<String> {
+            pairs.iter().map(|(key, _)| key.name.clone()).collect()
+        };
+        assert_eq!(keys(found), keys(pairs));
+        assert!(matches!(found[4].1.kind, Kind::Scalar(ref text) if text == "null"));
+        assert!(matches!(found[3].1.kind, Kind::Null));
     }
 }

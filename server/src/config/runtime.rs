@@ -11,7 +11,7 @@ use super::limits::LimitsConfig;
 use super::load;
 use super::node::{At, Key, Kind, Node};
 use super::value::{Reading, Value};
-use super::{Notice, checks, notices_of};
+use super::{Notice, checks, notices_of, print};
 
 /// What the files say.
 #[derive(Debug, Default)]
@@ -40,6 +40,34 @@ impl Block {
         checks::limits(&limits)?;
         Ok(Block(node))
     }
+
+    /// As YAML that [`Block::parse`] reads; empty if it says nothing.
+    pub fn text(&self) -> String {
+        match &self.0.kind {
+            Kind::Map(pairs) => print::lines(pairs),
+            _ => String::new(),
+        }
+    }
+}
+
+/// The blocks of the files, each on its own; without those that say nothing.
+pub fn blocks(
+    files: &[(PathBuf, String)],
+    base: &LimitsConfig,
+) -> Result<BTreeMap<TenantId, Block>> {
+    let Some(Node { kind: Kind::Map(keys), .. }) = merged(files, base)? else {
+        return Ok(BTreeMap::new());
+    };
+    let mut found = BTreeMap::new();
+    let overrides = keys.into_iter().find(|(key, _)| key.name == "overrides");
+    if let Some((_, node)) = overrides {
+        tenants(&node, &mut Reading::default(), |tenant, node, _| {
+            if matches!(&node.kind, Kind::Map(pairs) if !pairs.is_empty()) {
+                found.insert(tenant, Block(node.clone()));
+            }
+        });
+    }
+    Ok(found)
 }
 
 /// As [`parse`], and on top of it the blocks of single tenants, whose keys win.
@@ -277,6 +305,28 @@ mod tests {
             let error = format!("{:#}", Block::parse(text, &base).unwrap_err());
             assert!(error.contains(expected), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn the_blocks_of_files_stand_on_their_own() {
+        let base = LimitsConfig { max_query_series: 77, ..LimitsConfig::default() };
+        let one = "x: &x {max_line_size: 1KB}\n";
+        assert!(blocks(&files(&[one]), &base).is_err());
+        let one = "overrides: {a: &x {max_line_size: 1KB, max_query_series: 1}, b: , c: {}}";
+        let two = "overrides:\n  a: {max_query_series: 3}\n  d:\n    otlp_config: {\n\
+                   resource_attributes: {attributes_config: [{action: drop, regex: 'a|\"b'}]}}\n";
+        let found = blocks(&files(&[one, two]), &base).unwrap();
+        let names: Vec<&str> = found.keys().map(TenantId::as_str).collect();
+        assert_eq!(names, ["a", "d"]);
+        let together = parse(&files(&[one, two]), &base).unwrap();
+        for (tenant, block) in &found {
+            let again = Block::parse(&block.text(), &base).unwrap();
+            let own = parse_with(&[], [(tenant, &again)].into_iter(), &base).unwrap();
+            let limits = |found: &Overrides| print::dump(&found.limits[tenant]);
+            assert_eq!(limits(&own), limits(&together), "{}", block.text());
+        }
+        assert!(blocks(&[], &base).unwrap().is_empty());
+        assert!(blocks(&files(&["", "overrides:\n"]), &base).unwrap().is_empty());
     }
 
     #[test]

@@ -20,7 +20,7 @@ blocks! {
         otlp_config: OtlpConfig, flag "distributor.otlp";
         /// Loki's members.
         ring: Accepted = "ring",
-            ignored "the tenant's rate is for each distributor of its own";
+            ignored "distributors find each other in the ring of the ingesters";
         /// Goroutines that send to ingesters.
         push_worker_count: u32 = "256", ignored "a push waits for its own batches";
         /// How rates of streams are learned.

@@ -2,7 +2,8 @@
 //! entry changes them on every process of the cluster.
 //!
 //! The body is the block that would stand below the tenant's name in a file of `runtime_config.file`,
-//! YAML or JSON; its keys win over the files'. The ETag is the version at which it was put.
+//! YAML or JSON; its keys win over the files'. What the leader has imported from its files is shown
+//! here, too, and may be replaced, but not deleted. The ETag is the version at which it was put.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use rpc::http::{HttpError, body};
 use serde_json::json;
 use tokio::time::timeout;
 
+use super::import;
 use super::layers::Layers;
 use crate::config::runtime::Block;
 use crate::membership::Membership;
@@ -82,7 +84,12 @@ fn refused(refusal: &Refusal) -> HttpError {
 async fn list(Extracted(api): Extracted<Api>) -> Result<Response, HttpError> {
     let state = api.ring()?.newest();
     let tenants = state.overrides.iter().map(|(tenant, found)| {
-        json!({"tenant": tenant.as_str(), "version": found.version, "bytes": found.bytes.len()})
+        json!({
+            "tenant": tenant.as_str(),
+            "version": found.version,
+            "bytes": found.bytes.len(),
+            "imported": import::is_imported(found),
+        })
     });
     let all = json!({ "tenants": tenants.collect::<Vec<serde_json::Value>>() });
     let kind = HeaderValue::from_static("application/json; charset=UTF-8");
@@ -113,7 +120,7 @@ async fn put(
     let (parts, body) = request.into_parts();
     let expect = expectation(&api, &tenant, &parts)?;
     let collected = body::collect(&parts, body, MAX_OVERRIDE_BYTES).await;
-    let bytes = collected.map_err(body::BodyError::into_push)?.bytes;
+    let bytes = import::without_mark(collected.map_err(body::BodyError::into_push)?.bytes);
     check(&bytes, &api.layers)?;
     let version = api.commit(Command::PutOverride { tenant, expect, bytes }).await?;
     Ok((StatusCode::NO_CONTENT, [(header::ETAG, etag(version))]).into_response())
@@ -127,6 +134,11 @@ async fn remove(
     let tenant = id(&tenant)?;
     let (parts, _) = request.into_parts();
     let expect = expectation(&api, &tenant, &parts)?;
+    if api.ring()?.newest().overrides.get(&tenant).is_some_and(import::is_imported) {
+        let text = "these overrides are what the leader's runtime_config.file says: change it, or \
+                    put others";
+        return Err(HttpError::push_with(409, text));
+    }
     api.commit(Command::DeleteOverride { tenant, expect }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -1,5 +1,6 @@
 //! Where limits of single tenants come from. Key by key the later one wins: `limits_config`, the
-//! files of `runtime_config.file` in their order, what the ring holds.
+//! files of `runtime_config.file` in their order (where there are none: what the ring holds of the
+//! leader's), what was put in the ring.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::config::limits::LimitsConfig;
 use crate::config::runtime::{self, Block};
 use crate::config::{Notice, limits};
 use crate::limits::ConfigLimits;
+use crate::overrides::import::{self, MARK, Texts};
 
 /// What all layers say together is what [`ConfigLimits`] answers.
 pub struct Layers {
@@ -26,9 +28,20 @@ pub struct Layers {
 #[derive(Default)]
 struct Now {
     files: Vec<(PathBuf, String)>,
-    /// Of the ring: at which version each was put, and what it says, if this program can read it.
-    ring: BTreeMap<TenantId, (u64, Option<Block>)>,
+    /// What the files say, for the ring.
+    texts: Arc<Texts>,
+    ring: BTreeMap<TenantId, Held>,
     told: Vec<Notice>,
+}
+
+/// What the ring holds of a tenant.
+struct Held {
+    /// At which version of the ring it was put.
+    version: u64,
+    /// The leader has it from its files.
+    is_imported: bool,
+    /// What it says, if this program can read it.
+    block: Option<Block>,
 }
 
 impl Layers {
@@ -47,10 +60,16 @@ impl Layers {
         let mut now = self.lock();
         let before = std::mem::replace(&mut now.files, texts.to_vec());
         let taken = self.take(&mut now);
-        if taken.is_err() {
-            now.files = before;
+        match &taken {
+            Ok(()) => now.texts = Arc::new(texts_of(&now.files, self.base())?),
+            Err(_) => now.files = before,
         }
         taken
+    }
+
+    /// What the files say of each tenant, as the ring is to hold it. The same until they change.
+    pub fn texts(&self) -> Arc<Texts> {
+        self.lock().texts.clone()
     }
 
     /// From now on the ring says this.
@@ -63,11 +82,12 @@ impl Layers {
             stays
         });
         for (tenant, put) in &state.overrides {
-            if now.ring.get(tenant).is_some_and(|known| known.0 >= put.version) {
+            if now.ring.get(tenant).is_some_and(|known| known.version >= put.version) {
                 continue;
             }
+            let (version, is_imported) = (put.version, import::is_imported(put));
             let block = read(tenant, &put.bytes, self.base());
-            now.ring.insert(tenant.clone(), (put.version, block));
+            now.ring.insert(tenant.clone(), Held { version, is_imported, block });
             changed = true;
         }
         if changed && let Err(error) = self.take(&mut now) {
@@ -77,8 +97,9 @@ impl Layers {
     }
 
     fn take(&self, now: &mut Now) -> Result<()> {
-        let own = now.ring.iter();
-        let own = own.filter_map(|(tenant, (_, block))| Some((tenant, block.as_ref()?)));
+        let has_files = !now.files.is_empty();
+        let own = now.ring.iter().filter(|(_, held)| !(has_files && held.is_imported));
+        let own = own.filter_map(|(tenant, held)| Some((tenant, held.block.as_ref()?)));
         let overrides = runtime::parse_with(&now.files, own, self.limits.base())?;
         tracing::info!(tenants = overrides.limits.len(), "overrides loaded");
         for notice in overrides.notices.iter().filter(|notice| !now.told.contains(notice)) {
@@ -96,6 +117,11 @@ impl Layers {
     fn lock(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn texts_of(files: &[(PathBuf, String)], base: &LimitsConfig) -> Result<Texts> {
+    let blocks = runtime::blocks(files, base)?.into_iter();
+    Ok(blocks.map(|(tenant, block)| (tenant, (MARK.to_owned() + &block.text()).into())).collect())
 }
 
 /// One that a later version of this program has put may have keys that this one does not know: then
@@ -177,5 +203,39 @@ mod tests {
         assert_eq!([of("a"), of("b"), of("c")], [(1, 7), (8, plain.1), plain]);
         layers.set_files(&[]).unwrap();
         assert_eq!([of("a"), of("b")], [plain, (8, plain.1)]);
+    }
+
+    #[test]
+    fn what_was_imported_counts_where_there_is_no_file() {
+        let config = Config::load(&Source::default()).unwrap();
+        let process = || {
+            let limits = Arc::new(ConfigLimits::new(&config));
+            (limits.clone(), Layers::new(limits))
+        };
+        let ((leader, leading), (other, without)) = (process(), process());
+        let of = |limits: &ConfigLimits, tenant: &str| {
+            limits.tenant(&TenantId::new(tenant).unwrap()).config.max_query_series
+        };
+        let file = |text: &str| [(PathBuf::from("f"), format!("overrides: {{{text}}}"))];
+        leading.set_files(&file("a: {max_query_series: 1}, b: {max_query_series: 2}")).unwrap();
+        let mut state = State::new(Ulid(1));
+        for (tenant, bytes) in leading.texts().iter() {
+            let (tenant, bytes) = (tenant.clone(), bytes.clone());
+            apply(&mut state, &Command::PutOverride { tenant, expect: Expect::Absent, bytes });
+        }
+        leading.set_ring(&state);
+        without.set_ring(&state);
+        for limits in [&leader, &other] {
+            assert_eq!(["a", "b"].map(|tenant| of(limits, tenant)), [1, 2]);
+        }
+        // A process with a file goes by it before the leader has imported it.
+        leading.set_files(&file("a: {max_query_series: 3}")).unwrap();
+        assert_eq!(["a", "b"].map(|tenant| of(&leader, tenant)), [3, of(&leader, "x")]);
+        assert_eq!(["a", "b"].map(|tenant| of(&other, tenant)), [1, 2]);
+        // What is put wins everywhere.
+        put(&mut state, "a", "max_query_series: 8");
+        leading.set_ring(&state);
+        without.set_ring(&state);
+        assert_eq!([of(&leader, "a"), of(&other, "a")], [8, 8]);
     }
 }

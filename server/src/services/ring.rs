@@ -26,6 +26,7 @@ use crate::membership::leave::{Leaving, Log};
 use crate::membership::who::{Ports, registration};
 use crate::membership::{Membership, raft_dir, tokens};
 use crate::modules::{Stop, nothing_to_stop};
+use crate::overrides::import::Import;
 use crate::overrides::layers;
 
 /// Whether this process is in a ring at all. An ingester whose cluster another store has founded is in
@@ -168,6 +169,10 @@ pub async fn life(
     });
     let follow = layers::follow(shared.layers.clone(), ring.watch(), shutdown.clone());
     let follows = task::spawn("ring-overrides", follow);
+    let imports = ring.is_member().then(|| {
+        let import = Import::new(shared.layers.clone(), ring.clone());
+        task::spawn("import-overrides", import.run(shutdown.clone()))
+    });
     tokio::select! {
         biased;
         () = removed.cancelled() => {}
@@ -181,7 +186,7 @@ pub async fn life(
     let stop: Stop = Box::pin(async move {
         ends.end().await;
         shutdown.cancel();
-        for task in [Some(attends), Some(follows), chores].into_iter().flatten() {
+        for task in [Some(attends), Some(follows), chores, imports].into_iter().flatten() {
             if task.await.is_err() {
                 tracing::error!("what attends the ring had panicked");
             }
