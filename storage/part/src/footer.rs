@@ -9,6 +9,7 @@ mod decode;
 mod encode;
 mod prune;
 mod survey;
+mod texts;
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};

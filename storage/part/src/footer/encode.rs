@@ -1,8 +1,11 @@
 //! Writing the footer.
 
-use base::{Day, HashMap, Labels, TenantId};
+use std::collections::BTreeMap;
+
+use base::{Day, Labels, TenantId};
 
 use crate::codec::{Compressor, Frame};
+use crate::footer::texts::Texts;
 use crate::footer::{MAGIC, Page, Run, Stream, TRAILER_BYTES, VERSION, section};
 use crate::sketch::{self, ids::Longest};
 use crate::templates::{self, Template};
@@ -140,28 +143,26 @@ fn put_summary(draft: &Draft, totals: &Totals, out: &mut Vec<u8>) {
 /// Distinct texts in ascending order, and where each is.
 struct Symbols<'a> {
     texts: Vec<&'a str>,
-    index: HashMap<&'a str, u32>,
+    /// Where the texts of streams are: names and values in turn, stream after stream.
+    of_streams: Vec<u32>,
+    /// Where the names of metadata columns are.
+    columns: BTreeMap<&'a str, u32>,
 }
 
 impl<'a> Symbols<'a> {
     fn new(draft: &'a Draft) -> Symbols<'a> {
-        let mut index: HashMap<&str, u32> = HashMap::default();
+        let (mut texts, mut of_streams) = (Texts::default(), Vec::new());
         for labels in &draft.labels {
-            for (name, value) in labels.iter() {
-                index.insert(name, 0);
-                index.insert(value, 0);
-            }
+            texts.number_labels(labels, &mut of_streams);
         }
         let columns = draft.groups.iter().flat_map(|group| &group.columns);
-        for name in columns.filter_map(|column| column.2.as_deref()) {
-            index.insert(name, 0);
-        }
-        let mut texts: Vec<&str> = index.keys().copied().collect();
-        texts.sort_unstable();
-        for (at, text) in texts.iter().enumerate() {
-            index.insert(text, at as u32);
-        }
-        Symbols { texts, index }
+        let names = columns.filter_map(|column| column.2.as_deref());
+        let mut columns: BTreeMap<&str, u32> =
+            names.map(|name| (name, texts.number(name))).collect();
+        let (texts, places) = texts.sorted();
+        let numbers = of_streams.iter_mut().chain(columns.values_mut());
+        numbers.for_each(|number| *number = places[*number as usize]);
+        Symbols { texts, of_streams, columns }
     }
 
     fn put(&self, out: &mut Vec<u8>) {
@@ -173,19 +174,15 @@ impl<'a> Symbols<'a> {
             out.extend_from_slice(text.as_bytes());
         }
     }
-
-    fn find(&self, text: &str) -> u64 {
-        u64::from(self.index[text])
-    }
 }
 
 fn put_streams(draft: &Draft, symbols: &Symbols<'_>, totals: &Totals, out: &mut Vec<u8>) {
     put_varint(out, draft.streams.len() as u64);
+    let mut texts = symbols.of_streams.iter();
     for (labels, stream) in draft.labels.iter().zip(&draft.streams) {
         put_varint(out, labels.len() as u64);
-        for (name, value) in labels.iter() {
-            put_varint(out, symbols.find(name));
-            put_varint(out, symbols.find(value));
+        for &text in texts.by_ref().take(2 * labels.len()) {
+            put_varint(out, text.into());
         }
         put_varint(out, stream.rows);
         put_varint(out, stream.line_bytes);
@@ -210,7 +207,7 @@ fn put_directory(draft: &Draft, symbols: &Symbols<'_>, out: &mut Vec<u8>) {
         for (kind, flags, name, frame) in &group.columns {
             out.extend_from_slice(&[*kind, *flags]);
             let mut piece = Vec::new();
-            put_varint(&mut piece, name.as_deref().map_or(0, |name| symbols.find(name)));
+            put_varint(&mut piece, name.as_deref().map_or(0, |name| symbols.columns[name].into()));
             frame.put(&mut piece);
             put_bytes(out, &piece);
         }
