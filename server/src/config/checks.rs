@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use base::UnixNanos;
+use base::{ByteSize, UnixNanos};
 
 use super::limits::LimitsConfig;
 use super::root::RawConfig;
@@ -30,6 +30,8 @@ const INDEXES: [&str; 14] = [
 ];
 /// Schemas that Loki has or had.
 const SCHEMAS: [&str; 7] = ["", "v9", "v10", "v11", "v12", "v13", "v14"];
+/// Below it the segments of the disk cache are shorter than large pages.
+const LEAST_DISK_CACHE: ByteSize = ByteSize(64 << 20);
 /// The shortest time that rows can be kept.
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -169,6 +171,10 @@ fn numbers(raw: &RawConfig) -> Result<()> {
     let threshold = raw.ingester.wal.disk_full_threshold;
     if !(0.0..=1.0).contains(&threshold) {
         bail!("ingester.wal.disk_full_threshold: {threshold} is not a share between 0 and 1");
+    }
+    let disk_cache = &raw.storage_config.disk_cache;
+    if !disk_cache.directory.is_empty() && disk_cache.size < LEAST_DISK_CACHE {
+        bail!("storage_config.disk_cache.size: {} is below {LEAST_DISK_CACHE}", disk_cache.size);
     }
     if raw.runtime_config.period.is_zero() {
         bail!("runtime_config.period: must be longer than 0");

@@ -123,6 +123,8 @@ blocks! {
         footer_cache: ByteSize = "64MB";
         /// Memory of pieces of parts that were read from an object store; files have the system's.
         page_cache: ByteSize = "128MB";
+        /// The same pieces on a disk of this machine: they are there after a restart.
+        disk_cache: DiskCacheConfig;
         /// A local directory.
         filesystem: FilesystemConfig, flag "local";
         /// S3 and what speaks its protocol.
@@ -181,6 +183,17 @@ blocks! {
         index_cache_validity: Duration = "5m", ignored "there are no index queries";
         /// Which index queries are refused.
         disable_broad_index_queries: bool = "false", ignored "there are no index queries";
+    }
+
+    /// `storage_config.disk_cache`
+    pub struct DiskCacheConfig {
+        /// Directory of this process alone. Empty: there is no such cache. A store that is a local
+        /// directory needs none. Rows of parts that were removed stay in it until newer ones take
+        /// their place.
+        directory: String = "";
+        /// Bytes of its files, at least 64MB. A few percent of the disk are left free in any case.
+        /// Its index takes up to a 256th of it in memory.
+        size: ByteSize = "10GB";
     }
 
     /// `storage_config.filesystem`

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use base::ByteSize;
 use base::disk::Disk;
 use rpc::grpc::{ClientConfig, MessageLimits, Serving};
-use store::{BucketConfig, CatalogConfig};
+use store::{BucketConfig, CatalogConfig, DiskCacheConfig};
 
 use crate::app::Shared;
 use crate::config::Config;
@@ -93,6 +93,19 @@ fn bucket_azure(azure: &AzureConfig, prefix: Option<String>) -> Result<store::Az
 
 fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// The disk cache, if one is configured and parts are not files of this machine already.
+pub fn disk_cache(config: &Config) -> Option<DiskCacheConfig> {
+    let raw = &config.raw.storage_config.disk_cache;
+    if raw.directory.is_empty() {
+        return None;
+    }
+    if matches!(config.store, StoreConfig::Filesystem { .. }) {
+        tracing::warn!("storage_config.disk_cache has no effect: parts are local files already");
+        return None;
+    }
+    Some(DiskCacheConfig { dir: raw.directory.clone().into(), limit_bytes: raw.size.0 })
 }
 
 /// The catalog.

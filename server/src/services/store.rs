@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use base::StoreId;
 use base::disk::{Disk, OsDisk};
 use rpc::http::stack::Phase;
-use store::{Bucket, CatalogHandle, Cluster, Parts};
+use store::{Bucket, CatalogHandle, Cluster, DiskCache, Parts};
 
 use super::derive;
 use crate::app::Shared;
@@ -67,7 +67,12 @@ pub async fn store(shared: &Shared) -> Result<(Store, Stop)> {
     };
     let catalog = CatalogHandle::open(deps, derive::catalog(config)).await?;
     let raw = &config.raw.storage_config;
-    let parts = Arc::new(Parts::new(bucket, raw.footer_cache.0, raw.page_cache.0));
+    let mut parts = Parts::new(bucket, raw.footer_cache.0, raw.page_cache.0);
+    if let Some(disk_cache) = derive::disk_cache(config) {
+        let opened = DiskCache::open(disk_cache, Arc::new(OsDisk), shared.clock.clone());
+        parts = parts.with_disk_cache(opened.context("storage_config.disk_cache")?);
+    }
+    let parts = Arc::new(parts);
     Ok((Store { cluster, own, catalog, parts, wal }, nothing_to_stop()))
 }
 

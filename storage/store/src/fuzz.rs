@@ -9,21 +9,26 @@ pub fn fuzz_cluster(data: &[u8]) {
     }
 }
 
+/// A segment of the disk cache.
+pub fn fuzz_disk_cache(data: &[u8]) {
+    crate::disk_cache::fuzz(data);
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
     use base::random::{Random, SeededRandom};
 
-    #[test]
-    fn no_text_breaks_the_reader_of_the_cluster() {
-        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/fuzz_cluster");
+    /// The committed inputs of a target, and four thousand that differ from one of them in a few
+    /// places.
+    fn replay(target: &str, fuzz: fn(&[u8])) -> Vec<Vec<u8>> {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
         let mut paths: Vec<PathBuf> =
             std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.sort();
         let inputs: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
-        assert!(inputs.iter().any(|input| super::Cluster::parse(input).is_ok()));
-        inputs.iter().for_each(|input| super::fuzz_cluster(input));
+        inputs.iter().for_each(|input| fuzz(input));
         let random = SeededRandom::new(3);
         for _ in 0..4000 {
             let mut input = inputs[random.next_u64() as usize % inputs.len()].clone();
@@ -37,7 +42,19 @@ mod tests {
                     }
                 }
             }
-            super::fuzz_cluster(&input);
+            fuzz(&input);
         }
+        inputs
+    }
+
+    #[test]
+    fn no_text_breaks_the_reader_of_the_cluster() {
+        let inputs = replay("fuzz_cluster", super::fuzz_cluster);
+        assert!(inputs.iter().any(|input| super::Cluster::parse(input).is_ok()));
+    }
+
+    #[test]
+    fn no_bytes_break_the_reader_of_a_segment() {
+        replay("fuzz_disk_cache", super::fuzz_disk_cache);
     }
 }

@@ -26,6 +26,7 @@ mod checkpoint;
 pub mod cluster;
 mod commit;
 pub mod config;
+mod disk_cache;
 pub mod error;
 mod floor;
 mod follow;
@@ -47,6 +48,7 @@ pub use catalog::{ClaimState, Draft, EndReason, IdSet, PartId, PartRecord, Place
 pub use cluster::Cluster;
 pub use commit::Outcome;
 pub use config::{AzureConfig, BucketConfig, CatalogConfig, GcsConfig, S3Config};
+pub use disk_cache::{DiskCache, DiskCacheConfig};
 pub use error::Error;
 pub use handle::{CatalogHandle, CommitObserver, Deps};
 pub use read::{PartReader, Parts, Requests};

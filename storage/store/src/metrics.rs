@@ -31,8 +31,14 @@ pub const CHECKPOINTS: &str = "runelog_catalog_checkpoints_total";
 pub const CACHE_BYTES: &str = "loki_embeddedcache_memory_bytes";
 /// Gauge {cache}: entries held.
 pub const CACHE_ENTRIES: &str = "loki_embeddedcache_entries";
-/// Counter {cache, result = hit | miss}: look-ups.
+/// Counter {cache, result = hit | miss | damaged}: look-ups.
 pub const CACHE_REQUESTS: &str = "runelog_store_cache_requests_total";
+/// Gauge: bytes of the disk cache's files.
+pub const DISK_CACHE_BYTES: &str = "runelog_store_disk_cache_bytes";
+/// Counter {reason = busy | failed | large}: pieces that the disk cache did not take.
+pub const DISK_CACHE_SKIPPED: &str = "runelog_store_disk_cache_skipped_total";
+/// Counter {operation = read | write}: times that the disk failed, which pauses the disk cache.
+pub const DISK_CACHE_FAILURES: &str = "runelog_store_disk_cache_failures_total";
 
 /// Counter: pages that scans decoded and handed to the engine, of parts and of sealed units.
 pub const PAGES_SCANNED: &str = "runelog_store_pages_scanned_total";

@@ -1,7 +1,8 @@
 //! Pieces of parts that were read from an object store, kept for the next query.
 //!
 //! What is read of a part is always one of its frames or a row of its filters, so the same pieces are
-//! asked for again whatever the query. Two that want a piece at once share one request: the first
+//! asked for again whatever the query. What memory does not hold may be on a disk of this machine
+//! ([`crate::disk_cache`]); only what is on neither is asked for. Two that want a piece at once share one request: the first
 //! claims it, the other waits for what the first reads. Nobody waits while he has claims of his own
 //! that are not read, so nobody waits for ever; where a claim fails, whoever waits reads for himself.
 
@@ -13,10 +14,8 @@ use bytes::Bytes;
 use catalog::PartId;
 
 use crate::cache::Cache;
+use crate::disk_cache::{DiskCache, Key};
 use crate::error::Error;
-
-/// A piece: the part, where it begins, where it ends.
-type Key = (PartId, u64, u64);
 
 /// What an entry takes beside its bytes, about.
 const ENTRY_BYTES: u64 = 128;
@@ -25,6 +24,7 @@ const ENTRY_BYTES: u64 = 128;
 pub(crate) struct Pages {
     held: Cache<Key, Bytes>,
     claimed: Mutex<HashMap<Key, Arc<Claim>>>,
+    disk: Option<DiskCache>,
 }
 
 /// A piece that somebody reads.
@@ -48,10 +48,20 @@ impl Claim {
     }
 }
 
+/// What becomes of pieces that were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// They stay in memory.
+    Pieces,
+    /// They do not: the caller holds what is made of them.
+    Nothing,
+}
+
 impl Pages {
-    /// Keeps at most `limit_bytes`; 0 keeps nothing.
-    pub(crate) fn new(limit_bytes: u64) -> Pages {
-        Pages { held: Cache::new("part-page", limit_bytes), claimed: Mutex::default() }
+    /// Keeps at most `limit_bytes` in memory; 0 keeps nothing there.
+    pub(crate) fn new(limit_bytes: u64, disk: Option<DiskCache>) -> Pages {
+        let held = Cache::new("part-page", limit_bytes);
+        Pages { held, claimed: Mutex::default(), disk }
     }
 
     /// The pieces `ranges` of `part`; `fetch` reads those that are not there. Blocking.
@@ -59,13 +69,14 @@ impl Pages {
         &self,
         part: PartId,
         ranges: &[Range<u64>],
+        hold: Hold,
         fetch: impl Fn(&[Range<u64>]) -> Result<Vec<Bytes>, Error>,
     ) -> Result<Vec<Bytes>, Error> {
         let key = |range: &Range<u64>| (part, range.start, range.end);
-        let mut pieces: Vec<Option<Bytes>> = ranges
-            .iter()
-            .map(|range| self.held.get(&key(range)).map(|bytes| Bytes::clone(&bytes)))
-            .collect();
+        let mut pieces: Vec<Option<Bytes>> = match hold {
+            Hold::Pieces => ranges.iter().map(|range| self.held(&key(range))).collect(),
+            Hold::Nothing => vec![None; ranges.len()],
+        };
         let (mut own, mut others) = (Own { pages: self, claims: Vec::new() }, Vec::new());
         {
             let mut claimed = lock(&self.claimed);
@@ -80,19 +91,7 @@ impl Pages {
                 }
             }
         }
-        let wanted: Vec<Range<u64>> =
-            own.claims.iter().map(|&(at, ..)| ranges[at].clone()).collect();
-        if !wanted.is_empty() {
-            let read = fetch(&wanted)?;
-            for ((at, key, claim), bytes) in own.claims.iter().zip(read) {
-                // A copy: a slice would keep all that was read with it.
-                let bytes = Bytes::copy_from_slice(&bytes);
-                let weight = bytes.len() as u64 + ENTRY_BYTES;
-                self.held.insert(*key, Arc::new(bytes.clone()), weight);
-                claim.settle(Some(bytes.clone()));
-                pieces[*at] = Some(bytes);
-            }
-        }
+        own.settle(hold, &mut pieces, &fetch)?;
         drop(own);
         for (at, claim) in others {
             pieces[at] = match claim.wait() {
@@ -102,12 +101,63 @@ impl Pages {
         }
         Ok(pieces.into_iter().map(Option::unwrap_or_default).collect())
     }
+
+    #[cfg(test)]
+    pub(crate) fn settle(&self) {
+        self.disk.iter().for_each(DiskCache::settle);
+    }
+
+    fn held(&self, key: &Key) -> Option<Bytes> {
+        self.held.get(key).map(|bytes| Bytes::clone(&bytes))
+    }
 }
 
 /// Claims of one call; those that were not settled have failed when it is dropped.
 struct Own<'a> {
     pages: &'a Pages,
     claims: Vec<(usize, Key, Arc<Claim>)>,
+}
+
+impl Own<'_> {
+    /// Reads what is claimed, from the disk or with `fetch`, into `pieces`.
+    fn settle(
+        &self,
+        hold: Hold,
+        pieces: &mut [Option<Bytes>],
+        fetch: &impl Fn(&[Range<u64>]) -> Result<Vec<Bytes>, Error>,
+    ) -> Result<(), Error> {
+        let mut missing = Vec::new();
+        for (at, key, claim) in &self.claims {
+            match self.pages.disk.as_ref().and_then(|disk| disk.read(key)) {
+                Some(bytes) => pieces[*at] = Some(self.settle_one(hold, key, claim, bytes)),
+                None => missing.push((*at, key, claim)),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let wanted: Vec<Range<u64>> = missing.iter().map(|(_, key, _)| key.1..key.2).collect();
+        let mut fetched = Vec::with_capacity(wanted.len());
+        for ((at, key, claim), bytes) in missing.into_iter().zip(fetch(&wanted)?) {
+            // A copy: a slice would keep all that was read with it.
+            let bytes = self.settle_one(hold, key, claim, Bytes::copy_from_slice(&bytes));
+            fetched.push((*key, bytes.clone()));
+            pieces[at] = Some(bytes);
+        }
+        if let Some(disk) = &self.pages.disk {
+            disk.offer(fetched);
+        }
+        Ok(())
+    }
+
+    fn settle_one(&self, hold: Hold, key: &Key, claim: &Claim, bytes: Bytes) -> Bytes {
+        if hold == Hold::Pieces {
+            let weight = bytes.len() as u64 + ENTRY_BYTES;
+            self.pages.held.insert(*key, Arc::new(bytes.clone()), weight);
+        }
+        claim.settle(Some(bytes.clone()));
+        bytes
+    }
 }
 
 impl Drop for Own<'_> {
@@ -148,31 +198,36 @@ mod tests {
 
     #[test]
     fn a_piece_is_fetched_once_and_one_that_is_missing_alone() {
-        let pages = Pages::new(1 << 20);
+        let pages = Pages::new(1 << 20, None);
         let fetched = Mutex::new(Vec::new());
         let fetch = |ranges: &[Range<u64>]| {
             fetched.lock().unwrap().extend_from_slice(ranges);
             Ok(bytes_of(ranges))
         };
         for ranges in [[1..4, 9..12], [9..12, 20..21], [1..4, 20..21]] {
-            assert_eq!(pages.read(part(), &ranges, fetch).unwrap(), bytes_of(&ranges));
+            assert_eq!(
+                pages.read(part(), &ranges, Hold::Pieces, fetch).unwrap(),
+                bytes_of(&ranges)
+            );
         }
         assert_eq!(*fetched.lock().unwrap(), [1..4, 9..12, 20..21]);
         // Without room every read is a request.
-        let none = Pages::new(0);
+        let none = Pages::new(0, None);
         for _ in 0..2 {
-            none.read(part(), &[5..6], fetch).unwrap();
+            none.read(part(), &[5..6], Hold::Pieces, fetch).unwrap();
+            let footer = pages.read(part(), &[1..4], Hold::Nothing, |_| Ok(bytes_of(&[7..10])));
+            assert_eq!(footer.unwrap(), bytes_of(&[7..10]), "nor where it is not held");
         }
         assert_eq!(fetched.lock().unwrap()[3..], [5..6, 5..6]);
     }
 
     #[test]
     fn who_wants_what_another_reads_waits_for_it() {
-        let pages = Pages::new(1 << 20);
+        let pages = Pages::new(1 << 20, None);
         let (count, both) = (AtomicUsize::new(0), Barrier::new(2));
         std::thread::scope(|scope| {
             let first = scope.spawn(|| {
-                pages.read(part(), &[1..4, 9..12], |ranges| {
+                pages.read(part(), &[1..4, 9..12], Hold::Pieces, |ranges| {
                     count.fetch_add(1, Ordering::SeqCst);
                     both.wait(); // its claims stand, the other may ask
                     both.wait(); // the other has read what is its own
@@ -180,7 +235,7 @@ mod tests {
                 })
             });
             both.wait();
-            let read = pages.read(part(), &[9..12, 20..21], |ranges| {
+            let read = pages.read(part(), &[9..12, 20..21], Hold::Pieces, |ranges| {
                 assert_eq!(ranges, [20..21]);
                 count.fetch_add(1, Ordering::SeqCst);
                 both.wait();
@@ -194,12 +249,12 @@ mod tests {
 
     #[test]
     fn a_failed_read_fails_its_caller_and_leaves_no_claim() {
-        let pages = Pages::new(1 << 20);
+        let pages = Pages::new(1 << 20, None);
         let failing =
             |_: &[Range<u64>]| Err(Error::NotFound { store: "s".into(), path: "p".into() });
-        assert!(pages.read(part(), &[1..4], failing).is_err());
+        assert!(pages.read(part(), &[1..4], Hold::Pieces, failing).is_err());
         assert!(pages.claimed.lock().unwrap().is_empty());
-        let read = pages.read(part(), &[1..4], |ranges| Ok(bytes_of(ranges)));
+        let read = pages.read(part(), &[1..4], Hold::Pieces, |ranges| Ok(bytes_of(ranges)));
         assert_eq!(read.unwrap(), bytes_of(&[1..4]));
     }
 }

@@ -15,9 +15,10 @@ use tokio::runtime::Handle;
 
 use crate::bucket::Bucket;
 use crate::cache::Cache;
+use crate::disk_cache::DiskCache;
 use crate::error::Error;
 use crate::metrics::CORRUPT;
-use crate::pages::Pages;
+use crate::pages::{Hold, Pages};
 use crate::scan::Scan;
 
 /// Opens parts for scanning; keeps footers, and pieces of parts that are not local files. Share it
@@ -27,6 +28,7 @@ pub struct Parts {
     runtime: Handle,
     footers: Cache<PartId, Footer>,
     pages: Option<Arc<Pages>>,
+    page_cache_bytes: u64,
 }
 
 /// Counts requests to the object store; reads of local files are none. Clones count together.
@@ -62,7 +64,7 @@ pub struct PartReader {
     section: Range<u64>,
     source: Source,
     /// Where pieces of it are kept, if they are.
-    kept: Option<(PartId, Arc<Pages>)>,
+    kept: Option<(PartId, Hold, Arc<Pages>)>,
     requests: Requests,
 }
 
@@ -77,8 +79,14 @@ impl Parts {
     /// `page_cache_bytes`. Call it within the runtime that remote reads shall run on.
     pub fn new(bucket: Bucket, footer_cache_bytes: u64, page_cache_bytes: u64) -> Parts {
         let footers = Cache::new("part-footer", footer_cache_bytes);
-        let pages = (page_cache_bytes > 0).then(|| Arc::new(Pages::new(page_cache_bytes)));
-        Parts { bucket, runtime: Handle::current(), footers, pages }
+        let pages = (page_cache_bytes > 0).then(|| Arc::new(Pages::new(page_cache_bytes, None)));
+        Parts { bucket, runtime: Handle::current(), footers, pages, page_cache_bytes }
+    }
+
+    /// [`Parts::new`], and what is read of an object store is kept in `disk` too.
+    pub fn with_disk_cache(self, disk: DiskCache) -> Parts {
+        let pages = Pages::new(self.page_cache_bytes, Some(disk));
+        Parts { pages: Some(Arc::new(pages)), ..self }
     }
 
     /// Opens a part: one read, none if its footer is held. Blocking.
@@ -93,6 +101,13 @@ impl Parts {
     pub fn open_counting(&self, record: &PartRecord, requests: &Requests) -> Result<Scan, Error> {
         let mut reader = self.reader(record)?;
         reader.requests = requests.clone();
+        let keep = |hold| match reader.is_near() {
+            true => None,
+            false => self.pages.clone().map(|pages| (record.id, hold, pages)),
+        };
+        // The footer is held decoded.
+        let (of_footer, of_pieces) = (keep(Hold::Nothing), keep(Hold::Pieces));
+        reader.kept = of_footer;
         let footer = match self.footers.get(&record.id) {
             Some(footer) => footer,
             None => {
@@ -101,13 +116,17 @@ impl Parts {
                 footer
             }
         };
-        if !reader.is_near() {
-            reader.kept = self.pages.clone().map(|pages| (record.id, pages));
-        }
+        reader.kept = of_pieces;
         let (store, path) = (self.bucket.name().to_owned(), reader.path.clone());
         let scan = Scan::new(footer, Arc::new(reader));
         // Parts arrived when their ids were drawn, near enough for the order of equal instants.
         Ok(scan.with_name(&store, &path).with_order(record.id.0.timestamp_ms()))
+    }
+
+    /// Waits until all that was read is on the disk, or cannot be.
+    #[cfg(test)]
+    pub(crate) fn settle(&self) {
+        self.pages.iter().for_each(|pages| pages.settle());
     }
 
     /// Whether parts are files of this machine.
@@ -212,7 +231,7 @@ impl RangeRead for PartReader {
                     base::task::block_on(runtime, self.bucket.get_ranges(&self.path, &ranges))
                 };
                 match &self.kept {
-                    Some((part, pages)) => pages.read(*part, ranges, fetch),
+                    Some((part, hold, pages)) => pages.read(*part, ranges, *hold, fetch),
                     None => fetch(ranges),
                 }
             }

@@ -220,3 +220,54 @@ async fn requests_are_counted_where_they_are_made() {
     requests.add(&[5 << 20..6 << 20, 0..10, 3..3, 100..200]);
     assert_eq!(requests.count(), 2);
 }
+
+#[tokio::test]
+async fn a_part_that_was_read_once_is_on_the_disk_when_the_store_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FaultyStore::new();
+    let bucket = Bucket::new("b".into(), store.clone(), Arc::new(ManualClock::default()));
+    let random = SeededRandom::new(1);
+    let record = put(&bucket, vec![upload(&random, 60_000)]).await.remove(0);
+    let unread = put(&bucket, vec![upload(&random, 60_000)]).await.remove(0);
+    let start = |page_cache_bytes| {
+        let config = DiskCacheConfig { dir: dir.path().to_owned(), limit_bytes: 64 << 20 };
+        let clock = Arc::new(ManualClock::default());
+        let disk = DiskCache::open(config, Arc::new(base::disk::OsDisk), clock).unwrap();
+        disk.settle();
+        Arc::new(Parts::new(bucket.clone(), 1 << 20, page_cache_bytes).with_disk_cache(disk))
+    };
+    let read = |parts: &Arc<Parts>, record: &PartRecord| {
+        let (parts, record) = (parts.clone(), record.clone());
+        blocking(move || {
+            let requests = Requests::default();
+            let scan = parts.open_counting(&record, &requests)?;
+            let pieces = scan.read(&[0..100, 1000..50_000])?;
+            Ok::<_, Error>((scan.footer().rows(), pieces, requests.count()))
+        })
+    };
+    let parts = start(1 << 20);
+    let first = read(&parts, &record).await.unwrap();
+    parts.settle();
+    drop(parts);
+
+    store.die_at(0, false);
+    for page_cache_bytes in [1 << 20, 0] {
+        let parts = start(page_cache_bytes);
+        let (rows, pieces, requests) = read(&parts, &record).await.unwrap();
+        assert_eq!((rows, &pieces, requests), (first.0, &first.1, 0));
+        assert_eq!(store.requests(), 0, "not one request");
+        assert!(read(&parts, &unread).await.is_err());
+        store.die_at(0, false);
+    }
+    // A part that is gone is missing unless all that is wanted of it is kept.
+    store.script(BTreeMap::new(), BTreeMap::new());
+    bucket.delete(&record.path()).await.unwrap();
+    bucket.delete(&unread.path()).await.unwrap();
+    let parts = start(1 << 20);
+    assert_eq!(read(&parts, &unread).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let more = {
+        let (parts, record) = (parts.clone(), record.clone());
+        blocking(move || parts.open(&record).unwrap().read(&[0..100, 5..7])).await
+    };
+    assert_eq!(more.unwrap_err().kind(), ErrorKind::NotFound);
+}
