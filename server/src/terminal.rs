@@ -66,10 +66,16 @@ enum Command {
     Ring(ring::RingCommand),
 }
 
+/// With the program's name. The server's flags of its configuration are written with one dash, too, also
+/// where a subcommand takes them.
+fn words(args: Vec<String>) -> impl Iterator<Item = String> {
+    let word = |arg: String| if arg.starts_with("-config.") { format!("-{arg}") } else { arg };
+    std::iter::once("runelog".to_owned()).chain(args.into_iter().map(word))
+}
+
 /// Runs the subcommand that the arguments after the program's name call for.
 pub fn run(args: Vec<String>) -> ExitCode {
-    let words = std::iter::once("runelog".to_owned()).chain(args);
-    let cli = match Cli::try_parse_from(words) {
+    let cli = match Cli::try_parse_from(words(args)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help was asked for: that is no failure, and it goes to standard output.
@@ -122,4 +128,21 @@ pub fn commands() -> Vec<(String, String)> {
         (command.get_name().to_owned(), about)
     };
     cli.get_subcommands().map(about).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_of_the_configuration_take_one_dash_or_two() {
+        for dashes in ["-", "--"] {
+            let line = format!(
+                "ring recover {dashes}config.file=c {dashes}config.expand-env --others-are-lost"
+            );
+            let args = line.split(' ').map(str::to_owned).collect();
+            let cli = Cli::try_parse_from(words(args)).expect("both are taken");
+            assert!(matches!(cli.command, Command::Ring(ring::RingCommand::Recover(_))), "{line}");
+        }
+    }
 }

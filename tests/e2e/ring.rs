@@ -460,6 +460,37 @@ fn with_three_copies_pushes_and_queries_go_on_while_the_leader_is_killed_and_com
     go_on(&ring, &[1, 2], 24);
 }
 
+/// Streams that were created at an ingester.
+fn streams(ring: &Ring, at: usize) -> f64 {
+    let page = ring.process(at).get("/metrics").text();
+    crate::harness::sum_of(&page, "loki_ingester_streams_created_total").unwrap_or(0.0)
+}
+
+#[test]
+fn a_tenant_is_kept_to_its_ingesters_and_found_everywhere() {
+    let rest = "distributor,query-frontend,querier";
+    let ring = Ring::start(&["ingester", "ingester", "ingester", "ingester", rest], 1);
+    let kept_to = |size: u32| {
+        let text = format!("ingestion_tenant_shard_size: {size}");
+        assert_eq!(put(&ring, 4, &[], &text), 204);
+        let limits = ring.process(4).get("/config/tenant/v1/limits").text();
+        assert!(limits.lines().any(|line| line == text), "{limits}");
+    };
+    let owners = || (0..4).filter(|&at| streams(&ring, at) > 0.0).count();
+    kept_to(2);
+    for n in 0..40 {
+        assert_eq!(ring.push(4, &format!("a{n}"), n).status, 204);
+    }
+    assert_eq!(owners(), 2);
+    // Rows stay where they are, and are found, whatever the limit says now.
+    kept_to(0);
+    for n in 40..80 {
+        assert_eq!(ring.push(4, &format!("a{n}"), n).status, 204);
+    }
+    assert_eq!(owners(), 4);
+    assert_eq!((0..80).filter(|n| ring.count(4, &format!("a{n}")) == Ok(1)).count(), 80);
+}
+
 #[test]
 fn separate_targets_find_each_other_in_the_ring() {
     let targets = ["ingester", "ingester", "distributor", "query-frontend", "querier,compactor"];
@@ -484,10 +515,6 @@ fn separate_targets_find_each_other_in_the_ring() {
         assert_eq!(answer.status, 204, "{}", answer.text());
         assert_eq!(ring.count(3, &format!("a{n}")), Ok(1));
     }
-    let streams = |ring: &Ring, at: usize| {
-        let page = ring.process(at).get("/metrics").text();
-        crate::harness::sum_of(&page, "loki_ingester_streams_created_total").unwrap_or(0.0)
-    };
     assert!(streams(&ring, 0) > 0.0 && streams(&ring, 1) > 0.0, "both own streams");
     // With one copy of a row nobody can do without the dead one, until it is back.
     ring.kill(1);
@@ -516,9 +543,14 @@ fn a_majority_that_is_lost_for_ever_is_recovered_from_one_and_the_lost_are_forgo
         ring.running().all(|number| ring.view(number)["voters"].as_array().map(Vec::len) == Some(3))
     });
     let store = ring.view(2)["self"].as_str().expect("a store").to_owned();
-    for number in 0..3 {
-        ring.kill(number);
+    for lost in [0, 1] {
+        ring.kill(lost);
     }
+    wait_for("nobody leads", || ring.view(2)["leader"].is_null());
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    let answer = ring.process(2).post("/ring", &form, b"forget=node-0");
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    ring.kill(2);
     for lost in [0, 1] {
         std::fs::remove_dir_all(ring.dir.path().join(lost.to_string())).expect("its disk");
     }
@@ -535,8 +567,9 @@ fn a_majority_that_is_lost_for_ever_is_recovered_from_one_and_the_lost_are_forgo
             ring.shard(2, lost).expect("known")["state"] == "UNHEALTHY"
         });
         run(&["ring", "forget", &format!("node-{lost}"), &url]);
-        assert!(ring.shard(2, lost).is_none());
     }
+    // They are removed when the one that is left holds nothing that names them.
+    wait_for("they are removed", || [0, 1].iter().all(|&lost| ring.shard(2, lost).is_none()));
     let status = run(&["ring", "status", &url]);
     assert!(status.contains(&store) && status.contains("leader"), "{status}");
     // New disks under the old names are new members.

@@ -131,6 +131,11 @@ async fn take_out(ring: &Membership, id: &str) -> Result<(), HttpError> {
     let state = ring.newest();
     let found = named(&state, id)?;
     let store = found.store;
+    if ring.leader().is_none() {
+        let text = "the ring has no leader, so nobody can say who is lost: start voters, or see \
+                    runelog ring recover";
+        return Err(HttpError::push(ErrorKind::Unavailable, text));
+    }
     if found.is_up && found.phase != Phase::Gone {
         let text = format!("{id:?} answers: stop it with /ingester/shutdown, which loses nothing");
         return Err(HttpError::push_with(409, text));
