@@ -27,11 +27,14 @@ pub(crate) struct Trouble {
     pub(crate) prompt: Vec<Arc<Peer>>,
 }
 
+/// What a call came to.
+type Said = Result<(), IngesterError>;
+
 /// Calls under way.
 struct Calls<'a> {
     peers: &'a [Arc<Peer>],
     /// What each of them said.
-    said: Vec<Option<Result<(), IngesterError>>>,
+    said: Vec<Option<Said>>,
     /// Members at the beginning of the list that must say yes.
     needed: usize,
 }
@@ -70,7 +73,7 @@ pub(crate) async fn replicate(
         tokio::select! {
             biased;
             heard = told.recv() => match heard {
-                Some((index, said)) => calls.said[index] = Some(said),
+                Some((index, said)) => calls.hear(index, said, &mut told),
                 // What did not say anything has panicked.
                 None => calls.end(),
             },
@@ -78,6 +81,14 @@ pub(crate) async fn replicate(
         }
         if calls.are_acked() {
             is_acked.store(true, Ordering::Relaxed);
+            // From here on calls mark their peers themselves.
+            told.close();
+            while let Ok((index, said)) = told.try_recv() {
+                calls.said[index] = Some(said);
+            }
+            for (peer, error) in calls.failed() {
+                peer.mark(&error, &**clock);
+            }
             return Ok(());
         }
         let is_over = calls.said.iter().all(Option::is_some);
@@ -118,6 +129,14 @@ async fn call(
 }
 
 impl Calls<'_> {
+    /// Takes in an answer, and those that are there already.
+    fn hear(&mut self, index: usize, said: Said, told: &mut mpsc::Receiver<(usize, Said)>) {
+        self.said[index] = Some(said);
+        while let Ok((index, said)) = told.try_recv() {
+            self.said[index] = Some(said);
+        }
+    }
+
     fn are_acked(&self) -> bool {
         self.said[..self.needed].iter().all(|said| matches!(said, Some(Ok(()))))
     }

@@ -240,6 +240,23 @@ async fn an_owner_that_does_not_admit_is_replaced_and_followers_are_not_asked() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_fails_when_enough_others_have_answered_is_passed_over_by_the_next_push() {
+    let cluster = Cluster::with_factor(4, 3);
+    cluster.push(&[1], 1).await.unwrap();
+    let (_, list, _) = cluster.last_attempt();
+    cluster.script_of(list[2], &[Fate::LostRequest]);
+    cluster.push(&[1], 1).await.unwrap();
+    let (attempt, again, holders) = cluster.last_attempt();
+    assert_eq!((attempt, &again), (1, &list), "acknowledged by the first two");
+    assert!(!holders.contains(&list[2]));
+    settle().await;
+    cluster.push(&[1], 1).await.unwrap();
+    let (_, next, _) = cluster.last_attempt();
+    assert!(next.starts_with(&list[..2]) && !next.contains(&list[2]), "{next:?}");
+    cluster.check();
+}
+
+#[tokio::test(start_paused = true)]
 async fn too_few_zones_for_a_majority_refuse_the_push() {
     let cluster = Cluster::with_factor(1, 3);
     let error = cluster.push(&[1], 1).await.unwrap_err();

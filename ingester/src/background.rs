@@ -200,6 +200,25 @@ impl Core {
         overdue.map(|(&id, _)| id).collect()
     }
 
+    /// Flushes everything that is held here, and of what is followed that which no store before this
+    /// one lives to flush, as far as the ring knows. One that it does not know lives for nobody.
+    pub(crate) async fn flush_for_the_last_time(self: &Arc<Self>) -> Result<(), Error> {
+        let (own, ring) = (self.store(), self.deps.ring.state());
+        let lives = |store: &StoreId| ring.instance(*store).is_some_and(|instance| instance.is_up);
+        let is_left = |(id, followed): (&BatchId, &Followed)| {
+            let is_left = !followed.is_damaged && !followed.held.ahead(own).iter().any(lives);
+            is_left.then_some(*id)
+        };
+        let mut adopted = Ok(Vec::new());
+        for day in self.days(None) {
+            let left = day.lock().followed.iter().filter_map(is_left).collect();
+            // What cannot be read keeps nothing else from being flushed.
+            adopted = adopted.and(self.adopt(&day, left).await);
+        }
+        self.flush(self.days(None), Reason::Forced).await?;
+        adopted.map(|_damaged| ())
+    }
+
     /// Batches in the oldest segment of a WAL that is too large (W4), or that holds so many followed
     /// batches that what is known of them takes too much memory: of those segments that a flush
     /// can free. Batches put aside are of no day, and keep only their own segment.

@@ -65,8 +65,9 @@ impl Ingester {
     ///
     /// 1. New appends are refused; those under way finish.
     /// 2. The background work ends after the flushes that run.
-    /// 3. With `flush`, or as the configuration or a prepared shutdown says, everything is flushed.
-    ///    What cannot be flushed stays in the WAL.
+    /// 3. With `flush`, or as the configuration or a prepared shutdown says, everything is flushed,
+    ///    but for what others have the rows of and live to flush (W3). What cannot be flushed stays
+    ///    in the WAL.
     /// 4. The WAL writes out what it has and closes.
     pub async fn drain(&self, flush: bool) -> bool {
         if !self.core.begin_stopping() {
@@ -82,7 +83,7 @@ impl Ingester {
             tracing::error!("the ingester's background task had panicked");
         }
         if (flush || self.flushes_at_the_end())
-            && let Err(error) = self.flush_all().await
+            && let Err(error) = self.core.flush_for_the_last_time().await
         {
             tracing::error!(%error, "not everything could be flushed; the rest is in the WAL");
         }

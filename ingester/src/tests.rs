@@ -2,6 +2,7 @@
 
 mod answers;
 mod faults;
+mod followers;
 pub(crate) mod harness;
 mod lifecycle;
 mod open;

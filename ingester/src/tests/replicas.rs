@@ -25,13 +25,13 @@ async fn alone(machine: &Machine) -> Arc<Ingester> {
 }
 
 /// Three machines with one bucket.
-struct Trio {
-    machines: Vec<Machine>,
-    nodes: Vec<Arc<Ingester>>,
+pub(super) struct Trio {
+    pub machines: Vec<Machine>,
+    pub nodes: Vec<Arc<Ingester>>,
 }
 
 impl Trio {
-    async fn new() -> Trio {
+    pub async fn new() -> Trio {
         let first = Machine::new();
         let mut machines = vec![first];
         for seed in [8, 9] {
@@ -47,7 +47,7 @@ impl Trio {
         Trio { machines, nodes }
     }
 
-    fn store(&self, at: usize) -> StoreId {
+    pub fn store(&self, at: usize) -> StoreId {
         self.nodes[at].store()
     }
 
@@ -62,7 +62,7 @@ impl Trio {
     }
 
     /// A batch with this list, not sent.
-    fn batch(&self, list: &[usize], rows: usize) -> Batch {
+    pub fn batch(&self, list: &[usize], rows: usize) -> Batch {
         let batch = self.machines[0].batch(&self.nodes[list[0]], rows);
         // As many copies as there are stores, or a majority of them.
         let factor = if list.len() == 1 { 1 } else { 3 };
@@ -74,20 +74,20 @@ impl Trio {
         Batch { attempt: batch.attempt + 1, members: self.stores(list), ..batch.clone() }
     }
 
-    async fn send(&self, batch: &Batch, to: &[usize]) {
+    pub async fn send(&self, batch: &Batch, to: &[usize]) {
         for &to in to {
             let appended = self.nodes[to].append(vec![batch.clone()]).await.unwrap();
             assert_eq!(appended.attempts, [batch.attempt]);
         }
     }
 
-    async fn restart(&mut self, at: usize) {
+    pub async fn restart(&mut self, at: usize) {
         let machine = self.machines.remove(at).power_cut();
         self.nodes[at] = alone(&machine).await;
         self.machines.insert(at, machine);
     }
 
-    async fn follow(&self, at: usize) -> u64 {
+    pub async fn follow(&self, at: usize) -> u64 {
         self.nodes[at].core.deps.catalog.follow().await.unwrap().version()
     }
 
@@ -113,7 +113,7 @@ impl Trio {
         }
     }
 
-    fn wal_bytes(&self, at: usize) -> u64 {
+    pub fn wal_bytes(&self, at: usize) -> u64 {
         let core = &self.nodes[at].core;
         core.release_queued();
         // Behind everything that is queued.
@@ -299,13 +299,9 @@ async fn the_kth_of_a_list_flushes_k_minutes_later_or_when_all_before_it_are_gon
     assert_found(&trio.nodes[1], &[batch], &[]).await;
 }
 
-fn instance(store: StoreId, phase: Phase) -> (StoreId, Arc<Instance>) {
-    let departure = Departure {
-        since: 1,
-        is_leaving: false,
-        is_forgotten: false,
-        cleared: Default::default(),
-    };
+pub(super) fn instance(store: StoreId, phase: Phase) -> (StoreId, Arc<Instance>) {
+    let cleared = Default::default();
+    let departure = Departure { since: 1, is_leaving: false, is_forgotten: false, cleared };
     let instance = Instance {
         store,
         id: store.to_string(),
@@ -571,35 +567,4 @@ async fn a_store_that_is_welcome_again_is_no_reason_to_flush_what_names_it() {
     ring.0.lock().unwrap().instances.extend([instance(back, Phase::Active)]);
     ring.0.lock().unwrap().version = 2;
     assert_eq!(overdue(), []);
-}
-
-#[tokio::test]
-async fn what_an_owner_held_before_its_restart_is_as_old_as_it_was() {
-    const MINUTE_NS: i64 = 60_000_000_000;
-    let mut trio = Trio::new().await;
-    let batch = trio.batch(&[0, 1], 4);
-    trio.send(&batch, &[0, 1]).await;
-    let age_ns = trio.machines[0].config.max_chunk_age.as_nanos() as i64;
-    for at in [0, 1] {
-        trio.machines[at].clock.advance(age_ns - 10 * MINUTE_NS);
-        trio.restart(at).await;
-    }
-    let core = &trio.nodes[0].core;
-    let [day] = &core.days(None)[..] else { panic!("one day") };
-    let oldest_ns = day.lock().oldest_unflushed_ns().unwrap();
-    assert_eq!(core.now_ns() - oldest_ns, (age_ns - 10 * MINUTE_NS) as u64);
-    // In ten minutes the owner flushes it; its follower a minute later, if it does not.
-    let core = &trio.nodes[1].core;
-    let [day] = &core.days(None)[..] else { panic!("one day") };
-    let overdue = |in_minutes: i64| {
-        let at_ns = core.now_ns() + (in_minutes * MINUTE_NS) as u64;
-        core.overdue(&day.lock(), &core.deps.ring.state(), at_ns)
-    };
-    assert_eq!(overdue(10), []);
-    assert_eq!(overdue(11), [batch.id]);
-    // A clock that was set back, or far ahead, makes it young or due, and nothing else.
-    let core = &trio.nodes[0].core;
-    let now = base::Clock::now(&trio.machines[0].clock);
-    assert_eq!(core.began_ns(base::UnixNanos(now.0 + MINUTE_NS)), core.now_ns());
-    assert_eq!(core.began_ns(base::UnixNanos(1)), core.now_ns() - age_ns as u64);
 }
