@@ -66,8 +66,11 @@ fn change(state: &mut State, command: &Command) -> Result {
             let instance = ingester_mut(state, *by)?;
             raise(&mut instance.seen, *version)
         }
-        Command::Factor { by, factor } => {
+        Command::Factor { by, factor, since } => {
             factor_allowed(*factor, 1)?;
+            if *since < state.lowered {
+                return Err(Refusal::Version { found: state.lowered });
+            }
             let instance = ingester_mut(state, *by)?;
             // What others may take out by what it says must not be said by one who is out already.
             if instance.phase == Phase::Gone {
@@ -158,7 +161,7 @@ fn register(state: &mut State, new: &Registration) -> Result {
         is_up: true,
         registered: state.version,
         seen: 0,
-        factor: state.write_factor(),
+        factor: state.asked_factor(),
         tokens: new.tokens.clone(),
         departure: None,
     };
@@ -194,7 +197,7 @@ fn valid(new: &Registration) -> std::result::Result<(), Refusal> {
 
 /// A known store presents itself again: with another address, or back from the gone.
 fn register_again(state: &mut State, new: &Registration) -> Result {
-    let least = state.write_factor();
+    let least = state.asked_factor();
     let instance = found_mut(state, new.store)?;
     let before = instance.clone();
     if new.roles.has(Roles::INGESTER) != before.is_ingester() {
@@ -267,16 +270,19 @@ fn activate(state: &mut State, store: StoreId) -> Result {
             waits.insert(store);
         }
         // A reader with an older state learns of it from whichever ingester answers.
-        let answers = matches!(other.phase, Phase::Active | Phase::Leaving);
-        if answers && other.seen < instance.registered {
+        if other.answers() && other.seen < instance.registered {
             waits.insert(other.store);
         }
+    }
+    // It answers readers that do not know how few copies there may be.
+    if instance.seen < state.lowered {
+        waits.insert(store);
     }
     if !waits.is_empty() {
         return Err(Refusal::Waiting(waits.into_iter().collect()));
     }
     state.joined += 1;
-    let factor = state.write_factor();
+    let factor = state.asked_factor();
     let instance = found_mut(state, store)?;
     instance.phase = Phase::Active;
     // It holds nothing yet.
@@ -384,10 +390,15 @@ fn replicate(state: &mut State, factor: u8) -> Result {
     if state.replication == factor {
         return Ok(Change::Nothing);
     }
+    let written = state.write_factor();
     state.replication = factor;
-    // Readers count on the least: what is written from now on is part of it at once. Nothing is
+    // Readers count on the least at once; whoever writes waits until all have seen it. Nothing is
     // written to the gone: others may have begun to speak for what they hold.
-    let least = state.write_factor();
+    let least = state.asked_factor();
+    state.held_factor = if least < written { written } else { 0 };
+    if least < written {
+        state.lowered = state.version;
+    }
     for instance in state.instances.values_mut() {
         let is_there = instance.is_ingester() && instance.phase != Phase::Gone;
         if is_there && instance.factor > least {
@@ -440,8 +451,12 @@ fn take(state: &mut State, name: &str, holder: StoreId) -> Result {
     Ok(Change::Plain)
 }
 
-/// Removes every store whose last word was said. One removal may be what another waits for.
+/// Removes every store whose last word was said: one removal may be what another waits for. And puts
+/// a lower replication factor in force that everybody has seen who answers.
 fn settle(state: &mut State) {
+    if state.held_factor > 0 && state.is_lowering_seen() {
+        state.held_factor = 0;
+    }
     while let Some(store) = settled(state) {
         remove(state, store);
     }

@@ -212,11 +212,16 @@ impl<'a> Reader<'a> {
 
     /// Fails unless the next number is the one version that is known.
     pub fn version(&mut self, known: u64) -> Result<(), Error> {
+        self.version_of(&[known]).map(|_| ())
+    }
+
+    /// The next number, if it is one of the versions that are known.
+    pub fn version_of(&mut self, known: &[u64]) -> Result<u64, Error> {
         let version = self.uvarint("version")?;
-        if version == known {
-            return Ok(());
+        match known.contains(&version) {
+            true => Ok(version),
+            false => Err(Error::Version { object: self.object, version }),
         }
-        Err(Error::Version { object: self.object, version })
     }
 }
 

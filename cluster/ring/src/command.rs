@@ -94,12 +94,15 @@ pub enum Command {
         version: u64,
     },
     /// Every unclaimed batch that an ingester holds was acknowledged under this replication factor
-    /// or a higher one, and it durably takes no other.
+    /// or a higher one, and it durably takes no other, unless a later state asks for less.
     Factor {
         /// Who.
         by: StoreId,
         /// The factor.
         factor: u8,
+        /// The version of the state that asked for it: what was said before the factor was lowered
+        /// means nothing after it.
+        since: u64,
     },
     /// The replication factor of new batches.
     Replicate {
@@ -169,9 +172,12 @@ impl Command {
                 tagged(&mut out, 8, *by);
                 out.uvarint(*version);
             }
-            Command::Factor { by, factor } => {
-                tagged(&mut out, 9, *by);
+            Command::Factor { by, factor, since } => {
+                tagged(&mut out, if *since == 0 { 9 } else { 16 }, *by);
                 out.u8(*factor);
+                if *since > 0 {
+                    out.uvarint(*since);
+                }
             }
             Command::Replicate { factor } => {
                 out.u8(10);
@@ -226,7 +232,8 @@ impl Command {
             6 => Command::Forget { store: input.store("store")? },
             7 => Command::Health { store: input.store("store")?, is_up: input.flag("up")? },
             8 => Command::Seen { by: input.store("by")?, version: input.uvarint("version")? },
-            9 => Command::Factor { by: input.store("by")?, factor: input.u8("factor")? },
+            // Said by a process that does not name the version.
+            9 => Command::Factor { by: input.store("by")?, factor: input.u8("factor")?, since: 0 },
             10 => Command::Replicate { factor: input.u8("factor")? },
             11 => Command::Voters { most: input.u8("voters")? },
             12 => {
@@ -246,6 +253,14 @@ impl Command {
                 let holder = input.store("holder")?;
                 let name = input.text("lease", MAX_TEXT_BYTES)?.to_owned();
                 Command::ReleaseLease { name, holder, sequence: input.uvarint("sequence")? }
+            }
+            16 => {
+                let (by, factor) = (input.store("by")?, input.u8("factor")?);
+                let since = input.uvarint("since")?;
+                if since == 0 {
+                    return Err(input.bad("since", "zero"));
+                }
+                Command::Factor { by, factor, since }
             }
             _ => return Err(input.bad("kind", "unknown")),
         })

@@ -41,7 +41,7 @@ pub fn duties(state: &State, own: StoreId) -> Vec<Duty> {
         return duties;
     }
     let others = state.ingesters().filter(|other| other.store != own);
-    let newest = others.map(|other| other.registered).max().unwrap_or(0);
+    let newest = others.map(|other| other.registered).chain([state.lowered]).max().unwrap_or(0);
     if newest > instance.seen {
         duties.push(Duty::See { version: state.version });
     }
@@ -91,7 +91,7 @@ mod tests {
         settle(&mut state);
         assert_eq!(state.placed().count(), 4);
         for by in 1..=4 {
-            apply(&mut state, &Command::Factor { by: store(by), factor: 3 });
+            apply(&mut state, &Command::Factor { by: store(by), factor: 3, since: 0 });
         }
         done(&mut state, Command::Leave { store: store(1) });
         done(&mut state, Command::Gone { store: store(2) });

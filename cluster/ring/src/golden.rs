@@ -35,7 +35,7 @@ fn commands() -> Vec<Command> {
         Command::Forget { store: store(3) },
         Command::Health { store: store(2), is_up: false },
         Command::Seen { by: store(2), version: 1 << 40 },
-        Command::Factor { by: store(2), factor: 3 },
+        Command::Factor { by: store(2), factor: 3, since: 0 },
         Command::Replicate { factor: 3 },
         Command::Voters { most: 3 },
         Command::PutOverride {
@@ -46,6 +46,7 @@ fn commands() -> Vec<Command> {
         Command::DeleteOverride { tenant, expect: Expect::Absent },
         Command::TakeLease { name: name.clone(), holder: store(1) },
         Command::ReleaseLease { name, holder: store(1), sequence: 40 },
+        Command::Factor { by: store(2), factor: 3, since: 300 },
     ]
 }
 
@@ -71,6 +72,9 @@ fn a_state_is_read_and_written_as_in_version_1() {
     let bytes = "ingestion_rate_mb: 10\n".into();
     done(&mut state, Command::PutOverride { tenant, expect: Expect::Any, bytes });
     let golden = check("golden", "state-forgotten-v1.bin", &state.encode());
+    assert_eq!(State::decode(&golden).as_ref(), Ok(&state));
+    done(&mut state, Command::Replicate { factor: 1 });
+    let golden = check("golden", "state-lowered-v2.bin", &state.encode());
     assert_eq!(State::decode(&golden), Ok(state));
     // Written when a forgotten store went at once.
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/state-v1.bin");
@@ -118,7 +122,11 @@ fn the_corpus_of_commands_in_a_row_is_there() {
         bytes.push((encoded.len() / 4) as u8);
         bytes.extend(encoded);
     }
-    check("fuzz/corpus/fuzz_apply", "all", &bytes);
+    check("fuzz/corpus/fuzz_apply", "all-16", &bytes);
     check("fuzz/corpus/fuzz_state", "empty", &State::new(ulid::Ulid(1)).encode());
+    let mut lowered = ring(&[""]);
+    done(&mut lowered, Command::Replicate { factor: 3 });
+    done(&mut lowered, Command::Replicate { factor: 1 });
+    check("fuzz/corpus/fuzz_state", "lowered", &lowered.encode());
     check("fuzz/corpus/fuzz_command", "watcher", &Command::Register(watcher(4)).encode());
 }

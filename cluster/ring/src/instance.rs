@@ -156,6 +156,11 @@ impl Instance {
         self.is_ingester() && self.phase != Phase::Joining
     }
 
+    /// Whether it answers queries with all that it holds: a reader learns from it what it has seen.
+    pub fn answers(&self) -> bool {
+        self.is_ingester() && matches!(self.phase, Phase::Active | Phase::Leaving)
+    }
+
     /// Whether an operator has given it up.
     pub fn is_forgotten(&self) -> bool {
         self.departure.as_ref().is_some_and(|departure| departure.is_forgotten)

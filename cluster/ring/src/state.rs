@@ -15,7 +15,8 @@ use crate::{
     MAX_OVERRIDES_BYTES, MAX_RETIRED, MAX_TEXT_BYTES,
 };
 
-const VERSION: u64 = 1;
+/// Without a lowered replication factor the first, so that what was written before is written so.
+const VERSIONS: [u64; 2] = [1, 2];
 
 /// A tenant's own limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,11 @@ pub struct State {
     pub overrides: BTreeMap<TenantId, Override>,
     /// Who does what.
     pub leases: BTreeMap<String, Lease>,
+    /// The version at which the replication factor was last lowered; 0 = never.
+    pub lowered: u64,
+    /// The factor before that, as long as lists are written under it: until everybody who answers
+    /// queries has seen that readers count on less. 0 = none.
+    pub held_factor: u8,
 }
 
 impl State {
@@ -74,6 +80,8 @@ impl State {
             retired: BTreeMap::new(),
             overrides: BTreeMap::new(),
             leases: BTreeMap::new(),
+            lowered: 0,
+            held_factor: 0,
         }
     }
 
@@ -92,19 +100,31 @@ impl State {
         self.ingesters().filter(|instance| instance.is_placed())
     }
 
-    /// The replication factor of new batches.
-    pub fn write_factor(&self) -> u8 {
+    /// The replication factor that is asked for.
+    pub fn asked_factor(&self) -> u8 {
         match self.replication {
             0 => self.joined.clamp(1, 3) as u8,
             factor => factor,
         }
     }
 
+    /// The replication factor of new batches: what is asked for, as soon as a lower one is in force.
+    pub fn write_factor(&self) -> u8 {
+        self.asked_factor().max(self.held_factor)
+    }
+
     /// The replication factor that readers count on: the least under which a store that is not
-    /// cleared may hold acknowledged rows.
+    /// cleared may hold acknowledged rows, now or soon.
     pub fn read_factor(&self) -> u8 {
         let held = self.ingesters().filter(|i| i.may_hold_rows()).map(|i| i.factor);
-        held.chain([self.write_factor()]).min().unwrap_or(1).max(1)
+        held.chain([self.asked_factor()]).min().unwrap_or(1).max(1)
+    }
+
+    /// Whether every ingester that answers queries follows the state to where the factor was
+    /// lowered: each answer says so to readers who do not.
+    pub(crate) fn is_lowering_seen(&self) -> bool {
+        let mut answering = self.ingesters().filter(|instance| instance.answers());
+        answering.all(|instance| instance.seen >= self.lowered)
     }
 
     /// Who has still to say `cleared(store)` before it is removed (R1b): all who may hold rows, the
@@ -127,7 +147,8 @@ impl State {
     /// As bytes: `docs/formats/ring.md`.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
-        out.uvarint(VERSION);
+        let was_lowered = self.lowered > 0;
+        out.uvarint(VERSIONS[usize::from(was_lowered)]);
         out.ulid(self.cluster);
         out.uvarint(self.version);
         out.uvarint(self.placement_version);
@@ -153,13 +174,17 @@ impl State {
             out.store(lease.holder);
             out.uvarint(lease.sequence);
         }
+        if was_lowered {
+            out.uvarint(self.lowered);
+            out.u8(self.held_factor);
+        }
         out.finish()
     }
 
     /// Reads what [`State::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<State, Error> {
         let mut input = Reader::new("ring state", bytes);
-        input.version(VERSION)?;
+        let version = input.version_of(&VERSIONS)?;
         let mut state = State::new(input.ulid("cluster")?);
         state.version = input.uvarint("version")?;
         state.placement_version = input.number("placement version", state.version)?;
@@ -199,6 +224,13 @@ impl State {
             ascending(&input, "leases", state.leases.last_key_value(), &name)?;
             let holder = input.store("holder")?;
             state.leases.insert(name, Lease { holder, sequence: input.uvarint("sequence")? });
+        }
+        if version == VERSIONS[1] {
+            state.lowered = input.number("lowered", state.version)?;
+            state.held_factor = input.number("held factor", crate::MAX_REPLICAS as u64)? as u8;
+            if state.lowered == 0 {
+                return Err(input.bad("lowered", "never"));
+            }
         }
         input.end()?;
         Ok(state)

@@ -68,9 +68,9 @@ pub(crate) fn ring(zones: &[&str]) -> State {
     for (index, zone) in zones.iter().enumerate() {
         join(&mut state, index as u128 + 1, zone);
     }
-    let factor = state.write_factor();
+    let (factor, since) = (state.asked_factor(), state.version);
     for n in 1..=zones.len() as u128 {
-        apply(&mut state, &Command::Factor { by: store(n), factor });
+        apply(&mut state, &Command::Factor { by: store(n), factor, since });
     }
     state
 }
@@ -97,7 +97,7 @@ pub(crate) fn arbitrary(random: &SeededRandom, version: u64) -> Command {
         13 => Command::Forget { store: some() },
         14 => Command::Health { store: some(), is_up: pick(2) == 0 },
         15..=17 => Command::Seen { by: some(), version: recent },
-        18 => Command::Factor { by: some(), factor: pick(11) as u8 },
+        18 => Command::Factor { by: some(), factor: pick(11) as u8, since: recent },
         19 => match pick(2) {
             0 => Command::Replicate { factor: pick(11) as u8 },
             _ => Command::Voters { most: pick(7) as u8 },

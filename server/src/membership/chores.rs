@@ -54,9 +54,9 @@ impl Chores {
                 self.clear(own, of, since).await;
             }
         }
-        let behind = self.ring.of(state).filter(|known| known.factor < state.write_factor());
+        let behind = self.ring.of(state).filter(|known| known.factor < state.asked_factor());
         if behind.is_some_and(|known| known.phase == Phase::Active) {
-            self.require(own, state.write_factor(), state.version).await;
+            self.require(own, state.asked_factor(), state.version).await;
         }
     }
 
@@ -70,7 +70,7 @@ impl Chores {
 
     async fn require(&self, own: StoreId, factor: u8, since: u64) {
         match self.ingester.require(factor, since).await {
-            Ok(true) => self.say(Command::Factor { by: own, factor }).await,
+            Ok(true) => self.say(Command::Factor { by: own, factor, since }).await,
             Ok(false) => tracing::debug!(factor, "rows of a lower replication factor are held yet"),
             Err(error) => tracing::warn!(factor, %error, "could not take up a replication factor"),
         }

@@ -258,11 +258,11 @@ impl Followed {
             };
             self.truth.apply(who, &command);
         }
-        let factor = state.write_factor();
+        let (factor, since) = (state.asked_factor(), state.version);
         let own = state.instance(store);
         let is_due = own.is_some_and(|own| own.factor < factor && own.phase == Phase::Active);
-        if is_due && matches!(ingester.require(factor, state.version).await, Ok(true)) {
-            self.truth.apply(who, &Command::Factor { by: store, factor });
+        if is_due && matches!(ingester.require(factor, since).await, Ok(true)) {
+            self.truth.apply(who, &Command::Factor { by: store, factor, since });
         }
     }
 }

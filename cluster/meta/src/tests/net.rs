@@ -168,10 +168,10 @@ pub(super) async fn attend(meta: Meta, n: u64, address: String, zone: String) {
         if moved {
             let _ = meta.propose(Command::Register(registration(n, &address, &zone))).await;
         }
-        let behind = state.instance(own).is_some_and(|i| i.factor < state.write_factor());
+        let behind = state.instance(own).is_some_and(|i| i.factor < state.asked_factor());
         if behind {
-            let factor = state.write_factor();
-            let _ = meta.propose(Command::Factor { by: own, factor }).await;
+            let (factor, since) = (state.asked_factor(), state.version);
+            let _ = meta.propose(Command::Factor { by: own, factor, since }).await;
         }
         let _ = tokio::time::timeout(Duration::from_millis(300), newest.changed()).await;
     }

@@ -161,6 +161,7 @@ fn a_forgotten_store_stays_until_all_that_may_come_back_have_cleared_it() {
 fn what_is_lost_with_one_copy_is_forgotten_at_once_where_others_have_nothing_of_it() {
     let mut state = ring(&["", ""]);
     done(&mut state, Command::Replicate { factor: 1 });
+    all_see(&mut state);
     let since = done(&mut state, Command::Gone { store: store(1) });
     assert!(crate::duties(&state, store(2)).is_empty(), "it may come back with the only copies");
     done(&mut state, Command::Forget { store: store(1) });
@@ -315,12 +316,59 @@ fn readers_count_on_the_least_factor_that_anybody_may_hold() {
     join(&mut state, 2, "b");
     join(&mut state, 3, "c");
     assert_eq!((state.write_factor(), state.read_factor()), (3, 1));
-    done(&mut state, Command::Factor { by: store(1), factor: 3 });
+    let version = state.version;
+    done(&mut state, Command::Factor { by: store(1), factor: 3, since: version });
     assert_eq!(state.read_factor(), 2, "the second joined when two were written");
-    done(&mut state, Command::Factor { by: store(2), factor: 3 });
+    done(&mut state, Command::Factor { by: store(2), factor: 3, since: version });
     assert_eq!(state.read_factor(), 3);
-    done(&mut state, Command::Replicate { factor: 1 });
+}
+
+#[test]
+fn a_lower_factor_counts_for_readers_at_once_and_for_writers_when_all_who_answer_have_seen_it() {
+    let mut state = ring(&["a", "b", "c"]);
+    let said = state.version;
+    let lowered = done(&mut state, Command::Replicate { factor: 1 });
+    assert_eq!((state.write_factor(), state.read_factor()), (3, 1));
+    for n in 1..=3 {
+        let duties = crate::duties(&state, store(n));
+        assert_eq!(duties, [Duty::See { version: state.version }]);
+    }
+    // One that is gone does not answer; one that is on its way in does not yet.
+    done(&mut state, Command::Gone { store: store(3) });
+    done(&mut state, Command::Register(registration(4, "c")));
+    let version = state.version;
+    done(&mut state, Command::Seen { by: store(1), version });
+    assert_eq!(state.write_factor(), 3);
+    done(&mut state, Command::Seen { by: store(2), version: lowered });
     assert_eq!((state.write_factor(), state.read_factor()), (1, 1));
+    done(&mut state, Command::Replicate { factor: 3 });
+    assert_eq!((state.write_factor(), state.read_factor()), (3, 1), "raising waits for nobody");
+    // Said before it was lowered, heard after it was raised again: it holds other batches by now.
+    let late = Command::Factor { by: store(1), factor: 3, since: said };
+    assert_eq!(refused(&mut state, late), Refusal::Version { found: lowered });
+    let version = state.version;
+    done(&mut state, Command::Factor { by: store(1), factor: 3, since: version });
+    assert_eq!(state.instance(store(1)).unwrap().factor, 3);
+}
+
+#[test]
+fn a_lowered_factor_that_is_raised_before_it_is_in_force_was_never_written() {
+    let mut state = ring(&["a", "b", "c"]);
+    done(&mut state, Command::Replicate { factor: 2 });
+    done(&mut state, Command::Replicate { factor: 1 });
+    assert_eq!((state.write_factor(), state.read_factor()), (3, 1));
+    done(&mut state, Command::Replicate { factor: 2 });
+    assert_eq!((state.write_factor(), state.read_factor()), (3, 1));
+    done(&mut state, Command::Replicate { factor: 3 });
+    assert_eq!((state.write_factor(), state.held_factor), (3, 0));
+    let mut alone = ring(&[""]);
+    done(&mut alone, Command::Replicate { factor: 3 });
+    done(&mut alone, Command::Replicate { factor: 1 });
+    let joiner = done(&mut alone, Command::Register(registration(2, "")));
+    done(&mut alone, Command::Seen { by: store(1), version: joiner });
+    assert_eq!(alone.write_factor(), 1);
+    let waiting = refused(&mut alone, Command::Activate { store: store(2) });
+    assert_eq!(waiting, Refusal::Waiting(vec![store(2)]), "it must know how few copies there are");
 }
 
 #[test]
@@ -328,7 +376,7 @@ fn a_store_that_is_gone_says_nothing_of_its_factor() {
     let mut state = ring(&["", "", ""]);
     done(&mut state, Command::Health { store: store(2), is_up: false });
     done(&mut state, Command::Gone { store: store(2) });
-    refused(&mut state, Command::Factor { by: store(2), factor: 7 });
+    refused(&mut state, Command::Factor { by: store(2), factor: 7, since: 0 });
     assert!(state.instance(store(2)).is_some());
 }
 

@@ -31,7 +31,7 @@ fn without_zones_instances_are_counted_and_at_factor_one_all_are_needed() {
     done(&mut five, Command::Replicate { factor: 5 });
     assert_eq!(five.read_factor(), 3, "what was written under three may be there still");
     for n in 1..=5 {
-        done(&mut five, Command::Factor { by: store(n), factor: 5 });
+        done(&mut five, Command::Factor { by: store(n), factor: 5, since: 0 });
     }
     assert_eq!(check(&five, &[store(1), store(2)]), Readable::Yes);
     assert_eq!(names(check(&five, &[store(1), store(2), store(5)])).len(), 3);
@@ -83,7 +83,7 @@ fn forgotten_stores_count_only_beside_one_that_is_missing() {
     let mut five = ring(&["", "", "", "", "", ""]);
     done(&mut five, Command::Replicate { factor: 5 });
     for n in 1..=6 {
-        done(&mut five, Command::Factor { by: store(n), factor: 5 });
+        done(&mut five, Command::Factor { by: store(n), factor: 5, since: 0 });
     }
     forget(&mut five, &[1]);
     assert_eq!(without(&five, &[2]), [], "two of five");
