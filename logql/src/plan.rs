@@ -135,6 +135,15 @@ pub struct Needs {
     pub lengths: bool,
     /// Which metadata columns; `None` = all.
     pub metadata: Option<Vec<String>>,
+    /// How many pairs of metadata rows have: of a run that is not counted whole, all columns say.
+    pub pairs: bool,
+}
+
+impl Needs {
+    /// The metadata columns that are read of rows; `None` = all.
+    pub fn columns(&self) -> Option<&[String]> {
+        self.metadata.as_deref().filter(|_| !self.pairs)
+    }
 }
 
 /// Text that must be in a line for the line to count: what sketches are asked for.
@@ -212,8 +221,8 @@ impl Plan {
         Plan::build(expr, params, Apart::Labels)
     }
 
-    /// Plans a metric query whose series are told apart by labels of streams alone, as if no row
-    /// had structured metadata.
+    /// Plans `bytes_over_time` as volumes: told apart by labels of streams alone, as if no row had
+    /// structured metadata, which counts.
     fn of_streams(expr: &Expr, params: &Params) -> Result<Plan, QueryError> {
         Plan::build(expr, params, Apart::Streams)
     }
@@ -239,7 +248,8 @@ impl Plan {
         match apart {
             Apart::Labels => {}
             Apart::Streams => {
-                programs = programs.into_iter().map(Program::of_streams).collect();
+                programs =
+                    programs.into_iter().map(Program::of_streams).collect::<Result<_, _>>()?;
             }
             Apart::Patterns(by) => {
                 patterns = Arc::clone(by);

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::frontend::Frontend;
 use params::ParamError;
 
+mod chunks;
 mod detected_fields;
 mod detected_labels;
 pub mod encode;

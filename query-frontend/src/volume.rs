@@ -23,7 +23,7 @@ use crate::stack::Shared;
 pub struct VolumeQuery {
     /// Whose rows.
     pub tenant: TenantId,
-    /// Which streams, when, and told apart by what.
+    /// Which streams, and when.
     pub asked: VolumesOf,
 }
 
@@ -36,10 +36,10 @@ impl OfTenant for VolumeQuery {
 /// Volumes and what they cost.
 #[derive(Debug)]
 pub struct Volumed {
-    /// Of each set of labels, one per bucket. In no order.
-    pub series: Vec<(Labels, Vec<Volume>)>,
-    /// One past the last instant of each bucket.
-    pub bucket_ends: Vec<i64>,
+    /// Of each stream, the volumes of windows with rows, by index. In no order.
+    pub series: Vec<(Labels, Vec<(u32, Volume)>)>,
+    /// One past the last instant of each window.
+    pub window_ends: Vec<i64>,
     /// What it cost.
     pub stats: QueryStats,
     /// How it was cut and run.
@@ -90,12 +90,12 @@ impl<S: Selects> Volumes<S> {
         let piece = Piece { leaf: plan.leaf().clone(), scope: scope.clone() };
         let Selected { partial, mut stats, warnings } = self.inner.oneshot(piece).await?;
         let job = task::blocking("frontend.finish", move || {
-            let bucket_ends = plan.bucket_ends().to_vec();
-            (plan.finish(partial), bucket_ends)
+            let window_ends = plan.window_ends().to_vec();
+            (plan.finish(partial), window_ends)
         });
         let died = |died| Error::Internal(format!("an answer died: {died}"));
-        let (series, bucket_ends) = job.await.map_err(died)?;
+        let (series, window_ends) = job.await.map_err(died)?;
         stats.entries_returned = series.len() as u64;
-        Ok(Volumed { series, bucket_ends, stats, pieces: scope.stats(), warnings })
+        Ok(Volumed { series, window_ends, stats, pieces: scope.stats(), warnings })
     }
 }

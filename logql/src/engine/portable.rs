@@ -98,6 +98,17 @@ pub enum PortableCells {
         /// Their bytes.
         bytes: Vec<u64>,
     },
+    /// Volumes of streams.
+    Volumes {
+        /// Rows.
+        samples: Vec<u64>,
+        /// What they take, with their metadata.
+        bytes: Vec<u64>,
+        /// The oldest, nanoseconds since 1970.
+        oldest_ns: Vec<i64>,
+        /// The newest.
+        newest_ns: Vec<i64>,
+    },
     /// `sum_over_time`, `avg_over_time`, `rate` of values: a sum in two doubles, so that the order
     /// in which it is added up does not show.
     Sums {

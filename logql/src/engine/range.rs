@@ -13,8 +13,10 @@ pub(crate) mod panes;
 pub(crate) mod points;
 pub(crate) mod quantile;
 pub(crate) mod sum;
+pub(crate) mod volume;
 
 use super::windows::Windows;
+use crate::plan::Volume;
 use crate::syntax::{RangeAggregation, RangeOp};
 
 use bytes::Bytes;
@@ -73,6 +75,8 @@ pub(crate) enum Measured {
     Line,
     /// Bytes of the line.
     Length,
+    /// Bytes of the line, and [`volume::PAIR_BYTES`] for each pair of metadata of the row.
+    Stored,
     /// What `unwrap` read.
     Value,
 }
@@ -83,6 +87,7 @@ enum Kind {
     Count,
     Absent,
     Bytes,
+    Volume,
     Sum,
     Avg,
     Variance,
@@ -133,11 +138,18 @@ impl Function {
         let measured = match kind {
             Kind::Count | Kind::Absent => Measured::Line,
             Kind::Bytes => Measured::Length,
+            Kind::Volume => Measured::Stored,
             _ => Measured::Value,
         };
         // As Go's `Duration.Seconds`: whole seconds plus the rest.
         let seconds = range.as_secs() as f64 + f64::from(range.subsec_nanos()) / 1e9;
         Function { kind, measured, rate, seconds }
+    }
+
+    /// `bytes_over_time` of what rows take with their metadata, and of when they are.
+    pub(crate) fn volume(self) -> Function {
+        assert_eq!(self.kind, Kind::Bytes, "volumes are bytes");
+        Function { kind: Kind::Volume, measured: Measured::Stored, ..self }
     }
 
     /// Whether the sum over series is the function of all their samples together.
@@ -155,6 +167,7 @@ impl Function {
         match self.kind {
             Kind::Count | Kind::Absent => Series::Count(Panes::default()),
             Kind::Bytes => Series::Bytes(Panes::default()),
+            Kind::Volume => Series::Volume(Panes::default()),
             Kind::Sum | Kind::Avg => Series::Sum(Panes::default()),
             Kind::Variance | Kind::Deviation => Series::Moments(Panes::default()),
             Kind::Min => Series::Min(Panes::default()),
@@ -182,6 +195,7 @@ impl Function {
 pub(crate) enum Series {
     Count(Panes<Count>),
     Bytes(Panes<Bytes>),
+    Volume(Panes<Volume>),
     Sum(Panes<Sum>),
     Moments(Panes<Moments>),
     Min(Panes<Extreme<false>>),
@@ -198,6 +212,7 @@ macro_rules! with_cells {
         match $series {
             Series::Count($cells) => $body,
             Series::Bytes($cells) => $body,
+            Series::Volume($cells) => $body,
             Series::Sum($cells) => $body,
             Series::Moments($cells) => $body,
             Series::Min($cells) => $body,
@@ -217,12 +232,14 @@ impl Series {
         with_cells!(self, cells => cells.cell(pane, panes).add(sample));
     }
 
-    /// Adds `rows` rows that only count, or whose lines have `bytes` bytes.
+    /// Adds rows that only count, of which their bytes matter, or their instants too.
     #[inline]
-    pub(crate) fn add_rows(&mut self, pane: usize, panes: usize, rows: u64, bytes: u64) {
+    pub(crate) fn add_rows(&mut self, pane: usize, panes: usize, rows: Volume) {
+        let Volume { lines, bytes, .. } = rows;
         match self {
-            Series::Count(cells) => cells.cell(pane, panes).0 += rows,
-            Series::Bytes(cells) => cells.cell(pane, panes).merge(&Bytes { lines: rows, bytes }),
+            Series::Count(cells) => cells.cell(pane, panes).0 += lines,
+            Series::Bytes(cells) => cells.cell(pane, panes).merge(&Bytes { lines, bytes }),
+            Series::Volume(cells) => cells.cell(pane, panes).merge(&rows),
             _ => unreachable!("other samples are added row by row"),
         }
     }
@@ -232,6 +249,7 @@ impl Series {
         match (self, other) {
             (Series::Count(own), Series::Count(other)) => own.merge(other, panes),
             (Series::Bytes(own), Series::Bytes(other)) => own.merge(other, panes),
+            (Series::Volume(own), Series::Volume(other)) => own.merge(other, panes),
             (Series::Sum(own), Series::Sum(other)) => own.merge(other, panes),
             (Series::Moments(own), Series::Moments(other)) => own.merge(other, panes),
             (Series::Min(own), Series::Min(other)) => own.merge(other, panes),
@@ -256,6 +274,9 @@ impl Series {
             }
             Series::Bytes(cells) => {
                 cells.running(windows, |cell| (cell.lines > 0).then(|| rate(cell.bytes as f64)))
+            }
+            Series::Volume(cells) => {
+                cells.sliding(windows, |cell| (cell.lines > 0).then_some(cell.bytes as f64))
             }
             Series::Sum(cells) if function.kind == Kind::Avg => {
                 cells.sliding(windows, Sum::average)

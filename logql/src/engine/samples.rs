@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use base::{HashMap, Labels, StreamKey};
 
-use super::range::bytes::Bytes;
-use super::range::{Function, Sample, Series};
+use super::range::{Cell, Function, Sample, Series};
 use super::windows::Windows;
 use crate::plan::{QueryError, Volume};
 
@@ -91,11 +90,11 @@ impl Samples {
         self.series[series as usize].1.add(pane, panes, sample);
     }
 
-    /// Adds rows that only count, and the bytes of their lines if those matter.
+    /// Adds rows that only count, with their bytes and instants if those matter.
     #[inline]
-    pub(crate) fn add_rows(&mut self, series: u32, pane: usize, rows: u64, bytes: u64) {
+    pub(crate) fn add_rows(&mut self, series: u32, pane: usize, rows: Volume) {
         let panes = self.measure.windows.panes();
-        self.series[series as usize].1.add_rows(pane, panes, rows, bytes);
+        self.series[series as usize].1.add_rows(pane, panes, rows);
     }
 
     /// Keeps a row of an overlap apart. An equal row that is there already is the same row.
@@ -205,18 +204,29 @@ impl Samples {
         Ok(renamed)
     }
 
-    /// The lines and bytes of each series at each evaluation, of a leaf that counts bytes.
-    pub(crate) fn volumes(mut self) -> Vec<(Labels, Vec<Volume>)> {
+    /// What each series has at each evaluation at which it has rows, of a leaf of volumes or one
+    /// that counts bytes. Windows must not overlap.
+    pub(crate) fn volumes(mut self) -> Vec<(Labels, Vec<(u32, Volume)>)> {
         self.add_all_apart();
-        let windows = &self.measure.windows;
-        let volume = |cell: &Bytes| Volume { lines: cell.lines, bytes: cell.bytes };
+        let spans = self.measure.windows.spans();
         let mut out = Vec::with_capacity(self.series.len());
         for (labels, series) in self.series {
-            let Series::Bytes(cells) = series else {
-                panic!("volumes are kept as lines and bytes")
-            };
-            let volumes = cells.running(windows, volume);
-            if volumes.iter().any(|volume| volume.lines > 0) {
+            let mut volumes = Vec::new();
+            match &series {
+                Series::Volume(cells) => {
+                    let cells = cells.present().map(|(pane, cell)| (pane, *cell));
+                    by_window(cells, spans, &mut volumes);
+                }
+                Series::Bytes(cells) => {
+                    let cells = cells.present().map(|(pane, cell)| {
+                        let (lines, bytes) = (cell.lines, cell.bytes);
+                        (pane, Volume { lines, bytes, ..Volume::default() })
+                    });
+                    by_window(cells, spans, &mut volumes);
+                }
+                _ => panic!("volumes are kept as lines and bytes"),
+            }
+            if !volumes.is_empty() {
                 out.push((labels, volumes));
             }
         }
@@ -238,5 +248,24 @@ impl Samples {
             }
         }
         out
+    }
+}
+
+/// Merges cells by pane into those by window, of windows that follow one another.
+fn by_window(
+    cells: impl Iterator<Item = (u32, Volume)>,
+    spans: &[(u32, u32)],
+    out: &mut Vec<(u32, Volume)>,
+) {
+    let mut window = 0;
+    for (pane, volume) in cells {
+        while spans[window].1 <= pane {
+            window += 1;
+        }
+        assert!(spans[window].0 <= pane, "cells lie in windows, and windows do not overlap");
+        match out.last_mut() {
+            Some((last, sum)) if *last as usize == window => sum.merge(&volume),
+            _ => out.push((window as u32, volume)),
+        }
     }
 }

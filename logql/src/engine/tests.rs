@@ -69,7 +69,7 @@ pub(super) fn feed(
     let mut first = 0;
     for rows in pages {
         let mut views = rows.metadata_views();
-        if let Some(columns) = &needs.metadata {
+        if let Some(columns) = needs.columns() {
             views.retain(|view| columns.iter().any(|name| name == view.name));
         }
         let mut page = rows.page(&views);
@@ -104,6 +104,9 @@ pub(super) fn feed_part(
                 stream: run[0].stream as u32,
                 rows: run.len() as u64,
                 line_bytes: run.iter().map(|row| row.line.len() as u64).sum(),
+                // Parts of an older writer do not say.
+                pairs: (!per_page.is_multiple_of(3))
+                    .then(|| run.iter().map(|row| row.metadata.len() as u64).sum()),
                 min_ns: run[0].ts_ns,
                 max_ns: run[run.len() - 1].ts_ns,
             };
@@ -114,7 +117,7 @@ pub(super) fn feed_part(
         let needs = if is_whole { leaf.needs_with(overlaps) } else { leaf.needs() };
         for rows in pages(group, per_page) {
             let mut views = rows.metadata_views();
-            if let Some(columns) = &needs.metadata {
+            if let Some(columns) = needs.columns() {
                 views.retain(|view| columns.iter().any(|name| name == view.name));
             }
             let mut page = rows.page(&views);

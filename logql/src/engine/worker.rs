@@ -14,6 +14,7 @@ use super::names::NONE;
 use super::overlap::{Overlaps, encoded_metadata, inside, row_hash};
 use super::partial::{Held, Partial};
 use super::pipeline::{Pipeline, Rooms, Runs, Stream};
+use super::range::volume::PAIR_BYTES;
 use super::range::{Measured, Sample};
 use super::samples::{Apart, RowKey, Samples};
 use super::search::Literals;
@@ -333,8 +334,18 @@ impl Worker {
                 let spans = Spans { windows, cursor, sorted: self.sorted };
                 let (selected, by_code) = (&self.selected, &mut self.by_code);
                 let grouping = &metric.grouping;
-                Counting { selected, by_code, grouping, deciding, measured, grouper, samples }
-                    .run(spans, reference, to);
+                let metadata = stored.metadata;
+                Counting {
+                    selected,
+                    by_code,
+                    grouping,
+                    deciding,
+                    measured,
+                    metadata,
+                    grouper,
+                    samples,
+                }
+                .run(spans, reference, to);
                 continue;
             }
             let mut at = first;
@@ -352,6 +363,7 @@ impl Worker {
                 let bits = match measured {
                     Measured::Line => 1,
                     Measured::Length => page.lines.length(row) as u64,
+                    Measured::Stored => stored_bytes(stored, row),
                     Measured::Value => rooms.values[row].to_bits(),
                 };
                 let (order, number) = (self.order, first_row + row as u64);
@@ -428,6 +440,12 @@ fn refuse_error(metric: &MetricLeaf, row: RowRef<'_, '_>) -> Result<(), QueryErr
          The label filter can also be specified after unwrap. \
          (e.g | unwrap latency | __error__=\"\" )\n"
     )))
+}
+
+/// Bytes of a row as volumes count them.
+fn stored_bytes(page: &PageView<'_>, row: usize) -> u64 {
+    let pairs = page.metadata.iter().filter(|column| column.codes[row] != 0).count();
+    page.lines.length(row) as u64 + PAIR_BYTES * pairs as u64
 }
 
 fn hash_row(page: &PageView<'_>, row: usize, scratch: &mut Vec<u8>) -> u128 {

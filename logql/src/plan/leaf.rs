@@ -36,7 +36,8 @@ pub(crate) struct Program {
     /// Rows that can matter.
     pub(super) range: TimeRange,
     pub(super) needs: Needs,
-    /// Series are told apart by labels of streams alone; rows are taken to have no metadata.
+    /// Volumes of streams: rows are told apart as if they had no metadata, which only adds to what
+    /// they take.
     pub(crate) of_streams: bool,
     pub(super) needles: Vec<Vec<Needle>>,
     pub(super) label_needles: Vec<LabelNeedles>,
@@ -113,7 +114,7 @@ impl Program {
             build_error,
             kind,
             range: TimeRange { from_ns: params.start.0, to_ns: log_end(params) },
-            needs: Needs { line_bytes: true, lengths: true, metadata: None },
+            needs: Needs { line_bytes: true, lengths: true, metadata: None, pairs: false },
             of_streams: false,
         })
     }
@@ -156,6 +157,7 @@ impl Program {
             line_bytes,
             lengths: line_bytes || function.measured == Measured::Length,
             metadata: metadata_needs(&pipeline, &grouping, &names),
+            pairs: false,
         };
         let Params { max_memory_bytes, max_series, .. } = *params;
         let measure = Arc::new(Measure { windows, function, max_memory_bytes, max_series });
@@ -181,11 +183,24 @@ impl Program {
         })
     }
 
-    /// Makes the series of a metric leaf those of streams.
-    pub(super) fn of_streams(mut self) -> Program {
+    /// Makes `bytes_over_time` the volumes of streams.
+    pub(super) fn of_streams(mut self) -> Result<Program, QueryError> {
+        let LeafKind::Metric(MetricLeaf { measure, .. }) = &mut self.kind else {
+            return Err(QueryError::Invalid("malformed leaf: volumes of lines".to_owned()));
+        };
+        if measure.function.measured != Measured::Length || !self.pipeline.is_empty() {
+            return Err(QueryError::Invalid("malformed leaf: volumes of samples".to_owned()));
+        }
+        let Measure { windows, function, max_memory_bytes, max_series } = &**measure;
+        *measure = Arc::new(Measure {
+            windows: windows.clone(),
+            function: function.volume(),
+            max_memory_bytes: *max_memory_bytes,
+            max_series: *max_series,
+        });
         self.of_streams = true;
-        self.needs.metadata = Some(Vec::new());
-        self
+        (self.needs.metadata, self.needs.pairs) = (Some(Vec::new()), true);
+        Ok(self)
     }
 
     /// Gives rows of a metric leaf the label `label`, by which it groups: numbers of the patterns

@@ -69,7 +69,7 @@ pub struct Origin {
     pub range: TimeRange,
     /// Of which streams.
     pub shard: Shard,
-    /// Series are told apart by labels of streams alone ([`super::VolumesPlan`]).
+    /// It counts volumes of streams ([`super::VolumesPlan`]).
     pub of_streams: bool,
     /// Rows are told apart by which of these line patterns they match ([`super::VolumesPlan`]); none
     /// = they are not.
@@ -260,7 +260,7 @@ impl Leaf {
         if overlaps.is_empty() {
             return self.needs();
         }
-        Needs { line_bytes: true, lengths: true, metadata: None }
+        Needs { line_bytes: true, lengths: true, metadata: None, pairs: false }
     }
 
     /// Whether every row of a selected stream in the range is a sample of one, or of the length of

@@ -1,8 +1,8 @@
-//! How many lines and bytes streams have: what the index endpoints answer from.
+//! How many rows and bytes streams have, and when: what the index endpoints answer from.
 //!
-//! A volume is `bytes_over_time` whose series are told apart by labels of streams alone: structured
-//! metadata, which may be renamed by them, has no part in it. So every run of rows is counted from
-//! its directory entry where no other source and no end of a bucket cuts it, and volumes are exact.
+//! A volume is `bytes_over_time` whose series are streams: structured metadata, which may be renamed
+//! by them, only adds to the bytes. So every run of rows is counted from its directory entry where
+//! no other source and no end of a window cuts it, and volumes are exact.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use super::{Leaf, Params, Plan, QueryError, TimeRange};
 use crate::engine::Partial;
 use crate::engine::partial::Held;
 use crate::syntax::{
-    self, Expr, Grouping, LogExpr, Matcher, MetricExpr, RangeAggregation, RangeOp,
-    VectorAggregation, VectorOp,
+    Expr, Grouping, LogExpr, Matcher, MetricExpr, RangeAggregation, RangeOp, VectorAggregation,
+    VectorOp,
 };
 
 const MS: i64 = 1_000_000;
@@ -30,35 +30,43 @@ pub const LEVEL: &str = "detected_level";
 pub struct VolumesOf {
     /// Which streams; none = all.
     pub matchers: Vec<Matcher>,
-    /// The labels by which streams must be told apart; `None` = by all. They may be by more.
-    pub by: Option<Vec<String>>,
-    /// Line patterns (`|>`) by which rows are told apart, instead of labels: a series has the labels
+    /// Line patterns (`|>`) by which rows are told apart, instead of streams: a series has the labels
     /// [`MATCHED`], the numbers of all patterns that its rows match with commas between, and
-    /// [`LEVEL`]. Rows that match none are left out. None = by labels.
+    /// [`LEVEL`]. Rows that match none are left out. None = by streams.
     pub patterns: Arc<[String]>,
     /// Rows with `from_ns <= ts < to_ns`.
     pub range: TimeRange,
-    /// Buckets end at multiples of this, counted since 1970, and at the end of the range; 0 = the
-    /// range is one bucket. Whole milliseconds.
+    /// Windows end at multiples of this, counted since 1970, and at the end of the range; 0 = the
+    /// range is one window. Whole milliseconds.
     pub step_ns: i64,
     /// See [`Params::max_memory_bytes`].
     pub max_memory_bytes: u64,
 }
 
-/// Rows of some streams in a bucket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Rows in a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Volume {
     /// How many.
     pub lines: u64,
-    /// Bytes of their lines.
+    /// Bytes of their lines, and 8 for each pair of their metadata. By patterns: of lines alone.
     pub bytes: u64,
+    /// The oldest, nanoseconds. By patterns: not known, and after the newest.
+    pub oldest_ns: i64,
+    /// The newest, nanoseconds.
+    pub newest_ns: i64,
 }
 
-/// A plan for volumes: one leaf, and buckets.
+impl Default for Volume {
+    fn default() -> Volume {
+        Volume { lines: 0, bytes: 0, oldest_ns: i64::MAX, newest_ns: i64::MIN }
+    }
+}
+
+/// A plan for volumes: one leaf, and windows.
 #[derive(Debug)]
 pub struct VolumesPlan {
     leaf: Arc<Leaf>,
-    bucket_ends: Vec<i64>,
+    window_ends: Vec<i64>,
 }
 
 impl VolumesPlan {
@@ -73,8 +81,8 @@ impl VolumesPlan {
         let (range_ns, step_ns, first, last) = match asked.step_ns {
             0 => (length_ns.max(MS), 0, to_ns.saturating_sub(1), to_ns.saturating_sub(1)),
             step => {
-                let first = end_of_bucket(from_ns, step);
-                let last = end_of_bucket(to_ns.saturating_sub(1).max(from_ns), step);
+                let first = end_of_window(from_ns, step);
+                let last = end_of_window(to_ns.saturating_sub(1).max(from_ns), step);
                 (step, step, first.saturating_sub(1), last.saturating_sub(1))
             }
         };
@@ -91,8 +99,8 @@ impl VolumesPlan {
         };
         let leaf = plan.leaves()[0].piece(asked.range, super::Shard::WHOLE);
         let evaluations = crate::engine::windows::evaluations(&params);
-        let bucket_ends = evaluations.map(|at| at.saturating_add(1).min(to_ns)).collect();
-        Ok(VolumesPlan { leaf, bucket_ends })
+        let window_ends = evaluations.map(|at| at.saturating_add(1).min(to_ns)).collect();
+        Ok(VolumesPlan { leaf, window_ends })
     }
 
     /// The leaf, to be fed with all rows it selects.
@@ -100,16 +108,17 @@ impl VolumesPlan {
         &self.leaf
     }
 
-    /// One past the last instant of each bucket, ascending.
-    pub fn bucket_ends(&self) -> &[i64] {
-        &self.bucket_ends
+    /// One past the last instant of each window, ascending.
+    pub fn window_ends(&self) -> &[i64] {
+        &self.window_ends
     }
 
-    /// The volume of each series in each bucket; series without rows are left out. In no order.
+    /// The volume of each series in each window in which it has rows: index of the window,
+    /// ascending, and volume. Series in no order.
     ///
     /// # Panics
     /// If `partial` is not of this plan's leaf.
-    pub fn finish(&self, partial: Partial) -> Vec<(Labels, Vec<Volume>)> {
+    pub fn finish(&self, partial: Partial) -> Vec<(Labels, Vec<(u32, Volume)>)> {
         let LeafKind::Metric(_) = &self.leaf.program.kind else { panic!("volumes are samples") };
         match partial.held {
             Held::Samples(samples) => samples.volumes(),
@@ -119,8 +128,8 @@ impl VolumesPlan {
     }
 }
 
-/// The end of the bucket that `at_ns` lies in.
-fn end_of_bucket(at_ns: i64, step_ns: i64) -> i64 {
+/// The end of the window that `at_ns` lies in.
+fn end_of_window(at_ns: i64, step_ns: i64) -> i64 {
     let end = (i128::from(at_ns).div_euclid(i128::from(step_ns)) + 1) * i128::from(step_ns);
     end.min(i64::MAX.into()) as i64
 }
@@ -135,23 +144,16 @@ fn expression(asked: &VolumesOf, range_ns: i64) -> Expr {
         offset_ns: 0,
         grouping: None,
     });
-    let told_by = [MATCHED, LEVEL].map(str::to_owned).to_vec();
-    let labels = match &asked.by {
-        _ if !asked.patterns.is_empty() => &told_by,
-        Some(labels) => labels,
-        None => return Expr::Metric(range),
-    };
-    let sum = Expr::Metric(MetricExpr::Vector(VectorAggregation {
+    if asked.patterns.is_empty() {
+        return Expr::Metric(range);
+    }
+    let labels = [MATCHED, LEVEL].map(str::to_owned).to_vec();
+    Expr::Metric(MetricExpr::Vector(VectorAggregation {
         op: VectorOp::Sum,
         parameter: None,
-        grouping: Some(Grouping { without: false, labels: labels.clone() }),
-        inner: Box::new(range.clone()),
-    }));
-    // Not every text is a name in a query: what cannot be written cannot travel.
-    match syntax::parse_exact_of_any(&syntax::exact(&sum)) {
-        Ok(read) if read == sum => sum,
-        _ => Expr::Metric(range),
-    }
+        grouping: Some(Grouping { without: false, labels }),
+        inner: Box::new(range),
+    }))
 }
 
 #[cfg(test)]

@@ -106,6 +106,14 @@ fn write_cells(cells: &PortableCells) -> Values {
         PortableCells::Lengths { samples, bytes } => {
             Values::Lengths(v1::Lengths { samples: counts(samples), bytes: counts(bytes) })
         }
+        PortableCells::Volumes { samples, bytes, oldest_ns, newest_ns } => {
+            Values::Volumes(v1::Volumes {
+                samples: counts(samples),
+                bytes: counts(bytes),
+                oldest_ns: column(oldest_ns.iter().copied()),
+                newest_ns: column(newest_ns.iter().copied()),
+            })
+        }
         PortableCells::Sums { samples, high, low } => Values::Sums(v1::Sums {
             samples: counts(samples),
             high: numbers(high),
@@ -148,6 +156,12 @@ fn read_cells(cells: Values) -> Result<PortableCells, WireError> {
         Values::Lengths(cells) => PortableCells::Lengths {
             samples: counts("samples", &cells.samples)?,
             bytes: counts("bytes", &cells.bytes)?,
+        },
+        Values::Volumes(cells) => PortableCells::Volumes {
+            samples: counts("samples", &cells.samples)?,
+            bytes: counts("bytes", &cells.bytes)?,
+            oldest_ns: values(MESSAGE, "oldest_ns", &cells.oldest_ns)?,
+            newest_ns: values(MESSAGE, "newest_ns", &cells.newest_ns)?,
         },
         Values::Sums(cells) => PortableCells::Sums {
             samples: counts("samples", &cells.samples)?,

@@ -229,7 +229,7 @@ pub struct Samples {
     #[prost(message, optional, tag = "11")]
     pub apart: ::core::option::Option<ApartRows>,
     /// By what the range function needs.
-    #[prost(oneof = "samples::Values", tags = "4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "samples::Values", tags = "4, 5, 6, 7, 8, 9, 10, 12")]
     pub values: ::core::option::Option<samples::Values>,
 }
 /// Nested message and enum types in `Samples`.
@@ -251,6 +251,8 @@ pub mod samples {
         Multisets(super::Multisets),
         #[prost(message, tag = "10")]
         Points(super::Points),
+        #[prost(message, tag = "12")]
+        Volumes(super::Volumes),
     }
 }
 /// One element per cell, here and below, unless it says otherwise.
@@ -268,6 +270,22 @@ pub struct Lengths {
     /// u64: bytes of lines.
     #[prost(bytes = "bytes", tag = "2")]
     pub bytes: ::prost::bytes::Bytes,
+}
+/// Rows of streams.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Volumes {
+    /// u64.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub samples: ::prost::bytes::Bytes,
+    /// u64: bytes of lines and of metadata.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub bytes: ::prost::bytes::Bytes,
+    /// i64: the oldest.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub oldest_ns: ::prost::bytes::Bytes,
+    /// i64: the newest.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub newest_ns: ::prost::bytes::Bytes,
 }
 /// A sum in two doubles: its rounded value and what the rounding left.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -416,7 +434,7 @@ pub struct Origin {
     pub shard_index: u32,
     #[prost(uint32, tag = "7")]
     pub shard_of: u32,
-    /// Series are told apart by labels of streams alone.
+    /// Volumes of streams are counted.
     #[prost(bool, tag = "8")]
     pub of_streams: bool,
     /// Rows are told apart by which of these line patterns they match; at most 1024.

@@ -1,4 +1,5 @@
-//! `/loki/api/v1/index/stats`: how much a selector selects (contract 2.7). Exact.
+//! `/loki/api/v1/index/stats`: how much a selector selects (contract 2.7). Bytes are those
+//! that `/index/volume` tells.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use http::HeaderMap;
 use logql::plan::{TimeRange, VolumesOf};
 use rpc::http::{Form, HttpError, Tenants};
 
+use super::chunks::Chunk;
 use super::labels::selector;
 use super::lists;
 use super::params::RangeQuery;
@@ -25,7 +27,7 @@ pub struct IndexStats {
     pub streams: u64,
     /// Pieces in which they are stored: streams of parts and of ingesters.
     pub chunks: u64,
-    /// Bytes of their lines in the range.
+    /// Bytes of their rows in the range, whole KiB of each stream.
     pub bytes: u64,
     /// Their rows in the range.
     pub entries: u64,
@@ -56,18 +58,13 @@ async fn evaluate(
     let checks = Checks { limits: frontend.limits(), tenants, now };
     let (start, end) = checks.window(asked.start, asked.end).map_err(refuse)?;
     let range = TimeRange { from_ns: start.0, to_ns: one_instant(start, end) };
-    let asked = VolumesOf {
-        matchers,
-        by: None,
-        patterns: Arc::default(),
-        range,
-        step_ns: 0,
-        max_memory_bytes: 0,
-    };
+    let asked =
+        VolumesOf { matchers, patterns: Arc::default(), range, step_ns: 0, max_memory_bytes: 0 };
     let volumed = lists::volumes(frontend, tenants, asked).await?;
     let volumes = volumed.series.iter().flat_map(|(_, volumes)| volumes);
-    let (entries, bytes) =
-        volumes.fold((0, 0), |(lines, bytes), volume| (lines + volume.lines, bytes + volume.bytes));
+    let (entries, bytes) = volumes.fold((0, 0), |(lines, bytes), (_, volume)| {
+        (lines + volume.lines, bytes + Chunk::of(volume).bytes())
+    });
     let streams = volumed.series.len() as u64;
     let pieces = volumed.stats.parts.streams + volumed.stats.ingester.streams;
     Ok(IndexStats { streams, chunks: pieces.max(streams), bytes, entries })

@@ -107,15 +107,15 @@ pub(super) async fn volumes(
     let mut runs = stream::iter(runs).buffered(AT_A_TIME);
     let mut whole = Volumed {
         series: Vec::new(),
-        bucket_ends: Vec::new(),
+        window_ends: Vec::new(),
         stats: QueryStats::default(),
         pieces: PieceStats::default(),
         warnings: Vec::new(),
     };
     while let Some(more) = runs.try_next().await? {
-        let Volumed { series, bucket_ends, stats, pieces, warnings } = more;
+        let Volumed { series, window_ends, stats, pieces, warnings } = more;
         whole.series.extend(series);
-        whole.bucket_ends = bucket_ends;
+        whole.window_ends = window_ends;
         whole.stats.take_in(&stats);
         whole.pieces.take_in(&pieces);
         whole.warnings.extend(warnings);

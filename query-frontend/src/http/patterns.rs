@@ -114,7 +114,6 @@ async fn evaluate(
     let texts: Arc<[String]> = texts.into();
     let of = VolumesOf {
         matchers: asked.matchers,
-        by: None,
         patterns: Arc::clone(&texts),
         range: TimeRange { from_ns: start.0, to_ns: one_instant(start, end) },
         step_ns: asked.step_ns,
@@ -134,18 +133,17 @@ fn told(texts: &[String], volumed: &Volumed, step_ns: i64) -> Result<Vec<Pattern
     for (labels, volumes) in &volumed.series {
         let set = numbers(labels.get(MATCHED).unwrap_or_default(), texts.len())?;
         let level = labels.get(LEVEL).unwrap_or_default();
-        for (volume, end_ns) in volumes.iter().zip(&volumed.bucket_ends) {
-            if volume.lines == 0 {
-                continue;
-            }
-            // The last bucket may end early, and begins at a multiple of the step all the same.
+        for (window, volume) in volumes {
+            let end_ns = volumed.window_ends[*window as usize];
+            // The last window may end early, and begins at a multiple of the step all the same.
             let second = (end_ns - 1).div_euclid(step_ns) * (step_ns / SECOND);
             for &pattern in &set {
                 let samples = by_pattern[pattern as usize].entry(level).or_default();
                 *samples.entry(second).or_default() += volume.lines;
             }
         }
-        *sets.entry(set).or_default() += volumes.iter().map(|volume| volume.lines).sum::<u64>();
+        *sets.entry(set).or_default() +=
+            volumes.iter().map(|(_, volume)| volume.lines).sum::<u64>();
     }
     let mut chosen = telling(&sets, texts, MIN_LINES);
     chosen.sort_by_key(|&(pattern, lines)| (Reverse(lines), &texts[pattern as usize]));

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use base::{Labels, UnixNanos};
+use base::{Labels, UnixNanos, task};
 use http::HeaderMap;
 use logql::engine::{Answer, Sample};
 use logql::plan::{TimeRange, VolumesOf};
 use logql::syntax::{Matcher, parse_matchers};
 use rpc::http::{Form, HttpError, Tenants};
 
+use super::chunks::{Bucket, Chunk, window_ns};
 use super::encode::{AnswerBody, EncodingFlags};
 use super::lists;
 use super::params::{self, ParamError};
@@ -153,18 +154,19 @@ async fn evaluate(
     let mut asked = Asked::parse(form, now, in_steps)?;
     let checks = Checks { limits: frontend.limits(), tenants, now };
     (asked.start, asked.end) = checks.window(asked.start, asked.end).map_err(refuse)?;
-    // Names of labels are summed up here; all else the leaf can do.
-    let by = asked.names().filter(|_| !asked.by_names);
     let of = VolumesOf {
         matchers: asked.matchers.clone(),
-        by: by.map(|names| names.into_iter().map(str::to_owned).collect()),
         patterns: Arc::default(),
         range: TimeRange { from_ns: asked.start.0, to_ns: one_instant(asked.start, asked.end) },
-        step_ns: asked.step_ns,
+        step_ns: window_ns(asked.step_ns),
         max_memory_bytes: 0,
     };
     let volumed = lists::volumes(frontend, tenants, of).await?;
-    summed(&asked, volumed, of_all.volume_max_series()).map_err(refuse)
+    let most = of_all.volume_max_series();
+    // Streams times buckets: too much for a thread that serves connections.
+    let sum = task::blocking("frontend.finish", move || summed(&asked, volumed, most));
+    let died = |died| HttpError::query_with(500, format!("an answer died: {died}"));
+    sum.await.map_err(died)?.map_err(refuse)
 }
 
 /// As log queries: up to `end`, and an empty range is its one instant.
@@ -174,33 +176,31 @@ pub(super) fn one_instant(start: UnixNanos, end: UnixNanos) -> i64 {
 
 /// The largest series of each bucket, the largest of the first bucket first.
 fn summed(asked: &Asked, volumed: Volumed, most: usize) -> Result<Evaluated, Refusal> {
-    let Volumed { series, bucket_ends, stats, pieces, warnings } = volumed;
+    let Volumed { series, stats, pieces, warnings, .. } = volumed;
+    let buckets = Bucket::all(asked.start, asked.end, asked.step_ns);
     let mut sums: BTreeMap<Labels, Vec<Option<u64>>> = BTreeMap::new();
     for (labels, volumes) in &series {
+        let chunks = volumes.iter().map(|(_, volume)| Chunk::of(volume));
+        let spread: Vec<(usize, u64)> = chunks.flat_map(|chunk| chunk.spread(&buckets)).collect();
         for labels in asked.counts_for(labels) {
             if !sums.contains_key(&labels) && most > 0 && sums.len() == most {
                 return Err(Refusal(format!(
                     "the query hit the max number of series limit (limit: {most} series)"
                 )));
             }
-            let sums = sums.entry(labels).or_insert_with(|| vec![None; volumes.len()]);
-            for (sum, volume) in sums.iter_mut().zip(volumes).filter(|(_, more)| more.lines > 0) {
-                *sum = Some(sum.unwrap_or(0) + volume.bytes);
+            let sums = sums.entry(labels).or_insert_with(|| vec![None; buckets.len()]);
+            for &(bucket, bytes) in &spread {
+                *sums[bucket].get_or_insert(0) += bytes;
             }
         }
     }
-    for bucket in 0..bucket_ends.len() {
+    for bucket in 0..buckets.len() {
         keep_largest(&mut sums, bucket, asked.limit);
     }
-    let at_ms = |bucket: usize| match bucket + 1 == bucket_ends.len() {
-        true => asked.end.0 / MS,
-        // Whole buckets end a millisecond before the next begins.
-        false => bucket_ends[bucket] / MS - 1,
-    };
     let samples = |sums: Vec<Option<u64>>| -> Vec<Sample> {
         let present = sums.into_iter().enumerate();
         let sample = |(bucket, sum): (usize, Option<u64>)| {
-            Some(Sample { ts_ms: at_ms(bucket), value: sum? as f64 })
+            Some(Sample { ts_ms: buckets[bucket].to_ms, value: sum? as f64 })
         };
         present.filter_map(sample).collect()
     };

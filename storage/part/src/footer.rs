@@ -44,6 +44,8 @@ pub(crate) mod section {
     pub(crate) const DIRECTORY: u8 = 4;
     /// What the lines look like. A part may be without it, and does not need to be understood.
     pub(crate) const TEMPLATES: u8 = 5;
+    /// Pairs of metadata of each run. A part may be without it, and does not need to be understood.
+    pub(crate) const PAIRS: u8 = 6;
     /// The only version of each so far. A reader skips kinds it does not know, and refuses versions
     /// of known kinds that it does not know.
     pub(crate) const VERSION: u16 = 1;
@@ -68,6 +70,8 @@ pub struct Footer {
     groups: Vec<Group>,
     parts: Vec<GroupParts>,
     runs: Vec<Run>,
+    /// Pairs of metadata of the rows of each run; `None` = the part does not say.
+    run_pairs: Option<Vec<u64>>,
     pages: Vec<Page>,
     /// Line frames, one per page.
     frames: Vec<Frame>,
@@ -250,6 +254,7 @@ impl Footer {
             + self.streams.len() * size_of::<Stream>()
             + self.groups.len() * (size_of::<Group>() + size_of::<GroupParts>())
             + self.runs.len() * size_of::<Run>()
+            + self.run_pairs.as_ref().map_or(0, |pairs| pairs.len() * 8)
             + self.pages.len() * (size_of::<Page>() + size_of::<Frame>())
             + self.columns.len() * size_of::<Column>()
             + self.longest.len() * size_of::<Longest>()
@@ -328,6 +333,13 @@ impl Footer {
     pub fn runs(&self, group: usize) -> &[Run] {
         let range = &self.parts[group].runs;
         &self.runs[range.start as usize..range.end as usize]
+    }
+
+    /// Pairs of metadata of the rows of each run of row group `group`, in the order of
+    /// [`Footer::runs`]; `None` if the part does not say.
+    pub fn run_pairs(&self, group: usize) -> Option<&[u64]> {
+        let range = &self.parts[group].runs;
+        Some(&self.run_pairs.as_ref()?[range.start as usize..range.end as usize])
     }
 
     /// Pages of row group `group`.

@@ -214,7 +214,7 @@ impl Writer {
 
     fn draft_group(&mut self, columns: Vec<(u8, u8, Option<String>, Frame)>) -> Result<(), Error> {
         let pages = self.group.take_pages();
-        let runs = self.group.take_runs();
+        let (runs, run_pairs) = (self.group.take_runs(), self.group.take_run_pairs());
         self.trigrams.finish(pages.len(), &mut self.raw);
         let trigrams = self.compressor.frame(&self.raw, &mut self.trigram_bytes)?;
         let ids_offset = self.out.len();
@@ -235,6 +235,7 @@ impl Writer {
             min_ns: runs.iter().map(|run| run.min_ns).min().unwrap_or(0),
             pages,
             runs,
+            run_pairs,
             columns,
             trigrams,
             folds: self.fold_mask,

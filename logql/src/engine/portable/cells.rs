@@ -12,6 +12,7 @@ use crate::engine::range::quantile::Multiset;
 use crate::engine::range::sum::{Exact, Sum};
 use crate::engine::range::{Cell, Sample, Series};
 use crate::engine::windows::Windows;
+use crate::plan::Volume;
 
 /// Most samples of one cell: so sums of counts never overflow, however many partials there are.
 const SAMPLES_MAX: u64 = 1 << 48;
@@ -22,6 +23,12 @@ pub(super) fn none(series: &Series) -> PortableCells {
     match series {
         Series::Count(_) => PortableCells::Counts { samples },
         Series::Bytes(_) => PortableCells::Lengths { samples, bytes: Vec::new() },
+        Series::Volume(_) => PortableCells::Volumes {
+            samples,
+            bytes: Vec::new(),
+            oldest_ns: Vec::new(),
+            newest_ns: Vec::new(),
+        },
         Series::Sum(_) => PortableCells::Sums { samples, high: Vec::new(), low: Vec::new() },
         Series::Moments(_) => PortableCells::Moments {
             samples,
@@ -49,6 +56,14 @@ pub(super) fn write(series: &Series, panes: &mut Vec<u32>, columns: &mut Portabl
             samples.push(cell.lines);
             bytes.push(cell.bytes);
         }),
+        (Series::Volume(cells), To::Volumes { samples, bytes, oldest_ns, newest_ns }) => {
+            each(cells, panes, |cell| {
+                samples.push(cell.lines);
+                bytes.push(cell.bytes);
+                oldest_ns.push(cell.oldest_ns);
+                newest_ns.push(cell.newest_ns);
+            })
+        }
         (Series::Sum(cells), To::Sums { samples, high, low }) => each(cells, panes, |cell| {
             samples.push(cell.samples);
             high.push(cell.sum.high);
@@ -126,11 +141,22 @@ pub(super) fn read(
         }
         (Series::Bytes(_), From::Lengths { samples, bytes }) => {
             check_samples(samples, cells)?;
-            check_lengths(&[bytes.len()], cells)?;
-            if bytes.iter().any(|&bytes| bytes > SAMPLES_MAX) {
-                return Err(PortableError::Malformed("lengths"));
-            }
+            check_bytes(bytes, cells)?;
             spans.read(|at, _| Ok(Bytes { lines: samples[at], bytes: bytes[at] }), Series::Bytes)
+        }
+        (Series::Volume(_), From::Volumes { samples, bytes, oldest_ns, newest_ns }) => {
+            check_samples(samples, cells)?;
+            check_bytes(bytes, cells)?;
+            check_lengths(&[oldest_ns.len(), newest_ns.len()], cells)?;
+            let volume = |at: usize, pane: u32| {
+                let (oldest_ns, newest_ns) = (oldest_ns[at], newest_ns[at]);
+                let (after, last) = windows.bounds_of(pane as usize);
+                if oldest_ns <= after || newest_ns < oldest_ns || newest_ns > last {
+                    return Err(PortableError::Malformed("instants out of their pane"));
+                }
+                Ok(Volume { lines: samples[at], bytes: bytes[at], oldest_ns, newest_ns })
+            };
+            spans.read(volume, Series::Volume)
         }
         (Series::Sum(_), From::Sums { samples, high, low }) => {
             check_samples(samples, cells)?;
@@ -184,6 +210,15 @@ fn check_samples(samples: &[u64], want: usize) -> Result<(), PortableError> {
         Ok(())
     } else {
         Err(PortableError::Malformed("numbers of samples"))
+    }
+}
+
+fn check_bytes(bytes: &[u64], want: usize) -> Result<(), PortableError> {
+    check_lengths(&[bytes.len()], want)?;
+    if bytes.iter().all(|&bytes| bytes <= SAMPLES_MAX) {
+        Ok(())
+    } else {
+        Err(PortableError::Malformed("lengths"))
     }
 }
 

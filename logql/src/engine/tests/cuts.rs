@@ -1,11 +1,13 @@
 //! Random rows, cut at random into sources, pages, workers and partials, give the answer of the
 //! plain evaluator.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::plan::{QueryError, Shard, TimeRange};
+use crate::plan::{QueryError, Shard, TimeRange, Volume, VolumesOf, VolumesPlan};
 
 const LOG_QUERIES: &[&str] = &[
     r#"{app=~".+"}"#,
@@ -167,13 +169,23 @@ pub(super) fn evaluate_cut(
 ) -> Result<Answer, QueryError> {
     let expr = syntax::parse(query).unwrap();
     let plan = Plan::new(&expr, params)?;
+    let partials = partials_cut(plan.leaves(), rows, cut)?;
+    plan.finish(partials)
+}
+
+/// The partial of each leaf.
+fn partials_cut(
+    leaves: &[Arc<Leaf>],
+    rows: &[TestRow],
+    cut: &Cut,
+) -> Result<Vec<Partial>, QueryError> {
     let streams = streams();
     let sources = sources(rows, cut);
     let ranges: Vec<Vec<StreamRange>> = sources.iter().map(|rows| ranges(&streams, rows)).collect();
     let slices: Vec<&[StreamRange]> = ranges.iter().map(Vec::as_slice).collect();
     let overlaps = Arc::new(Overlaps::between(&slices));
     let mut partials = Vec::new();
-    for leaf in plan.leaves() {
+    for leaf in leaves {
         let mut finished = Vec::new();
         for piece in pieces(leaf, cut) {
             let mut workers: Vec<Worker> =
@@ -198,7 +210,7 @@ pub(super) fn evaluate_cut(
         }
         partials.push(merged);
     }
-    plan.finish(partials)
+    Ok(partials)
 }
 
 /// The pieces of a leaf, each as another process has it.
@@ -275,7 +287,7 @@ proptest! {
         };
         let rows_arrived = arrived(&rows, &cut);
         let answer = evaluate_cut(query, &params, &rows, &cut);
-        let mut want: std::collections::BTreeMap<Labels, Vec<f64>> = Default::default();
+        let mut want: BTreeMap<Labels, Vec<f64>> = BTreeMap::new();
         let mut failed = false;
         let mut at = start;
         while at <= end {
@@ -315,5 +327,44 @@ proptest! {
                 prop_assert!((have - want).abs() <= 1e-9 * want.abs(), "{}: {} {}", query, have, want);
             }
         }
+    }
+
+    #[test]
+    fn volumes_do_not_depend_on_the_cut(
+        rows in prop::collection::vec(row(), 0..60),
+        cut in cut(),
+        (start, length, step) in (0i64..30, 0i64..30, 0i64..12),
+    ) {
+        let range = TimeRange { from_ns: start * MS, to_ns: (start + length) * MS };
+        let plan = VolumesPlan::new(&VolumesOf {
+            matchers: syntax::parse_matchers(r#"{app=~"a|b"}"#).unwrap(),
+            patterns: Arc::default(),
+            range,
+            step_ns: step * MS,
+            max_memory_bytes: 0,
+        }).unwrap();
+        let mut distinct: Vec<&TestRow> = Vec::new();
+        let rows_arrived = arrived(&rows, &cut);
+        for (_, row) in &rows_arrived {
+            let inside = range.from_ns <= row.ts_ns && row.ts_ns < range.to_ns;
+            if inside && row.stream < 2 && !distinct.contains(&row) {
+                distinct.push(row);
+            }
+        }
+        let mut want: BTreeMap<Labels, BTreeMap<u32, Volume>> = BTreeMap::new();
+        for row in distinct {
+            let window = plan.window_ends().iter().position(|&end| row.ts_ns < end).unwrap();
+            let volumes = want.entry(streams()[row.stream].clone()).or_default();
+            let volume = volumes.entry(window as u32).or_default();
+            volume.lines += 1;
+            volume.bytes += (row.line.len() + 8 * row.metadata.len()) as u64;
+            volume.oldest_ns = volume.oldest_ns.min(row.ts_ns);
+            volume.newest_ns = volume.newest_ns.max(row.ts_ns);
+        }
+        let partial = partials_cut(std::slice::from_ref(plan.leaf()), &rows, &cut).unwrap();
+        let have = plan.finish(partial.into_iter().next().unwrap());
+        let have: BTreeMap<Labels, BTreeMap<u32, Volume>> =
+            have.into_iter().map(|(labels, of)| (labels, of.into_iter().collect())).collect();
+        prop_assert_eq!(have, want);
     }
 }

@@ -238,6 +238,9 @@ fn damage(portable: &mut PortablePartial, random: &mut impl FnMut() -> u64) {
             columns.extend(match &mut s.values {
                 PortableCells::Counts { samples } => vec![Large(samples)],
                 PortableCells::Lengths { samples, bytes } => vec![Large(samples), Large(bytes)],
+                PortableCells::Volumes { samples, bytes, oldest_ns, newest_ns } => {
+                    vec![Large(samples), Large(bytes), Instants(oldest_ns), Instants(newest_ns)]
+                }
                 PortableCells::Sums { samples, high, low } => {
                     vec![Large(samples), Floats(high), Floats(low)]
                 }

@@ -371,26 +371,31 @@ fn a_leaf_reads_only_the_columns_it_needs() {
         Needs {
             line_bytes: false,
             lengths: false,
-            metadata: some(&[&errors[..], &["app"]].concat())
+            metadata: some(&[&errors[..], &["app"]].concat()),
+            pairs: false
         }
     );
     assert_eq!(
         needs(r#"sum(bytes_over_time({a="b"} | json [1m]))"#),
-        Needs { line_bytes: false, lengths: true, metadata: some(&errors) }
+        Needs { line_bytes: false, lengths: true, metadata: some(&errors), pairs: false }
     );
     assert_eq!(
         needs(r#"sum(count_over_time({a="b"} |= "x" | x_extracted="1" [1m]))"#),
         Needs {
             line_bytes: true,
             lengths: true,
-            metadata: some(&[&errors[..], &["x", "x_extracted"]].concat())
+            metadata: some(&[&errors[..], &["x", "x_extracted"]].concat()),
+            pairs: false
         }
     );
     assert_eq!(
         needs(r#"count_over_time({a="b"}[1m])"#),
-        Needs { line_bytes: false, lengths: false, metadata: None }
+        Needs { line_bytes: false, lengths: false, metadata: None, pairs: false }
     );
-    assert_eq!(needs(r#"{a="b"}"#), Needs { line_bytes: true, lengths: true, metadata: None });
+    assert_eq!(
+        needs(r#"{a="b"}"#),
+        Needs { line_bytes: true, lengths: true, metadata: None, pairs: false }
+    );
 }
 
 #[test]

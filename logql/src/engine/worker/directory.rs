@@ -12,9 +12,12 @@ use crate::engine::effective::RowRef;
 use crate::engine::group::Deciding;
 use crate::engine::names::NONE;
 use crate::engine::pipeline::{Made, Runs};
+use crate::engine::range::Measured;
+use crate::engine::range::volume::PAIR_BYTES;
 use crate::engine::windows::Place;
-use crate::plan::QueryError;
 use crate::plan::leaf::LeafKind;
+use crate::plan::leaf::MetricLeaf;
+use crate::plan::{QueryError, Volume};
 
 /// Consecutive rows of one stream, as the directory of a row group tells of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct RunEntry {
     pub rows: u64,
     /// Bytes of their lines.
     pub line_bytes: u64,
+    /// Their pairs of metadata; `None` = not known.
+    pub pairs: Option<u64>,
     /// Oldest, nanoseconds.
     pub min_ns: i64,
     /// Newest, nanoseconds.
@@ -73,11 +78,12 @@ impl Worker {
                 Place::Several => return RunTaken::Unread,
                 Place::Nowhere => {}
                 Place::Pane(pane) => {
+                    let Some(volume) = volume(metric, &run) else { return RunTaken::Unread };
                     let series = self.series_of_stream(number);
                     let Gathered::Samples { samples, .. } = &mut self.gathered else {
                         unreachable!("a metric leaf gathers samples")
                     };
-                    samples.add_rows(series, pane, run.rows, run.line_bytes);
+                    samples.add_rows(series, pane, volume);
                 }
             }
             self.stats.rows += run.rows;
@@ -133,4 +139,15 @@ impl Worker {
         self.stream_series[number as usize] = series;
         series
     }
+}
+
+/// What the entry of a run says of what is measured; `None` if it does not.
+fn volume(metric: &MetricLeaf, run: &RunEntry) -> Option<Volume> {
+    let RunEntry { rows: lines, line_bytes, pairs, min_ns, max_ns, .. } = *run;
+    let of_metadata = match metric.measure.function.measured {
+        Measured::Stored => PAIR_BYTES * pairs?,
+        _ => 0,
+    };
+    let bytes = line_bytes + of_metadata;
+    Some(Volume { lines, bytes, oldest_ns: min_ns, newest_ns: max_ns })
 }

@@ -5,8 +5,10 @@ use base::{Bitmap, DictView, PageView};
 use crate::engine::effective::RowRef;
 use crate::engine::group::{Deciding, Grouper, Grouping};
 use crate::engine::range::Measured;
+use crate::engine::range::volume::PAIR_BYTES;
 use crate::engine::samples::Samples;
 use crate::engine::windows::{Cursor, Windows};
+use crate::plan::Volume;
 
 /// Walks over the rows of a run, pane by pane.
 pub(super) struct Spans<'c> {
@@ -70,6 +72,8 @@ pub(super) struct Counting<'c> {
     pub grouping: &'c Grouping,
     pub deciding: Deciding,
     pub measured: Measured,
+    /// Of the page, all that there is: rows of volumes are told apart as if they had none.
+    pub metadata: &'c [DictView<'c>],
     pub grouper: &'c mut Grouper,
     pub samples: &'c mut Samples,
 }
@@ -77,49 +81,83 @@ pub(super) struct Counting<'c> {
 impl Counting<'_> {
     /// Counts the selected rows from `first.row` to `to`.
     pub(super) fn run(&mut self, mut spans: Spans<'_>, first: RowRef<'_, '_>, to: usize) {
-        let Counting { selected, grouping, deciding, measured, .. } = *self;
+        let Counting { selected, grouping, deciding, measured, metadata, .. } = *self;
         let page = first.page;
         let mut at = first.row;
         while let Some(span) = spans.next(page.ts_ns, selected, at, to) {
             at = span.to;
-            let mut add = |row: usize, rows: u64, bytes: u64| {
+            let mut add = |row: usize, rows: Volume| {
                 let row = RowRef { row, ..first };
                 let series = self.grouper.of_row(grouping, deciding, row, self.samples);
-                self.samples.add_rows(series, span.pane, rows, bytes);
+                self.samples.add_rows(series, span.pane, rows);
             };
             match deciding {
                 Deciding::Column(column) => {
                     let column = &page.metadata[column];
                     self.by_code.add(page, column, selected, span, measured);
-                    self.by_code.drain(add);
+                    self.by_code.drain(|row, lines, bytes| {
+                        add(row, Volume { lines, bytes, ..Volume::default() });
+                    });
                 }
                 _ => {
-                    let (rows, bytes) = measure(page, selected, span, measured);
-                    add(span.from, rows, bytes);
+                    let mut rows = measure(page, selected, span, measured);
+                    if measured == Measured::Stored {
+                        store(page, metadata, selected, span, &mut rows);
+                    }
+                    add(span.from, rows);
                 }
             }
         }
     }
 }
 
-/// Rows and bytes of the selected rows of a span.
-fn measure(page: &PageView<'_>, selected: &Bitmap, span: Span, measured: Measured) -> (u64, u64) {
+/// Rows and line bytes of the selected rows of a span.
+fn measure(page: &PageView<'_>, selected: &Bitmap, span: Span, measured: Measured) -> Volume {
     let Span { from, to, .. } = span;
     let rows = selected.count_range(from, to);
+    let mut volume = Volume { lines: rows as u64, ..Volume::default() };
     if measured == Measured::Line {
-        return (rows as u64, 0);
+        return volume;
     }
     if rows == to - from {
-        let bytes = page.lines.span(to - 1).1 - page.lines.span(from).0;
-        return (rows as u64, bytes as u64);
+        volume.bytes = (page.lines.span(to - 1).1 - page.lines.span(from).0) as u64;
+        return volume;
     }
-    let mut bytes = 0;
-    let mut at = from;
-    while let Some(row) = selected.next(at).filter(|&row| row < to) {
+    for row in rows_of(selected, span) {
+        volume.bytes += page.lines.length(row) as u64;
+    }
+    volume
+}
+
+/// Adds what metadata takes, and sets when the rows are.
+fn store(
+    page: &PageView<'_>,
+    metadata: &[DictView<'_>],
+    selected: &Bitmap,
+    span: Span,
+    rows: &mut Volume,
+) {
+    let Span { from, to, .. } = span;
+    let whole = rows.lines == (to - from) as u64;
+    let pairs = metadata.iter().map(|column| match whole {
+        true => column.codes[from..to].iter().filter(|&&code| code != 0).count(),
+        false => rows_of(selected, span).filter(|&row| column.codes[row] != 0).count(),
+    });
+    rows.bytes += PAIR_BYTES * pairs.sum::<usize>() as u64;
+    for row in rows_of(selected, span) {
+        rows.oldest_ns = rows.oldest_ns.min(page.ts_ns[row]);
+        rows.newest_ns = rows.newest_ns.max(page.ts_ns[row]);
+    }
+}
+
+/// The selected rows of a span.
+fn rows_of(selected: &Bitmap, span: Span) -> impl Iterator<Item = usize> + '_ {
+    let mut at = span.from;
+    std::iter::from_fn(move || {
+        let row = selected.next(at).filter(|&row| row < span.to)?;
         at = row + 1;
-        bytes += page.lines.length(row) as u64;
-    }
-    (rows as u64, bytes)
+        Some(row)
+    })
 }
 
 /// Rows and bytes by the code of one metadata column.

@@ -7,11 +7,10 @@ use super::*;
 use crate::engine::StreamSource;
 use crate::engine::overlap::Overlaps;
 
-fn asked(by: Option<&[&str]>, from_ns: i64, to_ns: i64, step_ns: i64) -> VolumesOf {
+fn asked(from_ns: i64, to_ns: i64, step_ns: i64) -> VolumesOf {
     VolumesOf {
         patterns: Arc::default(),
         matchers: Vec::new(),
-        by: by.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
         range: TimeRange { from_ns, to_ns },
         step_ns,
         max_memory_bytes: 0,
@@ -26,8 +25,12 @@ fn streams() -> Vec<Labels> {
     ]
 }
 
-/// Volumes of rows `(stream, instant, length)`, each with metadata that the labels are not to see.
-fn volumes(plan: &VolumesPlan, rows: &[(usize, i64, usize)]) -> BTreeMap<String, Vec<Volume>> {
+/// Volumes of rows `(stream, instant, length)`, each with two pairs of metadata that the labels are
+/// not to see.
+fn volumes(
+    plan: &VolumesPlan,
+    rows: &[(usize, i64, usize)],
+) -> BTreeMap<String, Vec<(u32, Volume)>> {
     // As another process has it.
     let leaf = plan.leaf().origin().leaf().unwrap();
     assert_eq!(leaf.range(), plan.leaf().range());
@@ -46,10 +49,10 @@ fn volumes(plan: &VolumesPlan, rows: &[(usize, i64, usize)]) -> BTreeMap<String,
 }
 
 #[test]
-fn buckets_end_at_multiples_of_the_step_and_at_the_end() {
+fn windows_end_at_multiples_of_the_step_and_at_the_end() {
     let ends = |from, to, step| {
-        let plan = VolumesPlan::new(&asked(None, from * MS, to * MS, step * MS)).unwrap();
-        plan.bucket_ends().iter().map(|&end| end / MS).collect::<Vec<_>>()
+        let plan = VolumesPlan::new(&asked(from * MS, to * MS, step * MS)).unwrap();
+        plan.window_ends().iter().map(|&end| end / MS).collect::<Vec<_>>()
     };
     assert_eq!(ends(20, 40, 10), [30, 40]);
     assert_eq!(ends(25, 41, 10), [30, 40, 41]);
@@ -58,49 +61,34 @@ fn buckets_end_at_multiples_of_the_step_and_at_the_end() {
     assert_eq!(ends(25, 41, 0), [41]);
 }
 
-#[test]
-fn a_label_that_no_query_can_name_groups_by_all_labels() {
-    let rows = [(0, MS, 3), (2, MS, 4)];
-    for by in ["env", "not a name", "by", ""] {
-        let plan = VolumesPlan::new(&asked(Some(&[by]), 0, 10 * MS, 0)).unwrap();
-        let found = volumes(&plan, &rows);
-        assert_eq!(found.values().flatten().map(|volume| volume.bytes).sum::<u64>(), 7, "{by}");
-        assert_eq!(found.contains_key("{}"), by == "env", "{by}: {found:?}");
-    }
-}
-
 proptest! {
     #[test]
     fn volumes_are_the_sums_over_rows(
         rows in prop::collection::vec((0usize..3, -5i64..60, 0usize..9), 0..60),
         (from, length, step) in (0i64..20, 0i64..40, 0i64..15),
-        by in prop::sample::select(vec![None, Some(vec!["job"]), Some(vec!["env", "app"])]),
         shift in 0i64..3,
     ) {
-        // Instants between two milliseconds, and at the edges of buckets.
+        // Instants between two milliseconds, and at the edges of windows.
         let at = |ms: i64| ms * MS + shift - 1;
         let rows: Vec<_> = rows.iter().map(|&(stream, ms, length)| (stream, at(ms), length)).collect();
         let (from_ns, to_ns) = (from * MS, (from + length) * MS);
-        let plan = VolumesPlan::new(&asked(by.as_deref(), from_ns, to_ns, step * MS)).unwrap();
-        let ends = plan.bucket_ends();
-        let mut want: BTreeMap<String, Vec<Volume>> = BTreeMap::new();
+        let plan = VolumesPlan::new(&asked(from_ns, to_ns, step * MS)).unwrap();
+        let ends = plan.window_ends();
+        let mut want: BTreeMap<String, BTreeMap<u32, Volume>> = BTreeMap::new();
         for &(stream, ts_ns, length) in &rows {
             if ts_ns < from_ns || ts_ns >= to_ns {
                 continue;
             }
-            let labels = streams()[stream].clone();
-            let labels = match &by {
-                None => labels,
-                Some(names) => {
-                    let known = names.iter().filter_map(|name| Some((name, labels.get(name)?)));
-                    Labels::from_pairs(known)
-                }
-            };
-            let bucket = ends.iter().position(|&end| ts_ns < end).unwrap();
-            let volumes = want.entry(labels.to_string()).or_insert_with(|| vec![Volume::default(); ends.len()]);
-            volumes[bucket].lines += 1;
-            volumes[bucket].bytes += length as u64;
+            let window = ends.iter().position(|&end| ts_ns < end).unwrap() as u32;
+            let volumes = want.entry(streams()[stream].to_string()).or_default();
+            let volume = volumes.entry(window).or_default();
+            volume.lines += 1;
+            volume.bytes += length as u64 + 2 * 8;
+            volume.oldest_ns = volume.oldest_ns.min(ts_ns);
+            volume.newest_ns = volume.newest_ns.max(ts_ns);
         }
+        let want: BTreeMap<String, Vec<(u32, Volume)>> =
+            want.into_iter().map(|(labels, of)| (labels, of.into_iter().collect())).collect();
         prop_assert_eq!(volumes(&plan, &rows), want);
     }
 }

@@ -11,17 +11,22 @@ fn row(labels: &[(&str, &str)], second: i64, line: &str) -> Row {
     Row { ts_ns: second * SECOND, labels: pairs.collect(), line: line.to_owned(), metadata }
 }
 
+/// A row that takes this many KiB, with its pair of metadata.
+fn large(labels: &[(&str, &str)], second: i64, kib: usize) -> Row {
+    row(labels, second, &"x".repeat(kib * 1024 - 8))
+}
+
 fn world(limits: StaticLimits) -> World {
     let world = World::new(limits);
     let shop = [("app", "shop"), ("env", "prod")];
     let cart = [("app", "cart"), ("env", "dev")];
     world.querier.hold(&[
-        row(&shop, 100, "four"),
-        row(&shop, 109, "two"),
-        row(&shop, 110, "a longer line"),
-        row(&cart, 105, "cart first"),
-        row(&cart, 119, "not in the range"),
-        row(&[("job", "j"), ("env", "dev")], 111, "job"),
+        large(&shop, 100, 4),
+        large(&shop, 109, 3),
+        large(&shop, 110, 13),
+        large(&cart, 105, 10),
+        large(&cart, 119, 90), // not in the range
+        large(&[("job", "j"), ("env", "dev")], 111, 3),
     ]);
     world
 }
@@ -46,20 +51,20 @@ async fn a_volume_is_the_bytes_of_each_series_the_largest_first() {
     let query = ("query", r#"{app=~".+"}"#);
     let (kind, found) = result(&world, "volume", &[query]).await;
     assert_eq!(kind, "vector");
-    let shop = json!({"metric": {"app": "shop"}, "value": [115, "20"]});
-    let cart = json!({"metric": {"app": "cart"}, "value": [115, "10"]});
+    let shop = json!({"metric": {"app": "shop"}, "value": [115, "20480"]});
+    let cart = json!({"metric": {"app": "cart"}, "value": [115, "10240"]});
     assert_eq!(found, json!([shop, cart]));
     let (_, found) = result(&world, "volume", &[query, ("limit", "1")]).await;
     assert_eq!(found, json!([shop]));
     let (_, found) = result(&world, "volume", &[("query", "{}"), ("targetLabels", "env")]).await;
-    let prod = json!({"metric": {"env": "prod"}, "value": [115, "20"]});
-    let dev = json!({"metric": {"env": "dev"}, "value": [115, "13"]});
+    let prod = json!({"metric": {"env": "prod"}, "value": [115, "20480"]});
+    let dev = json!({"metric": {"env": "dev"}, "value": [115, "13312"]});
     assert_eq!(found, json!([prod, dev]), "metadata of the name has no part in it");
     let (_, found) =
         result(&world, "volume", &[("query", "{}"), ("targetLabels", "env,app")]).await;
     assert_eq!(found.as_array().unwrap().len(), 2, "streams without one of them are left out");
     let (_, found) = result(&world, "volume", &[query, ("aggregateBy", "labels")]).await;
-    let of = |name: &str| json!({"metric": {name: ""}, "value": [115, "30"]});
+    let of = |name: &str| json!({"metric": {name: ""}, "value": [115, "30720"]});
     assert_eq!(found, json!([of("app"), of("env")]));
     let (kind, found) = result(&world, "volume", &[("query", r#"{app="none"}"#)]).await;
     assert_eq!((kind.as_str(), found), ("vector", json!([])));
@@ -68,16 +73,27 @@ async fn a_volume_is_the_bytes_of_each_series_the_largest_first() {
 #[tokio::test]
 async fn buckets_have_their_own_largest_and_end_a_millisecond_early() {
     let world = world(StaticLimits::default());
+    // The rows of a stream are spread over their time: 20 KiB over 10 s of which 9.999 lie in the
+    // first bucket and a row alone in the second, 10 KiB at one instant.
     let asked = [("query", r#"{app=~".+"}"#), ("step", "10")];
     let (kind, found) = result(&world, "volume_range", &asked).await;
     assert_eq!(kind, "matrix");
-    let cart = json!({"metric": {"app": "cart"}, "values": [[109.999, "10"]]});
-    let shop = json!({"metric": {"app": "shop"}, "values": [[109.999, "7"], [115, "13"]]});
-    assert_eq!(found, json!([cart, shop]));
+    let shop = json!({"metric": {"app": "shop"}, "values": [[109.999, "19456"], [115, "0"]]});
+    let cart = json!({"metric": {"app": "cart"}, "values": [[109.999, "10240"]]});
+    assert_eq!(found, json!([shop, cart]));
     let (kind, found) = result(&world, "volume_range", &[asked[0], asked[1], ("limit", "1")]).await;
-    let shop = json!({"metric": {"app": "shop"}, "value": [115, "13"]});
-    let cart = json!({"metric": {"app": "cart"}, "value": [109.999, "10"]});
-    assert_eq!((kind.as_str(), found), ("vector", json!([shop, cart])));
+    assert_eq!((kind.as_str(), found), ("matrix", json!([shop])));
+    // Chunks end after two hours, so what lies in others stays in their buckets.
+    let hour = 3600 * SECOND;
+    let shop = [("app", "shop")];
+    let at = |hours: i64| large(&shop, hours * hour / SECOND, 8);
+    world.querier.hold(&[at(1), at(2), at(3), at(7)]);
+    let path = "/loki/api/v1/index/volume_range?start=0&end=28800&step=3600&query=%7B%7D";
+    let (_, body) = world.get(path).await;
+    let found: Value = serde_json::from_str(&body).unwrap();
+    let values =
+        json!([[7199.999, "8192"], [10799.999, "15360"], [14399.999, "0"], [28800, "8192"]]);
+    assert_eq!(found["data"]["result"][0]["values"], values);
 }
 
 #[tokio::test]
@@ -110,7 +126,7 @@ async fn stats_count_what_a_selector_selects() {
     let (status, body) = ask(&world, "stats", &[("query", r#"{env="dev"}"#)]).await;
     let stats: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &stats["streams"], &stats["entries"]), (200, &json!(2), &json!(2)));
-    assert_eq!((&stats["bytes"], stats["chunks"].as_u64() >= Some(2)), (&json!(13), true));
+    assert_eq!((&stats["bytes"], stats["chunks"].as_u64() >= Some(2)), (&json!(13312), true));
     let (status, body) = ask(&world, "stats", &[("query", r#"{env="none"}"#)]).await;
     assert_eq!(status, 200);
     assert_eq!(body, "{\"streams\":0,\"chunks\":0,\"bytes\":0,\"entries\":0}\n");

@@ -41,6 +41,9 @@ impl Footer {
         footer.get_streams(raw.cursor(section::STREAMS)?)?;
         footer.get_directory(raw.cursor(section::DIRECTORY)?, start)?;
         footer.check_sums(start)?;
+        if let Some(pairs) = raw.take(section::PAIRS) {
+            footer.get_pairs(Cursor::new(&pairs, "footer pairs", start))?;
+        }
         footer.templates = raw.take(section::TEMPLATES).map(Vec::into_boxed_slice);
         Ok(footer)
     }
@@ -233,6 +236,25 @@ impl Footer {
         Ok(())
     }
 
+    pub(super) fn get_pairs(&mut self, mut cursor: Cursor<'_>) -> Result<(), Error> {
+        let mut pairs = Vec::with_capacity(self.runs.len());
+        for group in 0..self.groups.len() {
+            // Timestamps and lengths, then one column per name.
+            let names = self.columns(group).len() as u64 - 2;
+            let mut from = 0;
+            for run in self.runs(group) {
+                let count = cursor.varint()?;
+                if count > names * u64::from(run.end - std::mem::replace(&mut from, run.end)) {
+                    return Err(cursor.corrupt());
+                }
+                pairs.push(count);
+            }
+        }
+        cursor.finish()?;
+        self.run_pairs = Some(pairs);
+        Ok(())
+    }
+
     /// The same sums from streams, runs and pages: at seal they agreed.
     pub(super) fn check_sums(&self, offset: u64) -> Result<(), Error> {
         let mut streams = vec![(0u64, 0u64); self.streams.len()];
@@ -273,6 +295,7 @@ pub(super) fn empty(part_bytes: u64) -> Result<Footer, Error> {
         groups: Vec::new(),
         parts: Vec::new(),
         runs: Vec::new(),
+        run_pairs: None,
         pages: Vec::new(),
         frames: Vec::new(),
         columns: Vec::new(),
@@ -389,8 +412,8 @@ impl Sections {
             if is_known && version != section::VERSION {
                 return Err(Error::Version { found: version, known: section::VERSION });
             }
-            // Nobody needs templates: those of a later version are as those of no version.
-            if kind != section::TEMPLATES || version == section::VERSION {
+            // Others can be done without: those of a later version are as those of no version.
+            if is_known || version == section::VERSION {
                 self.raw.push((kind, out));
             }
         }

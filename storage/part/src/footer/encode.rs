@@ -30,6 +30,8 @@ pub(crate) struct DraftGroup {
     pub(crate) min_ns: i64,
     pub(crate) pages: Vec<(Page, Frame)>,
     pub(crate) runs: Vec<Run>,
+    /// Pairs of metadata of the rows of each run.
+    pub(crate) run_pairs: Vec<u64>,
     /// Kind, flags, name, frame.
     pub(crate) columns: Vec<(u8, u8, Option<String>, Frame)>,
     pub(crate) trigrams: Frame,
@@ -93,6 +95,9 @@ pub(crate) fn encode(
     raw.clear();
     templates::put(&draft.templates, &mut raw);
     put_section(section::TEMPLATES, &raw, &mut compressor, out)?;
+    raw.clear();
+    put_pairs(draft, &mut raw);
+    put_section(section::PAIRS, &raw, &mut compressor, out)?;
 
     let sections = (out.len() - start) as u32;
     let part_bytes = before + (out.len() + TRAILER_BYTES) as u64;
@@ -244,6 +249,13 @@ fn put_runs(group: &DraftGroup, out: &mut Vec<u8>) {
         next = run.stream + 1;
     }
     assert_eq!(row, group.rows, "runs cover the rows");
+}
+
+fn put_pairs(draft: &Draft, out: &mut Vec<u8>) {
+    for group in &draft.groups {
+        assert_eq!(group.run_pairs.len(), group.runs.len(), "one count per run");
+        group.run_pairs.iter().for_each(|&pairs| put_varint(out, pairs));
+    }
 }
 
 fn put_sketches(group: &DraftGroup, out: &mut Vec<u8>) {

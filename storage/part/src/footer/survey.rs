@@ -155,6 +155,7 @@ impl Survey {
                 section::STREAMS => What::Section("streams"),
                 section::DIRECTORY => What::Section("directory"),
                 section::TEMPLATES => What::Section("templates"),
+                section::PAIRS => What::Section("pairs"),
                 kind => What::UnknownSection(kind),
             };
             let raw = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
@@ -202,6 +203,12 @@ impl Survey {
             }
         }
         if complete && let Err(problem) = self.footer.check_sums(limit) {
+            self.problems.push(problem);
+        }
+        if complete
+            && let Ok(pairs) = sections.cursor(section::PAIRS)
+            && let Err(problem) = self.footer.get_pairs(pairs)
+        {
             self.problems.push(problem);
         }
         if !self.streams {

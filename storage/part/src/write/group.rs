@@ -87,6 +87,8 @@ pub(crate) struct Scratch {
 #[derive(Debug, Default)]
 pub(crate) struct GroupBuilder {
     runs: Vec<Run>,
+    /// Pairs of metadata of the rows of each run.
+    run_pairs: Vec<u64>,
     pages: Vec<(Page, Frame)>,
     /// Timestamps and line lengths of the closed pages.
     times: ChunkBuilder,
@@ -204,10 +206,14 @@ impl GroupBuilder {
                 run.line_bytes += next.line_bytes;
                 run.max_ns = next.max_ns;
             }
-            _ => self.runs.push(next),
+            _ => {
+                self.runs.push(next);
+                self.run_pairs.push(0);
+            }
         }
     }
 
+    /// Appends codes of rows of the last run.
     fn push_codes(
         &mut self,
         codes: &[u32],
@@ -215,9 +221,11 @@ impl GroupBuilder {
         map: &mut MappedColumn,
         before: usize,
     ) {
+        let pairs = codes.iter().filter(|&&code| code != 0).count();
+        *self.run_pairs.last_mut().expect("rows have a run") += pairs as u64;
         let slot = match map.slot {
             Some(slot) => slot,
-            None if codes.iter().all(|&code| code == 0) => return,
+            None if pairs == 0 => return,
             None => {
                 let slot = self.slot(view.name);
                 map.slot = Some(slot);
@@ -344,6 +352,10 @@ impl GroupBuilder {
 
     pub(super) fn take_runs(&mut self) -> Vec<Run> {
         std::mem::take(&mut self.runs)
+    }
+
+    pub(super) fn take_run_pairs(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.run_pairs)
     }
 
     /// Starts an empty group, keeps the allocations.

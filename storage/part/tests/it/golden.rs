@@ -112,6 +112,18 @@ fn a_part_with_streams_that_share_pages_is_read() {
     assert!(part::Survey::of(&golden).unwrap().is_sound());
 }
 
+/// A part written before there were counts of pairs.
+#[test]
+fn a_part_without_pairs_is_read_and_says_so() {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let golden = std::fs::read(dir.join("v1-zstd-without-pairs.part")).unwrap();
+    let golden = bytes::Bytes::from(golden);
+    assert_eq!(read_rows(&golden).unwrap(), expected(&[golden_rows()]));
+    let footer = Footer::open(&golden, golden.len() as u64).unwrap();
+    assert_eq!(footer.run_pairs(0), None);
+    assert!(part::Survey::of(&golden).unwrap().is_sound());
+}
+
 /// A part written before there were templates.
 #[test]
 fn a_part_without_templates_is_read_and_says_so() {

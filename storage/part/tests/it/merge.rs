@@ -52,6 +52,21 @@ fn sketches_hide_nothing(part: &Bytes, rows: &[Row]) {
     assert_eq!(at, rows.len());
 }
 
+/// The footer knows how many pairs of metadata each run has.
+fn pairs_are_counted(part: &Bytes, rows: &[Row]) {
+    let footer = open(part);
+    let mut rows = rows.iter();
+    for group in 0..footer.groups().len() {
+        let pairs = footer.run_pairs(group).expect("a writer of today counts them");
+        let mut from = 0;
+        for (run, &pairs) in footer.runs(group).iter().zip(pairs) {
+            let of_run = rows.by_ref().take((run.end - from) as usize);
+            assert_eq!(of_run.map(|row| row.metadata.len() as u64).sum::<u64>(), pairs);
+            from = run.end;
+        }
+    }
+}
+
 /// Sources whose rows lie at about the same times, or one after the other, with lines that have ids.
 fn sources() -> impl Strategy<Value = Vec<Vec<Row>>> {
     let id = "[0-9a-f]{12,20}( |-)(\\\\u)?[a-k\u{212a}]{0,30}";
@@ -101,6 +116,7 @@ proptest! {
         prop_assert_eq!(&read_rows(&merged.bytes).unwrap(), &want);
         prop_assert!(Survey::of(&merged.bytes).unwrap().is_sound());
         sketches_hide_nothing(&merged.bytes, &want);
+        pairs_are_counted(&merged.bytes, &want);
         let plain = seal_rows(&sources, &of_output).unwrap();
         let without_sizes = |image: &Image| Summary {
             part_bytes: 0,
@@ -115,6 +131,7 @@ proptest! {
         let (twice, _) = merge(&[merged], &of_output).unwrap();
         prop_assert_eq!(&read_rows(&twice.bytes).unwrap(), &want);
         sketches_hide_nothing(&twice.bytes, &want);
+        pairs_are_counted(&twice.bytes, &want);
     }
 }
 

@@ -7,7 +7,7 @@ use base::{Day, Labels, RowsBuilder, TenantId, UnixNanos};
 use bytes::Bytes;
 use logql::engine::StreamSource;
 use logql::engine::overlap::{Overlaps, StreamRange};
-use logql::plan::{Direction, Leaf, Params, Plan};
+use logql::plan::{Direction, Leaf, Params, Plan, TimeRange, Volume, VolumesOf, VolumesPlan};
 use part::{Codec, Footer, Options, Source};
 use proptest::prelude::*;
 
@@ -378,6 +378,48 @@ fn what_the_directory_tells_is_not_read() {
     assert!(bytes.read_bytes > cut.read_bytes, "lengths are another column");
     let by_level = counted(r#"sum by (level) (count_over_time({app=~".+"}[10m]))"#, 0);
     assert!(by_level.pages_scanned > 200, "metadata decides row by row");
+}
+
+#[test]
+fn volumes_are_told_from_the_directory_and_cut_runs_from_all_columns() {
+    let scan = scan_of(&many_rows(), 1).unwrap();
+    let volumes = |to_ns: i64, step_ns: i64| {
+        let range = TimeRange { from_ns: 0, to_ns };
+        let (matchers, patterns) = (Vec::new(), Arc::default());
+        let of = VolumesOf { matchers, patterns, range, step_ns, max_memory_bytes: 0 };
+        let plan = VolumesPlan::new(&of).unwrap();
+        let leaf = plan.leaf();
+        let mut stats = ScanStats::default();
+        let mut worker = leaf.worker(Arc::default());
+        let mut scratch = Scratch::new(Arc::default());
+        for unit in scan.units(leaf) {
+            let cancel = Shutdown::new();
+            scan_unit(leaf, &mut worker, &unit, &mut scratch, &cancel, &mut stats).unwrap();
+        }
+        let mut found: Vec<_> = plan.finish(worker.finish());
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut want = Vec::new();
+        for (stream, labels) in streams().into_iter().enumerate() {
+            let mut of_stream: Vec<Volume> = vec![Volume::default(); plan.window_ends().len()];
+            for row in many_rows().iter().filter(|row| row.stream == stream) {
+                let window = plan.window_ends().iter().position(|&end| row.ts_ns < end);
+                let Some(window) = window else { continue };
+                let volume = &mut of_stream[window];
+                volume.lines += 1;
+                volume.bytes += (row.line.len() + 8 * usize::from(row.level > 0)) as u64;
+                volume.oldest_ns = volume.oldest_ns.min(row.ts_ns);
+                volume.newest_ns = volume.newest_ns.max(row.ts_ns);
+            }
+            let present = (0u32..).zip(of_stream).filter(|(_, volume)| volume.lines > 0);
+            want.push((labels, present.collect::<Vec<_>>()));
+        }
+        assert_eq!(found, want);
+        stats
+    };
+    let whole = volumes(200 * SECOND, 0);
+    assert_eq!((whole.rows, whole.pages_scanned, whole.read_bytes), (4000, 0, 0));
+    let cut = volumes(100 * SECOND, 30 * SECOND);
+    assert!((1..100).contains(&cut.pages_scanned), "{cut:?}");
 }
 
 #[test]

@@ -192,7 +192,7 @@ impl Pass<'_> {
         let (footer, group) = (&*self.unit.scan.footer, self.unit.group);
         self.order_pages(pages, &mut scratch.order);
         let Needs { line_bytes, lengths, .. } = *needs;
-        let metadata = needs.metadata.as_deref();
+        let metadata = needs.columns();
         let columns = Columns { line_bytes, lengths, metadata };
         let near = self.reader.is_near();
         let most = if near { NEAR_READ_PAGES } else { scratch.order.len() };

@@ -70,7 +70,6 @@ fn found(scan: &Arc<Scan>, pattern: &str, seconds: i64) -> u64 {
 fn counted(scan: &Arc<Scan>, patterns: &[String], seconds: i64, step_ns: i64) -> Vec<u64> {
     let plan = VolumesPlan::new(&VolumesOf {
         matchers: logql::syntax::parse_matchers("{app=~\".+\"}").unwrap(),
-        by: None,
         patterns: patterns.into(),
         range: TimeRange { from_ns: 0, to_ns: seconds * SECOND },
         step_ns,
@@ -82,7 +81,7 @@ fn counted(scan: &Arc<Scan>, patterns: &[String], seconds: i64, step_ns: i64) ->
     let mut counts = vec![0; patterns.len()];
     for (labels, volumes) in plan.finish(partial(&leaf, scan)) {
         for number in labels.get(MATCHED).unwrap().split(',') {
-            let lines = volumes.iter().map(|volume| volume.lines);
+            let lines = volumes.iter().map(|(_, volume)| volume.lines);
             counts[number.parse::<usize>().unwrap()] += lines.sum::<u64>();
         }
     }

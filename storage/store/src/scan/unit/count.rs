@@ -23,10 +23,13 @@ impl Pass<'_> {
         let group = self.unit.group;
         let by_stream_alone = !self.has_metadata(footer);
         let mut left = Bitmap::none(self.unit.streams.len());
+        let pairs = footer.run_pairs(group);
+        let has_metadata = footer.metadata_names(group).next().is_some();
         let mut from = 0;
-        for run in footer.runs(group) {
+        for (at, run) in footer.runs(group).iter().enumerate() {
             if self.unit.streams.get(run.stream as usize) {
-                let entry = entry(run, from);
+                let pairs = pairs.map(|pairs| pairs[at]).or((!has_metadata).then_some(0));
+                let entry = entry(run, from, pairs);
                 let taken = match by_stream_alone {
                     true => worker.count_run(entry),
                     false => RunTaken::Unread,
@@ -112,7 +115,7 @@ impl Pass<'_> {
     }
 }
 
-fn entry(run: &Run, from: u32) -> RunEntry {
+fn entry(run: &Run, from: u32, pairs: Option<u64>) -> RunEntry {
     let Run { stream, end, line_bytes, min_ns, max_ns } = *run;
-    RunEntry { stream, rows: u64::from(end - from), line_bytes, min_ns, max_ns }
+    RunEntry { stream, rows: u64::from(end - from), line_bytes, pairs, min_ns, max_ns }
 }
