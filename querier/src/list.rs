@@ -1,16 +1,17 @@
 //! Which streams have rows, and what their lines look like: what the label, series and patterns
-//! endpoints answer from. Only footers are read, but for parts without templates.
+//! endpoints answer from. Only footers are read, but for parts without templates. Held is what is
+//! asked for, each text once, and no more of it than [`LISTED_BYTES_MAX`].
 
 use std::sync::Arc;
 
 use base::shutdown::Shutdown;
 use base::{Bitmap, ErrorKind, HashSet, Labels};
 use futures::future::try_join_all;
-use logql::plan::Leaf;
+use logql::plan::{Leaf, QueryError};
 use metrics::counter;
-use part::Template;
+use part::{Footer, Template};
 use rpc::ingester::{StreamsAnswer, StreamsRequest};
-use rpc::querier::{ListJob, Listing};
+use rpc::querier::{ListJob, Listed, Listing};
 use store::scan::Scan;
 use store::{PartRecord, Snapshot};
 
@@ -21,19 +22,26 @@ use crate::querier::Querier;
 use crate::select::{MAX_ATTEMPTS, check_damage};
 use crate::templates;
 
-impl Querier {
-    /// Streams with rows around the range, each once, sorted.
-    pub(crate) async fn streams(&self, query: &ListJob) -> Result<Vec<Labels>, Error> {
-        let mut streams: Vec<Labels> = self.found(query).await?.streams.into_iter().collect();
-        streams.sort_unstable();
-        Ok(streams)
-    }
+/// Most bytes of a list, in memory: some hundred thousand streams.
+const LISTED_BYTES_MAX: usize = 256 << 20;
+/// Bytes that an item takes besides its text, about.
+const ITEM_BYTES: usize = 64;
 
-    /// What the lines of streams with rows around the range look like.
-    pub(crate) async fn templates(&self, query: &ListJob) -> Result<Vec<String>, Error> {
+impl Querier {
+    /// What is asked for of streams with rows around the range: each once, sorted, but for
+    /// templates, which are folded.
+    pub(crate) async fn listed(&self, query: &ListJob) -> Result<Listed, Error> {
         let found = self.found(query).await?;
-        let folded = self.blocking(move || Ok(templates::folded(found.templates)));
-        folded.await
+        let wants_streams = query.listing == Listing::Streams;
+        let of_templates = query.listing == Listing::Templates;
+        let list = self.blocking(move || {
+            Ok(match wants_streams {
+                true => Listed::Streams(sorted(found.streams)),
+                false if of_templates => Listed::Texts(templates::folded(found.templates)),
+                false => Listed::Texts(sorted(found.texts)),
+            })
+        });
+        list.await
     }
 
     async fn found(&self, query: &ListJob) -> Result<Found, Error> {
@@ -47,7 +55,8 @@ impl Querier {
         let mut view = self.catalog.follow().await?;
         for _ in 0..MAX_ATTEMPTS {
             check_damage(&view, &query.tenant, query.start, query.end)?;
-            let Some(mut recent) = self.recent_streams(query, &view, &mut gone).await? else {
+            let recent = self.recent_streams(query, &filter, &view, &mut gone).await?;
+            let Some(mut recent) = recent else {
                 counter!(REPEATS, "reason" => "behind").increment(1);
                 view = self.catalog.follow().await?;
                 continue;
@@ -55,7 +64,7 @@ impl Querier {
             let records = view.parts(&query.tenant, query.start, query.end);
             match self.stored_streams(&filter, records, &cancel).await {
                 Ok(stored) => {
-                    recent.add(stored);
+                    recent.add(stored)?;
                     return Ok(recent);
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -76,6 +85,7 @@ impl Querier {
     async fn recent_streams(
         &self,
         query: &ListJob,
+        filter: &Filter,
         view: &Snapshot,
         gone: &mut Gone,
     ) -> Result<Option<Found>, Error> {
@@ -98,7 +108,9 @@ impl Querier {
             match answer {
                 StreamsAnswer::Behind { .. } => return Ok(None),
                 StreamsAnswer::Streams { streams, templates, .. } => {
-                    found.streams.extend(streams);
+                    for labels in &streams {
+                        filter.take(labels, &mut found)?;
+                    }
                     found.templates.extend(templates.into_iter().map(templates::of_ingester));
                 }
             }
@@ -132,24 +144,62 @@ impl Querier {
         }
         let mut all = Found::default();
         for found in try_join_all(opens).await? {
-            all.add(found);
+            all.add(found)?;
         }
         Ok(all)
     }
 }
 
-/// What sources hold.
+/// What sources hold of what is asked for.
 #[derive(Default)]
 struct Found {
     streams: HashSet<Labels>,
+    /// Names or values of labels.
+    texts: HashSet<String>,
+    /// Of streams and texts, about.
+    bytes: usize,
     /// In the order of sources.
     templates: Vec<Template>,
 }
 
 impl Found {
-    fn add(&mut self, more: Found) {
-        self.streams.extend(more.streams);
+    fn add(&mut self, more: Found) -> Result<(), Error> {
+        if self.bytes == 0 {
+            (self.streams, self.texts, self.bytes) = (more.streams, more.texts, more.bytes);
+        } else {
+            more.streams.iter().try_for_each(|labels| self.stream(labels))?;
+            more.texts.iter().try_for_each(|text| self.text(text))?;
+        }
         self.templates.extend(more.templates);
+        Ok(())
+    }
+
+    fn stream(&mut self, labels: &Labels) -> Result<(), Error> {
+        if self.streams.contains(labels) {
+            return Ok(());
+        }
+        self.streams.insert(labels.clone());
+        self.count(labels.text_bytes())
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), Error> {
+        if self.texts.contains(text) {
+            return Ok(());
+        }
+        self.texts.insert(text.to_owned());
+        self.count(text.len())
+    }
+
+    fn count(&mut self, text_bytes: usize) -> Result<(), Error> {
+        self.bytes += text_bytes + ITEM_BYTES;
+        if self.bytes <= LISTED_BYTES_MAX {
+            return Ok(());
+        }
+        let items = self.streams.len() + self.texts.len();
+        Err(Error::Query(QueryError::Limited(format!(
+            "the list would be larger than {LISTED_BYTES_MAX} bytes: {items} items so far; consider \
+             a narrower selector or reducing the time range",
+        ))))
     }
 }
 
@@ -165,7 +215,7 @@ impl Versioned for StreamsAnswer {
 /// Compiled selectors, the time range, and what is wanted.
 struct Filter {
     leaves: Vec<Arc<Leaf>>,
-    of_templates: bool,
+    listing: Listing,
     start_ns: i64,
     end_ns: i64,
 }
@@ -174,39 +224,106 @@ impl Filter {
     fn new(query: &ListJob) -> Result<Filter, Error> {
         let leaves = query.selectors.iter().map(|matchers| Leaf::of_selector(matchers));
         let leaves = leaves.collect::<Result<_, _>>()?;
-        let of_templates = query.listing == Listing::Templates;
-        Ok(Filter { leaves, of_templates, start_ns: query.start.0, end_ns: query.end.0 })
+        let listing = query.listing.clone();
+        Ok(Filter { leaves, listing, start_ns: query.start.0, end_ns: query.end.0 })
     }
 
     /// Adds what a part holds. Blocking.
     fn look_at(&self, scan: &Scan, found: &mut Found) -> Result<(), Error> {
         let footer = scan.footer();
-        let mut selected = Bitmap::none(footer.streams().len());
-        for (number, (labels, stream)) in footer.labels().iter().zip(footer.streams()).enumerate() {
+        let mut selected = self.selected(footer);
+        for (number, stream) in footer.streams().iter().enumerate() {
             if !self.covers(stream.min_ns, stream.max_ns) {
-                continue;
-            }
-            if self.of_templates {
-                if self.selects(labels) {
-                    selected.set(number);
-                }
-            } else if !found.streams.contains(labels) && self.selects(labels) {
-                found.streams.insert(labels.clone());
+                selected.clear(number);
             }
         }
-        if !selected.is_none() {
-            let (from_ns, to_ns) = (self.start_ns, self.end_ns.saturating_add(1));
-            let templates = scan.templates(&selected, from_ns, to_ns)?;
-            found.templates.extend(templates.into_iter().map(templates::without_streams));
+        if self.listing == Listing::Templates {
+            if !selected.is_none() {
+                let (from_ns, to_ns) = (self.start_ns, self.end_ns.saturating_add(1));
+                let templates = scan.templates(&selected, from_ns, to_ns)?;
+                found.templates.extend(templates.into_iter().map(templates::without_streams));
+            }
+            return Ok(());
         }
-        Ok(())
+        let labels = footer.labels();
+        selected.iter().try_for_each(|number| self.take(&labels[number], found))
+    }
+
+    /// Streams of a part that any selector selects; matchers are asked once per value.
+    fn selected(&self, footer: &Footer) -> Bitmap {
+        let streams = footer.streams().len();
+        if self.leaves.is_empty() {
+            return Bitmap::all(streams);
+        }
+        let mut selected = Bitmap::none(streams);
+        for leaf in &self.leaves {
+            let mut of_leaf = Bitmap::all(streams);
+            for (index, matcher) in leaf.matchers().iter().enumerate() {
+                let accepts = &mut |value: &str| leaf.accepts(index, value);
+                footer.select(&mut of_leaf, &matcher.name, accepts);
+            }
+            selected.or(&of_leaf);
+        }
+        selected
+    }
+
+    /// Adds what is asked for of a selected stream.
+    fn take(&self, labels: &Labels, found: &mut Found) -> Result<(), Error> {
+        match &self.listing {
+            Listing::Streams => found.stream(labels),
+            Listing::Names => labels.iter().try_for_each(|(name, _)| found.text(name)),
+            Listing::Values(name) => labels.get(name).map_or(Ok(()), |value| found.text(value)),
+            Listing::Templates => Ok(()),
+        }
     }
 
     fn covers(&self, min_ns: i64, max_ns: i64) -> bool {
         min_ns <= self.end_ns && max_ns >= self.start_ns
     }
+}
 
-    fn selects(&self, labels: &Labels) -> bool {
-        self.leaves.is_empty() || self.leaves.iter().any(|leaf| leaf.selects(labels))
+fn sorted<T: Ord>(items: HashSet<T>) -> Vec<T> {
+    let mut items: Vec<T> = items.into_iter().collect();
+    items.sort_unstable();
+    items
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_holds_what_is_asked_for_once_and_no_more_than_its_limit() {
+        let filter =
+            |listing: Listing| Filter { leaves: Vec::new(), listing, start_ns: 0, end_ns: 1 };
+        let streams: Vec<Labels> = (0..1000)
+            .map(|n| Labels::from_pairs([("app", format!("a{}", n % 7)), ("pod", n.to_string())]))
+            .collect();
+        for (listing, held) in [
+            (Listing::Streams, 1000),
+            (Listing::Names, 2),
+            (Listing::Values("app".to_owned()), 7),
+            (Listing::Values("none".to_owned()), 0),
+            (Listing::Templates, 0),
+        ] {
+            let filter = filter(listing);
+            let (mut found, mut more) = (Found::default(), Found::default());
+            for labels in streams.iter().chain(&streams) {
+                filter.take(labels, &mut found).unwrap();
+                filter.take(labels, &mut more).unwrap();
+            }
+            let bytes = found.bytes;
+            found.add(more).unwrap();
+            assert_eq!(found.streams.len() + found.texts.len(), held, "{:?}", filter.listing);
+            assert_eq!(found.bytes, bytes, "what is there costs nothing again");
+            assert!(bytes >= held * ITEM_BYTES);
+        }
+        let mut full = Found { bytes: LISTED_BYTES_MAX - ITEM_BYTES, ..Found::default() };
+        full.text("").unwrap();
+        let error = full.text("one more").unwrap_err().to_string();
+        assert!(
+            error.starts_with("the list would be larger than 268435456 bytes: 2 items"),
+            "{error}"
+        );
     }
 }

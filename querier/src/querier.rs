@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use base::Clock;
 use metrics::gauge;
 use rpc::Members;
-use rpc::querier::{ListJob, Listed, Listing, QuerierApi, QuerierError, SelectJob, Selected};
+use rpc::querier::{ListJob, Listed, QuerierApi, QuerierError, SelectJob, Selected};
 use rpc::tail::{TailJob, Tailed};
 use store::scan::Scratches;
 use store::{CatalogHandle, Parts, Requests};
@@ -76,29 +76,8 @@ impl QuerierApi for Querier {
 
     async fn list(&self, job: ListJob) -> Result<Listed, QuerierError> {
         let _inflight = Inflight::new();
-        if job.listing == Listing::Templates {
-            return Ok(Listed::Texts(self.templates(&job).await?));
-        }
-        let streams = self.streams(&job).await?;
-        Ok(match &job.listing {
-            Listing::Streams => Listed::Streams(streams),
-            Listing::Names => {
-                let names = streams.iter().flat_map(|labels| labels.iter().map(|(name, _)| name));
-                Listed::Texts(sorted(names))
-            }
-            Listing::Values(name) => {
-                Listed::Texts(sorted(streams.iter().filter_map(|labels| labels.get(name))))
-            }
-            Listing::Templates => unreachable!("answered above"),
-        })
+        Ok(self.listed(&job).await?)
     }
-}
-
-fn sorted<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut texts: Vec<&str> = texts.collect();
-    texts.sort_unstable();
-    texts.dedup();
-    texts.into_iter().map(str::to_owned).collect()
 }
 
 /// Counts a running job, also one that is dropped.

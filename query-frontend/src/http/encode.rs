@@ -1,5 +1,5 @@
-//! Answers as Loki's JSON, written straight into byte buffers: those of queries, which may be large,
-//! piece by piece ([`AnswerBody`]), all others into one.
+//! Answers as Loki's JSON, written straight into byte buffers: those that may be large piece by piece
+//! ([`Written`]), all others into one.
 
 use base::Labels;
 use logql::engine::Sample;
@@ -10,10 +10,14 @@ use super::json;
 use super::patterns::Pattern;
 
 mod answer;
+mod list;
+mod pieces;
 mod stats;
 mod tail;
 
 pub use answer::AnswerBody;
+pub use list::ListBody;
+pub use pieces::Written;
 pub use tail::tail_frame;
 
 /// Body of a query answer.
@@ -59,25 +63,16 @@ pub fn patterns(list: &[Pattern]) -> Vec<u8> {
     out
 }
 
-/// The body of the label endpoints: `data` is left out when there is none.
-pub fn label_list<T: AsRef<str>>(values: &[T]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(64 + values.len() * 16);
-    out.extend_from_slice(b"{\"status\":\"success\"");
-    if !values.is_empty() {
-        out.extend_from_slice(b",\"data\":");
-        json::strings(&mut out, values);
-    }
-    out.extend_from_slice(b"}\n");
-    out
-}
-
 /// The body of `/index/stats`.
 pub fn index_stats(stats: &IndexStats) -> Vec<u8> {
+    let mut out = index_stats_object(stats);
+    out.push('\n');
+    out.into_bytes()
+}
+
+fn index_stats_object(stats: &IndexStats) -> String {
     let IndexStats { streams, chunks, bytes, entries } = stats;
-    let body = format!(
-        "{{\"streams\":{streams},\"chunks\":{chunks},\"bytes\":{bytes},\"entries\":{entries}}}\n"
-    );
-    body.into_bytes()
+    format!("{{\"streams\":{streams},\"chunks\":{chunks},\"bytes\":{bytes},\"entries\":{entries}}}")
 }
 
 /// The body of `/detected_labels`: names and numbers of values.
@@ -137,16 +132,6 @@ pub fn detected_values(values: &[String], limit: usize) -> Vec<u8> {
 fn end_with_limit(mut out: Vec<u8>, limit: usize) -> Vec<u8> {
     out.extend_from_slice(b",\"limit\":");
     json::uint(&mut out, limit as u64);
-    out.extend_from_slice(b"}\n");
-    out
-}
-
-/// The body of `/series`.
-pub fn series(streams: &[Labels]) -> Vec<u8> {
-    let text: usize = streams.iter().map(|labels| labels.text_bytes() + 6 * labels.len()).sum();
-    let mut out = Vec::with_capacity(64 + text);
-    out.extend_from_slice(b"{\"status\":\"success\",\"data\":");
-    array(&mut out, streams, json::labels);
     out.extend_from_slice(b"}\n");
     out
 }

@@ -10,10 +10,11 @@ use logql::syntax::{Matcher, parse_matchers, require_matcher};
 use rpc::http::{Form, HttpError, Tenants};
 use rpc::querier::Listing;
 
+use super::encode::ListBody;
 use super::lists::{self, Which};
-use super::respond::ok;
+use super::respond::send;
 use super::telemetry::Watch;
-use super::{encode, params, refuse};
+use super::{params, refuse};
 use crate::checks::Checks;
 use crate::frontend::Frontend;
 
@@ -28,7 +29,7 @@ pub(super) async fn names(
     watch.text(form.value("query"));
     let result = texts(&frontend, &tenants, &form, Listing::Names).await;
     let list = watch.finish_list(result)?;
-    ok(&frontend, &headers, move || encode::label_list(&list)).await
+    send(&frontend, &headers, ListBody::texts(list)).await
 }
 
 /// `/label/{name}/values`: the values of one name.
@@ -43,7 +44,7 @@ pub(super) async fn values(
     watch.text(form.value("query"));
     let result = texts(&frontend, &tenants, &form, Listing::Values(name)).await;
     let list = watch.finish_list(result)?;
-    ok(&frontend, &headers, move || encode::label_list(&list)).await
+    send(&frontend, &headers, ListBody::texts(list)).await
 }
 
 async fn texts(

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, header};
 use rpc::http::HttpError;
 use tokio::task::JoinError;
 
-use super::encode::{AnswerBody, CONTENT_TYPE};
+use super::encode::{CONTENT_TYPE, Written};
 use crate::frontend::Frontend;
 
 /// Below this compression saves no packet.
@@ -76,10 +76,11 @@ pub(super) async fn ok(
 pub(super) async fn send(
     frontend: &Frontend,
     headers: &HeaderMap,
-    body: AnswerBody,
+    body: impl Written,
 ) -> Result<Response, HttpError> {
     let head = Head::of(frontend, headers);
     let gzip = head.gzip;
+    let body = Box::new(body);
     let job = task::blocking("frontend.encode", move || Pieces::begin(body, gzip));
     let (first, mut pieces) = job.await.map_err(died)?;
     let is_gzip = pieces.is_gzip;
@@ -103,7 +104,7 @@ pub(super) async fn send(
 /// A body on its way out.
 struct Pieces {
     /// `None`: all of it is written.
-    body: Option<AnswerBody>,
+    body: Option<Box<dyn Written>>,
     gzip: Option<GzEncoder<Vec<u8>>>,
     is_gzip: bool,
     first: Option<Vec<u8>>,
@@ -111,7 +112,7 @@ struct Pieces {
 
 impl Pieces {
     /// With the first piece.
-    fn begin(mut body: AnswerBody, gzip: bool) -> (Vec<u8>, Pieces) {
+    fn begin(mut body: Box<dyn Written>, gzip: bool) -> (Vec<u8>, Pieces) {
         let mut out = Vec::new();
         let is_done = body.write(&mut out, PIECE_BYTES);
         let gzip = gzip && out.len() >= MIN_GZIP_BYTES;
@@ -204,6 +205,7 @@ mod tests {
     use std::io::Read;
 
     use super::*;
+    use crate::http::encode::{AnswerBody, ListBody};
 
     #[test]
     fn gzip_is_used_only_where_it_is_accepted() {
@@ -224,12 +226,12 @@ mod tests {
         assert!(!accepts_gzip(&HeaderMap::new()));
     }
 
-    fn lines(count: usize) -> (AnswerBody, Vec<u8>) {
+    fn lines(count: usize) -> (Box<dyn Written>, Vec<u8>) {
         let entry = |n: usize| {
             let line = format!("line {n} {}", "x".repeat(n % 300)).into_bytes();
             logql::engine::Entry { ts_ns: n as i64, line, origins: 0 }
         };
-        let whole = || {
+        let whole = || -> Box<dyn Written> {
             let labels = base::Labels::from_pairs([("app", "a")]);
             let entries = (0..count).map(entry).collect();
             let streams = vec![logql::engine::Stream { labels, origins: Vec::new(), entries }];
@@ -239,8 +241,30 @@ mod tests {
                 pieces: Default::default(),
                 warnings: Vec::new(),
             };
-            AnswerBody::new(evaluated, Default::default())
+            Box::new(AnswerBody::new(evaluated, Default::default()))
         };
+        twice(whole)
+    }
+
+    /// Streams of two tenants.
+    fn series(count: usize) -> (Box<dyn Written>, Vec<u8>) {
+        let stream = |n: usize| {
+            base::Labels::from_pairs([("app", "x".repeat(n % 300)), ("n", n.to_string())])
+        };
+        let of = |tenant: &str, streams: usize| {
+            (Some(tenant.to_owned()), (0..streams).map(stream).collect())
+        };
+        twice(|| Box::new(ListBody::series(vec![of("a", count / 2), of("b", count.div_ceil(2))])))
+    }
+
+    /// Label names or values.
+    fn texts(count: usize) -> (Box<dyn Written>, Vec<u8>) {
+        let text = |n: usize| format!("{n} {}", "x".repeat(n % 300));
+        twice(|| Box::new(ListBody::texts((0..count).map(text).collect())))
+    }
+
+    /// A body, and what it is in one piece.
+    fn twice(whole: impl Fn() -> Box<dyn Written>) -> (Box<dyn Written>, Vec<u8>) {
         let mut text = Vec::new();
         assert!(whole().write(&mut text, usize::MAX));
         (whole(), text)
@@ -248,9 +272,10 @@ mod tests {
 
     #[test]
     fn pieces_are_bounded_and_together_they_are_the_body() {
-        for count in [0, 1, 20, 50_000] {
+        let kinds = [lines, series, texts];
+        for (count, of) in [0, 1, 20, 50_000].iter().flat_map(|n| kinds.map(|of| (*n, of))) {
             for gzip in [false, true] {
-                let (body, text) = lines(count);
+                let (body, text) = of(count);
                 let (mut sent, mut pieces) = Pieces::begin(body, gzip);
                 let mut number = 1;
                 while !pieces.is_done() {

@@ -6,15 +6,15 @@ use axum::extract::State;
 use axum::response::Response;
 use base::Labels;
 use http::HeaderMap;
-use logql::engine::tenants::with_tenant;
 use logql::syntax::Matcher;
 use rpc::http::{Form, HttpError, Tenants};
 
+use super::encode::ListBody;
 use super::labels::selector;
 use super::lists::{self, Which};
-use super::respond::ok;
+use super::respond::send;
 use super::telemetry::Watch;
-use super::{encode, params, refuse};
+use super::{params, refuse};
 use crate::checks::Checks;
 use crate::frontend::Frontend;
 
@@ -27,16 +27,17 @@ pub(super) async fn series(
 ) -> Result<Response, HttpError> {
     let mut watch = Watch::new(&frontend, &tenants, &headers, "series");
     let result = streams(&frontend, &tenants, &form, &mut watch).await;
-    let list = watch.finish_list(result)?;
-    ok(&frontend, &headers, move || encode::series(&list)).await
+    let list = watch.finish_with(result, |list| list.iter().map(|(_, of)| of.len()).sum())?;
+    send(&frontend, &headers, ListBody::series(list)).await
 }
 
+/// Streams, of several tenants with whose they are.
 async fn streams(
     frontend: &Frontend,
     tenants: &Tenants,
     form: &Form,
     watch: &mut Watch,
-) -> Result<Vec<Labels>, HttpError> {
+) -> Result<Vec<(Option<String>, Vec<Labels>)>, HttpError> {
     let groups = groups(form);
     watch.text(&groups.join(", "));
     let now = frontend.clock().now();
@@ -45,14 +46,8 @@ async fn streams(
     let checks = Checks { limits: frontend.limits(), tenants, now };
     let (start, end) = checks.window(start, end).map_err(refuse)?;
     let which = Which { tenants, selectors, start, end };
-    let mut series = Vec::new();
-    for (id, streams) in lists::streams(frontend, which).await? {
-        match tenants.multi {
-            true => series.extend(streams.iter().map(|labels| with_tenant(labels, id.as_str()))),
-            false => series.extend(streams),
-        }
-    }
-    Ok(series)
+    let of_tenants = lists::streams(frontend, which).await?.into_iter();
+    Ok(of_tenants.map(|(id, of)| (tenants.multi.then(|| id.to_string()), of)).collect())
 }
 
 /// Values of `match` and `match[]`, each once, in order.

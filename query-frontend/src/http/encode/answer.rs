@@ -1,11 +1,10 @@
 //! The bodies of `query`, `query_range` and `/api/prom/query`, written a piece at a time: what was
 //! written is let go of, so that an answer is never in memory twice.
 
-use std::vec::IntoIter;
-
 use base::Labels;
 use logql::engine::{Answer, Entry, Origins, Sample, Stream};
 
+use super::pieces::{Left, Written};
 use super::stats;
 use super::{EncodingFlags, json, metric, sample};
 use crate::query::Evaluated;
@@ -27,12 +26,6 @@ enum List {
     Scalar(Sample),
 }
 
-/// Items of an array that are not written yet.
-struct Left<T> {
-    items: IntoIter<T>,
-    is_first: bool,
-}
-
 /// How streams and entries look.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -48,22 +41,6 @@ struct Open {
     entries: Left<Entry>,
     /// The third element is the same for most entries of a stream: it is written once and copied.
     thirds: Vec<Vec<u8>>,
-}
-
-impl<T> Left<T> {
-    fn of(items: Vec<T>) -> Left<T> {
-        Left { items: items.into_iter(), is_first: true }
-    }
-
-    /// The next item, with the comma before it written.
-    fn next(&mut self, out: &mut Vec<u8>) -> Option<T> {
-        let item = self.items.next()?;
-        if !self.is_first {
-            out.push(b',');
-        }
-        self.is_first = false;
-        Some(item)
-    }
 }
 
 impl AnswerBody {
@@ -88,19 +65,6 @@ impl AnswerBody {
             List::Vector(_) | List::Matrix { .. } | List::Scalar(_) => return None,
         }
         Some(body)
-    }
-
-    /// Appends to `out` until it holds `enough` bytes or a little more. `true`: that was the rest.
-    pub fn write(&mut self, out: &mut Vec<u8>, enough: usize) -> bool {
-        if !self.is_begun {
-            self.begin(out);
-            self.is_begun = true;
-        }
-        if !self.list.write(out, enough) {
-            return false;
-        }
-        self.end(out);
-        true
     }
 
     /// What stands before the list. Loki puts warnings first for streams, last otherwise.
@@ -147,6 +111,20 @@ impl AnswerBody {
             out.extend_from_slice(b",\"warnings\":");
             json::strings(out, &self.evaluated.warnings);
         }
+    }
+}
+
+impl Written for AnswerBody {
+    fn write(&mut self, out: &mut Vec<u8>, enough: usize) -> bool {
+        if !self.is_begun {
+            self.begin(out);
+            self.is_begun = true;
+        }
+        if !self.list.write(out, enough) {
+            return false;
+        }
+        self.end(out);
+        true
     }
 }
 

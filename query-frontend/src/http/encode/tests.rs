@@ -31,7 +31,7 @@ fn body(bytes: Vec<u8>) -> Value {
 }
 
 /// All of a body, in pieces of a little more than `enough` bytes.
-fn written(mut body: AnswerBody, enough: usize) -> Vec<u8> {
+fn written(mut body: impl Written, enough: usize) -> Vec<u8> {
     let mut whole = Vec::new();
     loop {
         let mut piece = Vec::new();
@@ -203,11 +203,13 @@ fn legacy_answers_carry_label_text_and_rfc3339() {
 
 #[test]
 fn an_empty_label_list_has_no_data_but_empty_series_do() {
-    assert_eq!(body(label_list::<String>(&[])), json!({"status": "success"}));
-    assert_eq!(body(label_list(&["a", "b"])), json!({"status": "success", "data": ["a", "b"]}));
-    assert_eq!(body(series(&[])), json!({"status": "success", "data": []}));
-    let one = labels(&[("app", "x\"y")]);
-    assert_eq!(body(series(&[one])), json!({"status": "success", "data": [{"app": "x\"y"}]}));
+    let body = |list: ListBody| body(written(list, usize::MAX));
+    let texts = |texts: &[&str]| ListBody::texts(texts.iter().map(|&text| text.into()).collect());
+    assert_eq!(body(texts(&[])), json!({"status": "success"}));
+    assert_eq!(body(texts(&["a", "b"])), json!({"status": "success", "data": ["a", "b"]}));
+    assert_eq!(body(ListBody::series(vec![])), json!({"status": "success", "data": []}));
+    let one = ListBody::series(vec![(None, vec![labels(&[("app", "x\"y")])])]);
+    assert_eq!(body(one), json!({"status": "success", "data": [{"app": "x\"y"}]}));
 }
 
 fn any_answer() -> impl Strategy<Value = Answer> {
