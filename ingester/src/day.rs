@@ -405,6 +405,13 @@ impl DayState {
         unflushed.map(|state| Arc::clone(&state.unit)).collect()
     }
 
+    /// Whether one of the streams that are asked for has rows that no commit claims.
+    pub(crate) fn has_unflushed(&self, mut is_selected: impl FnMut(&Labels) -> bool) -> bool {
+        let units = self.units.iter().filter(|s| !matches!(s.claimed, Claimed::By { .. }));
+        let of_units = units.flat_map(|state| state.unit.streams.iter());
+        self.head.streams().iter().chain(of_units).any(&mut is_selected)
+    }
+
     /// Raw bytes of everything that no commit claims.
     pub(crate) fn unflushed_raw_bytes(&self) -> u64 {
         let units = self.units.iter().filter(|s| !matches!(s.claimed, Claimed::By { .. }));

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use base::shutdown::Shutdown;
 use base::{Batch, StoreId};
+use logql::plan::Leaf;
 use rpc::IngesterApi;
 use rpc::ingester::{
     Admission, AdmitRequest, AppendError, Appended, Identity, IngesterError, SelectAnswer,
@@ -59,6 +60,18 @@ impl Ingester {
     /// Flushes everything of one tenant; returns when it is committed.
     pub async fn flush_tenant(&self, tenant: &base::TenantId) -> Result<(), Error> {
         self.core.flush(self.core.days(Some(tenant)), Reason::Forced).await
+    }
+
+    /// Flushes the days of one tenant on which streams that `selector` selects have rows; returns
+    /// when they are committed.
+    pub async fn flush_streams(
+        &self,
+        tenant: &base::TenantId,
+        selector: &Leaf,
+    ) -> Result<(), Error> {
+        let mut days = self.core.days(Some(tenant));
+        days.retain(|day| day.lock().has_unflushed(|labels| selector.selects(labels)));
+        self.core.flush(days, Reason::Forced).await
     }
 
     /// Ends this ingester. Returns `false` if somebody else did already.

@@ -22,6 +22,7 @@ mod detected_fields;
 mod detected_labels;
 pub mod encode;
 mod format_query;
+pub mod index_shards;
 pub mod index_stats;
 pub mod json;
 mod labels;
@@ -56,6 +57,7 @@ pub fn router(frontend: Arc<Frontend>) -> Router {
         .route("/loki/api/v1/label/{name}/values", values())
         .route("/loki/api/v1/series", series())
         .route("/loki/api/v1/index/stats", get(index_stats::stats).post(index_stats::stats))
+        .route("/loki/api/v1/index/shards", get(index_shards::shards).post(index_shards::shards))
         .route("/loki/api/v1/index/volume", get(volume::instant).post(volume::instant))
         .route("/loki/api/v1/index/volume_range", get(volume::range).post(volume::range))
         .route("/loki/api/v1/detected_labels", detected())

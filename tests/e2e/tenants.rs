@@ -16,7 +16,7 @@ const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded")
 
 /// Every route that answers with something of a tenant, with parameters that select all of it. The
 /// flag: the answer holds text that was pushed.
-const ROUTES: [(&str, &str, bool); 18] = [
+const ROUTES: [(&str, &str, bool); 19] = [
     ("/loki/api/v1/query_range", "query={app=~\".+\"}", true),
     ("/loki/api/v1/query_range", "query=count_over_time({app=~\".+\"}[2h])&step=3600", true),
     ("/loki/api/v1/query", "query=count_over_time({app=~\".+\"}[2h])", true),
@@ -26,6 +26,7 @@ const ROUTES: [(&str, &str, bool); 18] = [
     ("/loki/api/v1/label/app/values", "", true),
     ("/loki/api/v1/series", "match[]={app=~\".+\"}", true),
     ("/loki/api/v1/index/stats", "query={app=~\".+\"}", false),
+    ("/loki/api/v1/index/shards", "query={app=~\".+\"}&targetBytesPerShard=1KB", false),
     ("/loki/api/v1/index/volume", "query={app=~\".+\"}", true),
     ("/loki/api/v1/index/volume_range", "query={app=~\".+\"}&step=3600", true),
     ("/loki/api/v1/detected_labels", "query={app=~\".+\"}", false),

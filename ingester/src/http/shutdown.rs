@@ -9,6 +9,9 @@ use rpc::http::form::Form;
 
 use crate::{Error, Ingester};
 
+/// What an ingester says that has been asked to end.
+pub(super) const STOPPED: &str = "Ingester is stopping or already stopped.";
+
 /// `GET|POST /ingester/shutdown?flush=true&delete_ring_tokens=false&terminate=true`. Tokens are on
 /// no disk yet, so there is nothing to delete.
 pub(super) async fn shutdown(
@@ -23,8 +26,7 @@ pub(super) async fn shutdown(
     if ingester.shut_down(flush, terminate).await {
         StatusCode::NO_CONTENT.into_response()
     } else {
-        let text = "Ingester is stopping or already stopped.\n";
-        (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        (StatusCode::SERVICE_UNAVAILABLE, format!("{STOPPED}\n")).into_response()
     }
 }
 

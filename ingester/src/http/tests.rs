@@ -1,7 +1,11 @@
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use rpc::IngesterApi;
+use rpc::http::TenantPolicy;
 use tower::ServiceExt;
 
 use super::router;
@@ -28,6 +32,51 @@ async fn flush_answers_at_once_and_the_rows_become_a_part() {
         tokio::task::yield_now().await;
     }
     assert_eq!(ingester.core.deps.catalog.snapshot().all_parts().count(), 1);
+}
+
+#[tokio::test]
+async fn the_rows_of_one_tenants_streams_are_a_part_when_it_is_answered() {
+    let machine = Machine::new();
+    let ingester = machine.start().await;
+    let batch = machine.batch(&ingester, 4);
+    let (tenant, stream) = (batch.tenant.clone(), batch.streams[0].to_string());
+    ingester.append(vec![batch]).await.unwrap();
+    let policy = TenantPolicy {
+        auth_enabled: true,
+        no_auth_tenant: tenant.clone(),
+        multi_tenant_queries: true,
+    };
+    let router = router(ingester.clone()).layer(Extension(Arc::new(policy)));
+    let flush = async |tenant: &str, streams: &str| {
+        let uri = format!("/flush/tenant?streams={}", encoded(streams));
+        let mut request = Request::post(uri);
+        if !tenant.is_empty() {
+            request = request.header("x-scope-orgid", tenant);
+        }
+        let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    };
+    let parts = || ingester.core.deps.catalog.snapshot().all_parts().count();
+    assert_eq!(flush("", &stream).await, (401, "no org id\n".to_owned()));
+    let (status, text) = flush(tenant.as_str(), "{").await;
+    assert!(status == 400 && text.starts_with("parse error at line 1"), "{status} {text}");
+    for (tenant, streams) in [("nobody", &*stream), (tenant.as_str(), r#"{app="none"}"#)] {
+        assert_eq!(flush(tenant, streams).await, (204, String::new()));
+        assert_eq!(parts(), 0, "{tenant} {streams}");
+    }
+    assert_eq!(flush(tenant.as_str(), &stream).await, (204, String::new()));
+    assert_eq!(parts(), 1);
+    assert_eq!(flush(tenant.as_str(), "").await, (204, String::new()));
+    assert_eq!(parts(), 1, "nothing is left");
+    assert!(ingester.drain(false).await);
+    let stopped = "Ingester is stopping or already stopped.\n".to_owned();
+    assert_eq!(flush(tenant.as_str(), "").await, (503, stopped));
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
 #[tokio::test]

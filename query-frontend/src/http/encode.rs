@@ -5,9 +5,11 @@ use base::Labels;
 use logql::engine::Sample;
 use logql::engine::fields::Field;
 
+use super::index_shards::Shard;
 use super::index_stats::IndexStats;
 use super::json;
 use super::patterns::Pattern;
+use crate::volume::Volumed;
 
 mod answer;
 mod list;
@@ -73,6 +75,21 @@ pub fn index_stats(stats: &IndexStats) -> Vec<u8> {
 fn index_stats_object(stats: &IndexStats) -> String {
     let IndexStats { streams, chunks, bytes, entries } = stats;
     format!("{{\"streams\":{streams},\"chunks\":{chunks},\"bytes\":{bytes},\"entries\":{entries}}}")
+}
+
+/// The body of `/index/shards`.
+pub fn shards(shards: &[Shard], volumed: &Volumed) -> Vec<u8> {
+    let mut out = b"{\"shards\":".to_vec();
+    array(&mut out, shards, |out, shard| {
+        let Shard { min, max, stats } = shard;
+        let stats = index_stats_object(stats);
+        let text = format!("{{\"bounds\":{{\"min\":{min},\"max\":{max}}},\"stats\":{stats}}}");
+        out.extend_from_slice(text.as_bytes());
+    });
+    out.extend_from_slice(b",\"statistics\":");
+    stats::write(&mut out, &volumed.stats, &volumed.pieces);
+    out.extend_from_slice(b",\"chunkGroups\":[]}\n");
+    out
 }
 
 /// The body of `/detected_labels`: names and numbers of values.

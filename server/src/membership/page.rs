@@ -1,6 +1,6 @@
 //! `/ring`: who is in the ring, as a page or (`Accept: application/json`) as JSON; the form
 //! `forget=ID` takes out a store that is lost for ever. `/distributor/ring` and its like are the same
-//! with other instances first.
+//! with other instances first. `/memberlist` says that there is none.
 //!
 //! The JSON has the keys of Loki's, and ours beside them.
 
@@ -36,13 +36,20 @@ pub struct Page {
 }
 
 /// Where Loki has a ring of each service, and who is in it here.
-const PATHS: [(&str, Roles); 5] = [
+const PATHS: [(&str, Roles); 7] = [
     ("/ring", Roles::INGESTER),
     ("/distributor/ring", Roles::DISTRIBUTOR),
     ("/scheduler/ring", Roles::QUERY_FRONTEND),
     ("/compactor/ring", Roles::COMPACTOR),
     ("/ruler/ring", Roles::RULER),
+    // Whoever does the work of these here.
+    ("/indexgateway/ring", Roles::QUERIER),
+    ("/pattern/ring", Roles::INGESTER),
 ];
+
+/// What is said of gossip, which Loki keeps rings by.
+const NO_MEMBERLIST: &str =
+    "This instance doesn't use memberlist: the ring is agreed upon by its ingesters, see /ring.";
 
 /// `/ring` and those of single services. They need no tenant.
 pub fn router(page: Page) -> Router {
@@ -50,7 +57,27 @@ pub fn router(page: Page) -> Router {
         let show = move |page, headers, form| show(page, role, headers, form);
         router.route(path, get(show).post(forget))
     };
-    PATHS.into_iter().fold(Router::new(), route).with_state(page)
+    let router = PATHS.into_iter().fold(Router::new(), route).with_state(page);
+    router.route("/memberlist", get(memberlist))
+}
+
+async fn memberlist(headers: HeaderMap) -> Response {
+    if accepts_json(&headers) {
+        return as_json(&json!({ "message": NO_MEMBERLIST }));
+    }
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    let page = format!("<!doctype html>\n<title>Memberlist</title>\n<p>{NO_MEMBERLIST}</p>\n");
+    ([(header::CONTENT_TYPE, html)], page).into_response()
+}
+
+fn accepts_json(headers: &HeaderMap) -> bool {
+    let accepts = headers.get(header::ACCEPT).and_then(|accepts| accepts.to_str().ok());
+    accepts.is_some_and(|accepts| accepts.contains("application/json"))
+}
+
+fn as_json(value: &Value) -> Response {
+    let json = HeaderValue::from_static("application/json; charset=UTF-8");
+    ([(header::CONTENT_TYPE, json)], value.to_string()).into_response()
 }
 
 async fn show(
@@ -61,10 +88,8 @@ async fn show(
 ) -> Response {
     let Some(ring) = &page.ring else { return nowhere().into_response() };
     let view = View::new(ring, role, page.clock.now());
-    let accepts = headers.get(header::ACCEPT).and_then(|accepts| accepts.to_str().ok());
-    if accepts.is_some_and(|accepts| accepts.contains("application/json")) {
-        let json = HeaderValue::from_static("application/json; charset=UTF-8");
-        return ([(header::CONTENT_TYPE, json)], view.json().to_string()).into_response();
+    if accepts_json(&headers) {
+        return as_json(&view.json());
     }
     let html = HeaderValue::from_static("text/html; charset=utf-8");
     let with_tokens = form.value("tokens") == "true";
@@ -390,6 +415,27 @@ mod tests {
         assert_eq!(of(&state, "a"), Ok(1));
         rename(&mut state, 2, |found| found.phase = Phase::Gone);
         assert_eq!(of(&state, "a"), Err(409));
+    }
+
+    #[tokio::test]
+    async fn without_gossip_the_page_of_it_says_so() {
+        let clock: Arc<dyn Clock> = Arc::new(base::time::ManualClock::new(UnixNanos(0)));
+        let ask = async |accept: &'static str| {
+            let router = router(Page { ring: None, clock: clock.clone() });
+            let request = http::Request::get("/memberlist").header(header::ACCEPT, accept);
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+            let kind = response.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+            let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            (kind, String::from_utf8(body.to_vec()).unwrap())
+        };
+        let (kind, page) = ask("text/html").await;
+        assert!(kind.starts_with("text/html") && page.contains(NO_MEMBERLIST), "{kind} {page}");
+        let (kind, body) = ask("application/json").await;
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert!(kind.starts_with("application/json"), "{kind}");
+        assert_eq!(body, json!({ "message": NO_MEMBERLIST }));
     }
 
     #[test]
