@@ -14,7 +14,7 @@ use logql::engine::overlap::{Overlaps, StreamRange};
 use logql::engine::{Partial, Worker};
 use logql::plan::{Direction, Leaf as PlanLeaf};
 use rpc::stats::PartStats;
-use store::scan::{Scan, ScanStats, Scratch, Unit, keep_first, scan_unit, sort_for};
+use store::scan::{Scan, ScanStats, Scratch, Unit, keep_first, prune, scan_unit, sort_for};
 
 use crate::error::Error;
 use crate::querier::Querier;
@@ -166,7 +166,7 @@ impl Querier {
                         return Err(Error::Cancelled);
                     }
                     let scan = parts.open_counting(&record, &requests)?.with_order(order);
-                    opened.add(&leaf, Arc::new(scan))?;
+                    opened.add(&leaf, Arc::new(scan), &cancel)?;
                 }
                 Ok(opened)
             }));
@@ -289,7 +289,7 @@ impl Querier {
 }
 
 impl Opened {
-    fn add(&mut self, leaf: &PlanLeaf, scan: Arc<Scan>) -> Result<(), Error> {
+    fn add(&mut self, leaf: &PlanLeaf, scan: Arc<Scan>, cancel: &Shutdown) -> Result<(), Error> {
         let mut units = scan.units(leaf);
         let Some(first) = units.first() else { return Ok(()) };
         let selected = first.streams.clone();
@@ -310,11 +310,8 @@ impl Opened {
             self.ranges.push(ranges);
         }
         self.groups += units.len() as u64;
-        for mut unit in units.drain(..) {
-            if unit.prune(leaf, &mut self.pruned)? {
-                self.units.push(unit);
-            }
-        }
+        prune(&mut units, leaf, cancel, &mut self.pruned)?;
+        self.units.append(&mut units);
         Ok(())
     }
 }

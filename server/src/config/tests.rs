@@ -155,3 +155,14 @@ fn schema_periods_must_ascend_and_the_first_bounds_what_is_taken() {
     assert!(from(&text("2024-01-01", "2020-10-24")).is_err());
     assert!(from(&text("yesterday", "2020-10-24")).is_err());
 }
+
+#[test]
+fn a_disk_cache_is_off_without_a_directory_and_is_not_tiny() {
+    assert_eq!(from("").unwrap().raw.storage_config.disk_cache.directory, "");
+    let text = "storage_config:\n  disk_cache:\n    directory: /c\n    size: ";
+    let set = from(&format!("{text}64MB\n")).unwrap().raw.storage_config.disk_cache;
+    assert_eq!((set.directory.as_str(), set.size.0), ("/c", 64 << 20));
+    let error = refusal(&format!("{text}63MB\n"));
+    assert!(error.contains("storage_config.disk_cache.size: 63MB is below 64MB"), "{error}");
+    assert!(from("storage_config:\n  disk_cache:\n    size: 1MB\n").is_ok(), "it is off");
+}

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use catalog::{PartId, PartRecord};
+use futures::future::try_join_all;
 use object_store::OBJECT_STORE_COALESCE_DEFAULT;
 use part::{Footer, RangeRead};
 use rustix::buffer::spare_capacity;
@@ -20,6 +21,10 @@ use crate::error::Error;
 use crate::metrics::CORRUPT;
 use crate::pages::{Hold, Pages};
 use crate::scan::Scan;
+
+/// Requests of a read that one call of the store makes; it runs as many at a time. A read of more is
+/// several calls at once: rows of the id filters of 64 row groups are one round trip.
+const REQUESTS_EACH: usize = 10;
 
 /// Opens parts for scanning; keeps footers, and pieces of parts that are not local files. Share it
 /// as `Arc<Parts>`.
@@ -35,6 +40,11 @@ pub struct Parts {
 #[derive(Clone, Debug, Default)]
 pub struct Requests(Arc<AtomicU64>);
 
+/// Whether a range that begins after `end` shares a request with what ends there.
+fn is_close(end: u64, range: &Range<u64>) -> bool {
+    range.start.saturating_sub(end) <= OBJECT_STORE_COALESCE_DEFAULT
+}
+
 impl Requests {
     /// Requests so far.
     pub fn count(&self) -> u64 {
@@ -47,9 +57,7 @@ impl Requests {
         ranges.sort_unstable_by_key(|range| range.start);
         let (mut count, mut end) = (0, None);
         for range in ranges {
-            let is_close =
-                |end: u64| range.start.saturating_sub(end) <= OBJECT_STORE_COALESCE_DEFAULT;
-            count += u64::from(!end.is_some_and(is_close));
+            count += u64::from(!end.is_some_and(|end| is_close(end, range)));
             end = end.max(Some(range.end));
         }
         self.0.fetch_add(count, Ordering::Relaxed);
@@ -186,6 +194,25 @@ impl PartReader {
         })
     }
 
+    /// As many requests at once as `ranges`, which ascend, take.
+    async fn get_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
+        let mut reads = Vec::new();
+        let (mut rest, mut requests) = (ranges, 0);
+        let mut ends_call = |pair: &[Range<u64>]| {
+            requests += usize::from(!is_close(pair[0].end, &pair[1]));
+            let is_full = requests == REQUESTS_EACH;
+            requests *= usize::from(!is_full);
+            is_full
+        };
+        while let Some(last) = rest.windows(2).position(&mut ends_call) {
+            let (now, later) = rest.split_at(last + 1);
+            reads.push(self.bucket.get_ranges(&self.path, now));
+            rest = later;
+        }
+        reads.push(self.bucket.get_ranges(&self.path, rest));
+        Ok(try_join_all(reads).await?.concat())
+    }
+
     fn read_file(&self, file: &File, range: &Range<u64>) -> Result<Bytes, Error> {
         let len = (range.end - range.start) as usize;
         // Not zeroed: what is read would be written twice.
@@ -228,7 +255,7 @@ impl RangeRead for PartReader {
                 let fetch = |ranges: &[Range<u64>]| {
                     let ranges: Vec<Range<u64>> = ranges.iter().map(in_object).collect();
                     self.requests.add(&ranges);
-                    base::task::block_on(runtime, self.bucket.get_ranges(&self.path, &ranges))
+                    base::task::block_on(runtime, self.get_ranges(&ranges))
                 };
                 match &self.kept {
                     Some((part, hold, pages)) => pages.read(*part, ranges, *hold, fetch),

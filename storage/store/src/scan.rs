@@ -17,6 +17,7 @@
 //! **Invariant:** every row of a selected stream in the leaf's range reaches the worker, but for
 //! rows that a sketch or the worker's threshold says cannot matter; a page goes to it once.
 
+mod ahead;
 mod first;
 mod templates;
 mod unit;
@@ -32,6 +33,7 @@ use part::{Footer, RangeRead};
 use crate::Error;
 use crate::metrics::CORRUPT;
 
+pub use ahead::prune;
 pub use first::keep_first;
 pub use unit::scan_unit;
 
@@ -80,7 +82,7 @@ pub struct Unit {
     first_row: u64,
     /// Set by [`sort_for`]: pages are visited from this end, and the threshold counts.
     direction: Option<Direction>,
-    /// Set by [`Unit::prune`] and [`keep_first`].
+    /// Set by [`prune`] and [`keep_first`].
     pruned: Option<Pruned>,
 }
 

@@ -271,3 +271,31 @@ async fn a_part_that_was_read_once_is_on_the_disk_when_the_store_is_gone() {
     };
     assert_eq!(more.unwrap_err().kind(), ErrorKind::NotFound);
 }
+
+#[tokio::test]
+async fn a_read_of_many_places_makes_all_its_requests_at_once() {
+    let store = FaultyStore::new();
+    let bucket = Bucket::new("b".into(), store.clone(), Arc::new(ManualClock::default()));
+    let mut record = put(&bucket, vec![upload(&SeededRandom::new(1), 10)]).await.remove(0);
+    let object: Vec<u8> = (0..10u32 << 20).flat_map(u32::to_le_bytes).collect();
+    record.len_bytes = object.len() as u64;
+    bucket.put(&record.path(), vec![object.clone().into()]).await.unwrap();
+    let parts = Arc::new(Parts::new(bucket, 0, 0));
+    // Every third touches the one before it; all others are requests of their own.
+    let place = |at: u64| (at - u64::from(at % 3 == 2)) * (3 << 19) + at % 3 * 10;
+    for (count, requests, calls) in [(0, 0, 0), (1, 1, 1), (14, 10, 1), (15, 10, 1), (25, 17, 2)] {
+        let ranges: Vec<_> = (0..count).map(|at| place(at)..place(at) + 10).collect();
+        store.script(BTreeMap::new(), BTreeMap::new());
+        let (parts, record, asked) = (parts.clone(), record.clone(), ranges.clone());
+        let (read, counted) = blocking(move || {
+            let reader = parts.reader(&record).unwrap();
+            (part::RangeRead::read_ranges(&reader, &asked).unwrap(), reader.requests.count())
+        })
+        .await;
+        assert_eq!(read.len(), ranges.len());
+        for (range, read) in ranges.iter().zip(read) {
+            assert_eq!(read, object[range.start as usize..range.end as usize]);
+        }
+        assert_eq!((counted, store.requests()), (requests, calls), "{count} ranges");
+    }
+}

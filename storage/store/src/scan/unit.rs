@@ -60,23 +60,6 @@ enum Lines<'f> {
 }
 
 impl Unit {
-    /// Asks the sketches now rather than when the unit is scanned, if they are at hand. False = no
-    /// page of it can matter, and it need not be scanned: `stats` says what it was.
-    pub fn prune(&mut self, leaf: &Leaf, stats: &mut ScanStats) -> Result<bool, Error> {
-        let asks = !leaf.needles().is_empty() || !leaf.label_needles().is_empty();
-        if !asks || !self.scan.footer.holds_sketches(self.group) {
-            return Ok(true);
-        }
-        let reader = Counting::new(&*self.scan.reader);
-        let pruned = candidates(leaf, self, &reader).map_err(|error| self.scan.named(error))?;
-        stats.read_bytes += reader.read_bytes();
-        self.pruned = Some(pruned);
-        if pruned.pages == 0 {
-            stats.pages_considered += pruned.considered;
-        }
-        Ok(pruned.pages != 0)
-    }
-
     /// Pages that are left, if it was asked.
     pub fn pages_left(&self) -> Option<u32> {
         self.pruned.map(|pruned| pruned.pages.count_ones())
@@ -84,7 +67,11 @@ impl Unit {
 }
 
 /// The pages of a unit that may matter, by streams, time and sketches.
-fn candidates(leaf: &Leaf, unit: &Unit, reader: &Counting<'_>) -> Result<Pruned, Error> {
+pub(super) fn candidates(
+    leaf: &Leaf,
+    unit: &Unit,
+    reader: &dyn RangeRead<Error = Error>,
+) -> Result<Pruned, Error> {
     let (footer, group, range) = (&unit.scan.footer, unit.group, leaf.range());
     let candidates = footer.candidates(group, &unit.streams, range.from_ns..range.to_ns);
     let considered = u64::from(candidates.count_ones());
