@@ -12,6 +12,7 @@ mod history;
 mod ledger;
 mod network;
 mod nodes;
+mod noticed;
 mod profile;
 mod push;
 mod record;

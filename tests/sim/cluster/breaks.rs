@@ -1,12 +1,13 @@
 //! Rules that are broken on purpose, each at a seam, to see that the simulation notices.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use base::{Batch, StoreId};
+use base::{Batch, BatchId, StoreId};
 use logql::engine::Partial;
-use ring::State;
+use ring::{Phase, State};
 use rpc::IngesterApi;
 use rpc::ingester::{
     Admission, AdmitRequest, AppendError, Appended, Identity, IngesterError, ReadStats,
@@ -38,30 +39,116 @@ pub enum Break {
     ManyGone,
     /// R1b: a store is cleared before what names it is flushed and refused.
     ClearUnseen,
+    /// R1b: a store is cleared when what names it is flushed, and named again afterwards.
+    NoRefusal,
+    /// R1: a forgotten store counts no more from the moment on that an operator says so.
+    ForgetAtOnce,
+    /// B6: a new directory goes by the name of the lost one.
+    SameStore,
+    /// B6: a query asks whoever is at an address, not a store.
+    AnyStore,
+    /// B3: the ack of an earlier attempt counts for the newest.
+    OldAcks,
+    /// B3: after the answer to the client another attempt goes to one member.
+    AttemptAfterAnswer,
+    /// W3: only the first of a list flushes.
+    OnlyFirstFlushes,
+    /// R2: an answer does not say which streams it includes.
+    NoOverlaps,
+    /// C4: an upload that nobody names is deleted without a commit that says so.
+    NoOrphanCommit,
+    /// ADR 19, 1: a store is activated before all others know of it.
+    JoinUnseen,
+    /// ADR 19, 1: answers do not say how new the ring is that their ingester follows.
+    NoRingVersion,
+    /// ADR 19, 2: a store says that it holds nothing of a lower factor before that is so.
+    FactorAtOnce,
+    /// ADR 19, 2: readers count on the factor of new batches, whatever is held.
+    WriteFactor,
 }
 
 impl Break {
+    /// All rules.
+    pub const ALL: [Break; 23] = [
+        Break::AckBeforeSync,
+        Break::DropOnNotice,
+        Break::NoCompare,
+        Break::NumberUsedTwice,
+        Break::OtherView,
+        Break::ShortAnswer,
+        Break::AnyMajority,
+        Break::NoGone,
+        Break::ManyGone,
+        Break::ClearUnseen,
+        Break::NoRefusal,
+        Break::ForgetAtOnce,
+        Break::SameStore,
+        Break::AnyStore,
+        Break::OldAcks,
+        Break::AttemptAfterAnswer,
+        Break::OnlyFirstFlushes,
+        Break::NoOverlaps,
+        Break::NoOrphanCommit,
+        Break::JoinUnseen,
+        Break::NoRingVersion,
+        Break::FactorAtOnce,
+        Break::WriteFactor,
+    ];
+
     /// The way of a querier or distributor to an ingester.
     pub fn peer(self, api: Arc<dyn IngesterApi>) -> Arc<dyn IngesterApi> {
         match self {
-            Break::OtherView | Break::ShortAnswer | Break::AnyMajority | Break::NoGone => {
-                Arc::new(Broken { api, rule: self, seen: Mutex::default() })
+            Break::OtherView
+            | Break::ShortAnswer
+            | Break::AnyMajority
+            | Break::NoGone
+            | Break::AnyStore
+            | Break::OldAcks
+            | Break::AttemptAfterAnswer
+            | Break::NoOverlaps
+            | Break::NoRingVersion => {
+                let seen = Mutex::default();
+                Arc::new(Broken { api, rule: self, seen, acked: Arc::default() })
             }
             _ => api,
         }
     }
 
-    /// The ring as a querier has it.
-    pub fn state(self, state: Arc<State>) -> Arc<State> {
-        if self != Break::ManyGone {
+    /// The ring as an ingester has it when it looks at lists.
+    pub fn list_state(self, state: Arc<State>) -> Arc<State> {
+        if self != Break::NoRefusal {
             return state;
         }
-        // As if rows were at so many stores that any number of them may be missing.
+        // As if whoever is on its way out, or was, had come back since.
+        let mut back = State::clone(&state);
+        back.version += 1;
+        back.retired.clear();
+        for instance in back.instances.values_mut().map(Arc::make_mut) {
+            if instance.departure.take().is_some() {
+                instance.phase = Phase::Active;
+            }
+        }
+        Arc::new(back)
+    }
+
+    /// The ring as a querier has it.
+    pub fn state(self, state: Arc<State>) -> Arc<State> {
+        let factor = match self {
+            // As if rows were at so many stores that any number of them may be missing.
+            Break::ManyGone => 9,
+            Break::WriteFactor => state.write_factor(),
+            Break::ForgetAtOnce => {
+                let mut known = State::clone(&state);
+                known.instances.retain(|_, instance| !instance.is_forgotten());
+                return Arc::new(known);
+            }
+            _ => return state,
+        };
         let mut many = State::clone(&state);
         for instance in many.instances.values_mut() {
-            Arc::make_mut(instance).factor = 9;
+            Arc::make_mut(instance).factor = factor;
         }
-        many.replication = 9;
+        many.replication = factor;
         Arc::new(many)
     }
 }
@@ -71,6 +158,27 @@ struct Broken {
     rule: Break,
     /// Stores that were ever asked.
     seen: Mutex<BTreeSet<StoreId>>,
+    /// Batches of which any attempt was ever acknowledged here.
+    acked: Arc<Mutex<BTreeSet<BatchId>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Broken {
+    /// The first of the lists hears of another order when nobody waits for it any more.
+    fn attempt_again(&self, mut batches: Vec<Batch>) {
+        for batch in &mut batches {
+            batch.attempt += 1;
+            batch.members.rotate_left(1);
+        }
+        let api = self.api.clone();
+        base::task::sim::outside(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let _unheard = api.append(batches).await.is_err();
+        });
+    }
 }
 
 fn is_silence(error: &IngesterError) -> bool {
@@ -93,7 +201,22 @@ impl IngesterApi for Broken {
 
     async fn append(&self, batches: Vec<Batch>) -> Result<Appended, AppendError> {
         let sent: Vec<u32> = batches.iter().map(|batch| batch.attempt).collect();
+        let ids: Vec<BatchId> = batches.iter().map(|batch| batch.id).collect();
+        let again = (self.rule == Break::AttemptAfterAnswer).then(|| batches.clone());
         match self.api.append(batches).await {
+            Ok(appended) => {
+                lock(&self.acked).extend(ids);
+                if let Some(again) = again.filter(|all| all.iter().all(|b| b.members.len() > 1)) {
+                    self.attempt_again(again);
+                }
+                Ok(appended)
+            }
+            Err(_)
+                if self.rule == Break::OldAcks
+                    && ids.iter().all(|id| lock(&self.acked).contains(id)) =>
+            {
+                Ok(Appended { attempts: sent })
+            }
             // The others of its list make up the majority.
             Err(failed) if self.rule == Break::AnyMajority && is_silence(&failed.error) => {
                 Ok(Appended { attempts: sent })
@@ -105,11 +228,24 @@ impl IngesterApi for Broken {
     async fn select(&self, mut request: SelectRequest) -> Result<SelectAnswer, IngesterError> {
         if self.rule == Break::NoGone {
             // As if everybody who was ever asked was asked.
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut seen = lock(&self.seen);
             seen.extend(request.asked.iter().copied());
             request.asked = seen.iter().copied().collect();
         }
+        if self.rule == Break::AnyStore {
+            request.store = None;
+        }
         match self.api.select(request.clone()).await {
+            Ok(SelectAnswer::Rows { partial, stats, ring, .. })
+                if self.rule == Break::NoOverlaps =>
+            {
+                Ok(SelectAnswer::Rows { ranges: Vec::new(), partial, stats, ring })
+            }
+            Ok(SelectAnswer::Rows { ranges, partial, stats, .. })
+                if self.rule == Break::NoRingVersion =>
+            {
+                Ok(SelectAnswer::Rows { ranges, partial, stats, ring: 0 })
+            }
             Ok(SelectAnswer::Behind { floor }) if self.rule == Break::OtherView => {
                 self.api.select(SelectRequest { view: floor, ..request }).await
             }

@@ -38,6 +38,8 @@ pub struct Client {
     pub tells_early: bool,
     /// The floor of the log is never found.
     pub hides_floor: bool,
+    /// Commits that say which uploads nobody named are answered and not done.
+    pub drops_orphans: bool,
 }
 
 /// What becomes of a PUT.
@@ -126,6 +128,16 @@ impl Client {
     }
 }
 
+/// Whether it is a commit that takes uploads for orphans.
+fn removes_orphans(path: &Path, payload: &PutPayload) -> bool {
+    let bytes: Vec<u8> = payload.iter().flat_map(|chunk| chunk.iter().copied()).collect();
+    let number = catalog::paths::number_of(path.as_ref()).unwrap_or_default();
+    let is_commit = path.as_ref().starts_with(catalog::paths::LOG);
+    let commit = is_commit.then(|| catalog::Commit::decode(number, &bytes));
+    let is_orphan = |removed: &catalog::PartRef| removed.day == base::Day(i32::MIN);
+    commit.is_some_and(|commit| commit.is_ok_and(|commit| commit.removed.iter().any(is_orphan)))
+}
+
 fn lost() -> object_store::Error {
     object_store::Error::Generic { store: NAME, source: "no answer".into() }
 }
@@ -143,6 +155,9 @@ impl ObjectStore for Client {
         let (history, who) = (&self.history, self.process.name());
         if self.tells_early && path.as_ref().starts_with("log/") {
             self.put_late(path, payload, options);
+            return Ok(PutResult { e_tag: None, version: None, extensions: Default::default() });
+        }
+        if self.drops_orphans && removes_orphans(path, &payload) {
             return Ok(PutResult { e_tag: None, version: None, extensions: Default::default() });
         }
         let fate = self.fate();

@@ -178,6 +178,31 @@ impl Node {
         assert!(state.process.is_none(), "only a dead process loses its disk");
         state.disk = SimDisk::new();
     }
+
+    /// A new disk with nothing on it but the lost one's name.
+    pub fn lose_disk_but_its_name(&self) {
+        let before = self.disk();
+        self.lose_disk();
+        if let Err(error) = copy_store(&before, &self.disk()) {
+            panic!("the name of {} could not be kept: {error}", self.name);
+        }
+    }
+}
+
+fn copy_store(from: &SimDisk, to: &SimDisk) -> std::io::Result<()> {
+    let dir = std::path::Path::new("wal");
+    let mut bytes = Vec::new();
+    for name in from.list(dir)?.iter().filter(|name| name.starts_with("store")) {
+        let file = from.open(&dir.join(name))?;
+        bytes.resize(usize::try_from(file.len()?).expect("it is short"), 0);
+        let read = file.read_at(0, &mut bytes)?;
+        to.create_dir_all(dir)?;
+        let mut copy = to.create(&dir.join(name))?;
+        copy.append(&bytes[..read])?;
+        copy.sync_data()?;
+        to.sync_dir(dir)?;
+    }
+    Ok(())
 }
 
 /// What a process is made with.
@@ -285,6 +310,7 @@ impl Cluster {
             node: node.name.clone(),
             tells_early: self.broken == Break::DropOnNotice,
             hides_floor: self.broken == Break::NumberUsedTwice && node.role == Role::Ingester,
+            drops_orphans: self.broken == Break::NoOrphanCommit && node.role == Role::Compactor,
         };
         let name = super::bucket::NAME.to_owned();
         Bucket::new(name, Arc::new(client), start.clock.clone())
@@ -329,6 +355,10 @@ impl Cluster {
         config.wal.segment_size = ByteSize(4_000);
         config.max_chunk_age = Duration::from_secs(900);
         config.chunk_idle_period = Duration::from_secs(300);
+        if self.broken == Break::OnlyFirstFlushes {
+            // Nothing is old; what is idle, full or asked for its owner flushes.
+            config.max_chunk_age = Duration::from_secs(365 * 86_400);
+        }
         config.flushed_retain = Duration::from_secs(*self.world.chance("retain").pick(&[0, 5, 60]));
         if self.world.profile.tight {
             config.wal.soft_limit = ByteSize(4_000);
@@ -342,7 +372,7 @@ impl Cluster {
         };
         let committer = wal::store_id(&config.wal, &env).map_err(text)?;
         let catalog = self.catalog(node, &start, committer).await?;
-        let followed = self.truth.as_ref().map(Followed::new);
+        let followed = self.truth.as_ref().map(|truth| Followed::new(truth, self.broken));
         let deps = ingester::Deps {
             disk: start.disk,
             clock: start.clock,
@@ -359,8 +389,7 @@ impl Cluster {
             let chance = self.world.chance(&format!("duties of {}", start.process.name()));
             let number = self.of(Role::Ingester).position(|other| other.name == node.name);
             let (number, ingester) = (number.unwrap_or_default(), ingester.clone());
-            let serves =
-                Serves { node: node.clone(), number, ingester, chance, broken: self.broken };
+            let serves = Serves { node: node.clone(), number, ingester, chance };
             followed.serve(&start.process, serves);
         }
         node.state().running = Some(ingester.clone());
@@ -429,11 +458,16 @@ impl Cluster {
         // Times are courtesy: with an object deleted at once, queries under way repeat.
         let delays_s = [0, 60, 7_200];
         let delay_s = delays_s[(deps.random.next_u64() % delays_s.len() as u64) as usize];
+        let defaults = compactor::Config::default();
         let config = compactor::Config {
+            orphan_age: match self.broken {
+                Break::NoOrphanCommit => Duration::from_secs(10),
+                _ => defaults.orphan_age,
+            },
             rules: eager(),
             delete_delay: Duration::from_secs(delay_s),
             look_every: Duration::from_secs(60),
-            ..compactor::Config::default()
+            ..defaults
         };
         event!(self.world, start.process.name(), "merges, deletes after {delay_s} s");
         let compactor = compactor::Compactor::new(config, deps);

@@ -56,6 +56,14 @@ impl Truth {
         matches!(outcome, Outcome::Done { .. })
     }
 
+    /// As if everybody had read it.
+    fn see_all(&self) {
+        let state = self.state();
+        for by in state.ingesters().map(|instance| instance.store) {
+            self.apply("nobody", &Command::Seen { by, version: state.version });
+        }
+    }
+
     /// Whether every store is there and none is on its way in or out: a disk may be lost.
     pub fn is_whole(&self, ingesters: usize) -> bool {
         let state = self.state();
@@ -176,13 +184,14 @@ impl Members for Known {
 /// What an ingester knows of it.
 pub struct Followed {
     truth: Arc<Truth>,
+    broken: Break,
     state: Mutex<Arc<State>>,
 }
 
 impl Followed {
     /// What it said that it follows it knows also after a restart.
-    pub fn new(truth: &Arc<Truth>) -> Arc<Followed> {
-        Arc::new(Followed { truth: truth.clone(), state: Mutex::new(truth.state()) })
+    pub fn new(truth: &Arc<Truth>, broken: Break) -> Arc<Followed> {
+        Arc::new(Followed { truth: truth.clone(), broken, state: Mutex::new(truth.state()) })
     }
 
     /// Does what the ingester owes the ring, as long as its process lives.
@@ -247,8 +256,13 @@ impl Followed {
             let command = match duty {
                 Duty::Register => Command::Register(registration.clone()),
                 Duty::See { version } => Command::Seen { by: store, version },
-                Duty::Activate => Command::Activate { store },
-                Duty::Clear { of, since } if serves.broken == Break::ClearUnseen => {
+                Duty::Activate => {
+                    if self.broken == Break::JoinUnseen {
+                        self.truth.see_all();
+                    }
+                    Command::Activate { store }
+                }
+                Duty::Clear { of, since } if self.broken == Break::ClearUnseen => {
                     Command::Cleared { by: store, of, since }
                 }
                 Duty::Clear { of, since } => match ingester.clear(of, since).await {
@@ -261,7 +275,9 @@ impl Followed {
         let (factor, since) = (state.asked_factor(), state.version);
         let own = state.instance(store);
         let is_due = own.is_some_and(|own| own.factor < factor && own.phase == Phase::Active);
-        if is_due && matches!(ingester.require(factor, since).await, Ok(true)) {
+        let is_kept = self.broken == Break::FactorAtOnce
+            || (is_due && matches!(ingester.require(factor, since).await, Ok(true)));
+        if is_due && is_kept {
             self.truth.apply(who, &Command::Factor { by: store, factor, since });
         }
     }
@@ -274,12 +290,11 @@ pub struct Serves {
     pub number: usize,
     pub ingester: Arc<Ingester>,
     pub chance: Chance,
-    pub broken: Break,
 }
 
 impl Ring for Followed {
     fn state(&self) -> Arc<State> {
-        lock(&self.state).clone()
+        self.broken.list_state(lock(&self.state).clone())
     }
 }
 

@@ -158,6 +158,19 @@ fn notices(broken: Break, first: u64, tries: u64) -> (u64, String) {
 }
 
 #[test]
+#[ignore = "a tool: which of RUNELOG_SIM_SEEDS notice the rule that RUNELOG_SIM_BREAK names"]
+fn prints_who_notices() {
+    let name = std::env::var("RUNELOG_SIM_BREAK").expect("RUNELOG_SIM_BREAK is a rule");
+    for broken in Break::ALL.into_iter().filter(|broken| format!("{broken:?}") == name) {
+        for seed in seeds() {
+            if let Some(violation) = run(seed, broken, false).violation {
+                println!("\nseed {seed}: {violation:.200}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_ack_before_the_fsync_is_noticed() {
     let (_, violation) = notices(Break::AckBeforeSync, 1, 10);
     assert!(violation.contains("P1/P3"), "{violation}");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base::disk::sim::{Fault, Keep};
 
+use super::breaks::Break;
 use super::bucket;
 use super::nodes::{Cluster, Node, Role};
 use super::record::Record;
@@ -124,10 +125,15 @@ async fn make(cluster: &Arc<Cluster>, record: &Arc<Record>, chance: &Chance, tro
             let is_claimed = |id: &_| cluster.history.is_claimed(id);
             let lost = cluster.ledger.lost(name, is_claimed);
             match &cluster.truth {
+                // Nobody hears of it.
+                Some(_) if cluster.broken == Break::SameStore => {}
                 Some(truth) => truth.lose(name, chance.below(4) < world.profile.forget),
                 None => record.lost_disk(&lost),
             }
-            node.lose_disk();
+            match cluster.broken {
+                Break::SameStore => node.lose_disk_but_its_name(),
+                _ => node.lose_disk(),
+            }
         }
         Trouble::Skew => {
             let ns = (chance.below(14_400) as i64 - 7_200) * 1_000_000_000;
