@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::config::root::ServerConfig;
 use crate::config::store::StoreConfig;
 use crate::config::stores::{AzureConfig, GcsConfig, S3Config};
+use crate::config::targets::Target;
 use crate::telemetry::process::memory_ceiling_bytes;
 
 /// The object store.
@@ -95,10 +96,11 @@ fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// The disk cache, if one is configured and parts are not files of this machine already.
+/// The disk cache, if one is configured and parts are not files of this machine already. Of queriers
+/// alone: another service with the same file would hold the directory and read nothing.
 pub fn disk_cache(config: &Config) -> Option<DiskCacheConfig> {
     let raw = &config.raw.storage_config.disk_cache;
-    if raw.directory.is_empty() {
+    if raw.directory.is_empty() || !config.targets.contains(Target::Querier) {
         return None;
     }
     if matches!(config.store, StoreConfig::Filesystem { .. }) {
