@@ -2,9 +2,11 @@
 //!
 //! What is read of a part is always one of its frames or a row of its filters, so the same pieces are
 //! asked for again whatever the query. What memory does not hold may be on a disk of this machine
-//! ([`crate::disk_cache`]); only what is on neither is asked for. Two that want a piece at once share one request: the first
-//! claims it, the other waits for what the first reads. Nobody waits while he has claims of his own
-//! that are not read, so nobody waits for ever; where a claim fails, whoever waits reads for himself.
+//! ([`crate::disk_cache`]); only what is on neither is asked for.
+//!
+//! Two that want a piece at once share one request: the first claims it, the other waits for what
+//! the first reads. Nobody waits while he has claims of his own that are not read, so nobody waits
+//! for ever; where a claim fails, whoever waits reads for himself.
 
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
