@@ -166,7 +166,9 @@ impl Meta {
 
     /// Who leads, as far as this process knows.
     pub fn leader(&self) -> Option<Contact> {
-        self.inner.peers.leader()
+        let leader = self.inner.peers.leader();
+        // Raft's own leader goes on as one when a majority is gone.
+        leader.filter(|leader| leader.store != self.inner.peers.own.store || self.is_leader())
     }
 
     /// Whether this process leads and has been heard by a majority lately.

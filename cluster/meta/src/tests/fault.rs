@@ -103,6 +103,21 @@ fn a_proposal_whose_answer_is_lost_is_said_to_be_unanswered_and_not_repeated() {
 }
 
 #[test]
+fn a_leader_without_a_majority_does_not_say_that_it_leads() {
+    simulate(async {
+        let mut cluster = three(26).await;
+        let leader = cluster.leader();
+        let known = cluster.meta(leader).leader().map(|contact| contact.store);
+        assert_eq!(known, Some(store(leader)));
+        for n in [1, 2, 3].into_iter().filter(|&n| n != leader) {
+            cluster.crash(n, Keep::Synced);
+        }
+        cluster.until("it says so", |c| c.meta(leader).leader().is_none()).await;
+        assert!(!cluster.meta(leader).is_leader());
+    });
+}
+
+#[test]
 fn a_disk_that_fails_stops_its_node_and_no_other() {
     simulate(async {
         let mut cluster = three(24).await;
