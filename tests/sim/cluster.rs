@@ -19,7 +19,9 @@ mod record;
 mod remote;
 mod ring;
 mod scale;
+mod scripts;
 mod seeds;
+mod stage;
 mod trouble;
 mod world;
 
@@ -29,6 +31,7 @@ use std::time::Duration;
 use base::Clock;
 use base::disk::Disk;
 use base::disk::sim::Keep;
+use base::task::JoinHandle;
 use base::task::sim::outside;
 
 use ask::{Ask, Shape};
@@ -37,6 +40,7 @@ use nodes::{Cluster, Role};
 use profile::Profile;
 use push::{Push, TENANTS};
 use record::Record;
+use stage::Script;
 use world::{World, event};
 
 /// Longer than any message is late.
@@ -52,6 +56,22 @@ pub struct Report {
 
 /// Runs one seed to its end or to the first broken promise.
 pub fn run(seed: u64, broken: Break, echo: bool) -> Report {
+    let course = |cluster, record| async move { simulate(&cluster, &record).await };
+    run_course((seed, Profile::of(seed)), broken, echo, course)
+}
+
+/// The same of a script, whose seed says when its steps come.
+pub fn play(script: &Script, seed: u64, broken: Break, echo: bool) -> Report {
+    let course = |cluster, record| stage::perform(script, cluster, record);
+    run_course((seed, script.profile()), broken, echo, course)
+}
+
+fn run_course<Done: Future<Output = ()>>(
+    (seed, profile): (u64, Profile),
+    broken: Break,
+    echo: bool,
+    course: impl FnOnce(Arc<Cluster>, Arc<Record>) -> Done,
+) -> Report {
     let _entered = base::task::sim::enter();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -59,11 +79,11 @@ pub fn run(seed: u64, broken: Break, echo: bool) -> Report {
         .build()
         .expect("a runtime");
     let report = runtime.block_on(async {
-        let world = World::new(seed, Profile::of(seed), echo);
+        let world = World::new(seed, profile, echo);
         let cluster = Cluster::new(world.clone(), broken);
         let record = Arc::new(Record::default());
         event!(world, "seed", "{seed} {:?}", world.profile);
-        simulate(&cluster, &record).await;
+        course(cluster.clone(), record.clone()).await;
         for node in &cluster.nodes {
             node.kill(Keep::Synced);
         }
@@ -87,6 +107,16 @@ fn report(cluster: &Cluster, record: &Record) -> Report {
     Report { log: world.log(), events: world.events(), violation: world.violation(), summary }
 }
 
+/// Starts everybody who should be there, and keeps starting them.
+async fn start(cluster: &Arc<Cluster>) -> Vec<JoinHandle<()>> {
+    for node in cluster.nodes.iter().filter(|node| node.is_wanted()) {
+        // A fault may strike already: the supervisor tries again.
+        let _failed = cluster.start(node).await.is_err();
+    }
+    let keeper = |node: &Arc<nodes::Node>| trouble::supervise(cluster.clone(), node.clone());
+    cluster.nodes.iter().map(|node| outside(keeper(node))).collect()
+}
+
 /// Clients and troubles side by side; then everything must heal.
 async fn simulate(cluster: &Arc<Cluster>, record: &Arc<Record>) {
     let world = &cluster.world;
@@ -94,15 +124,7 @@ async fn simulate(cluster: &Arc<Cluster>, record: &Arc<Record>) {
         // Stores have to find each other first.
         world.fault(Duration::from_secs(30));
     }
-    let mut keepers = Vec::new();
-    for node in cluster.nodes.iter().filter(|node| node.is_wanted()) {
-        // A fault may strike already: the supervisor tries again.
-        let _failed = cluster.start(node).await.is_err();
-    }
-    for node in &cluster.nodes {
-        let keeper = trouble::supervise(cluster.clone(), node.clone());
-        keepers.push(outside(keeper));
-    }
+    let keepers = start(cluster).await;
     let mut actors = vec![
         outside(trouble::trouble(cluster.clone(), record.clone())),
         outside(scale::scale(cluster.clone())),

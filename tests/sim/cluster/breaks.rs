@@ -1,13 +1,14 @@
 //! Rules that are broken on purpose, each at a seam, to see that the simulation notices.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use base::{Batch, BatchId, StoreId};
 use logql::engine::Partial;
-use ring::{Phase, State};
+use ring::{Instance, Phase, State};
 use rpc::IngesterApi;
 use rpc::ingester::{
     Admission, AdmitRequest, AppendError, Appended, Identity, IngesterError, ReadStats,
@@ -65,11 +66,19 @@ pub enum Break {
     FactorAtOnce,
     /// ADR 19, 2: readers count on the factor of new batches, whatever is held.
     WriteFactor,
+    /// ADR 19, 2: a lower factor is written at once, before all who answer know of it.
+    LoweredAtOnce,
+    /// B2: what begins with a checkpoint knows no batch that was claimed before it.
+    NoIdTable,
+    /// R1: after a start an ingester has dropped nothing.
+    NoFloorAtStart,
+    /// R1: a query is answered at the newest commit that its querier knows, without a look.
+    OldView,
 }
 
 impl Break {
     /// All rules.
-    pub const ALL: [Break; 23] = [
+    pub const ALL: [Break; 27] = [
         Break::AckBeforeSync,
         Break::DropOnNotice,
         Break::NoCompare,
@@ -93,10 +102,22 @@ impl Break {
         Break::NoRingVersion,
         Break::FactorAtOnce,
         Break::WriteFactor,
+        Break::LoweredAtOnce,
+        Break::NoIdTable,
+        Break::NoFloorAtStart,
+        Break::OldView,
     ];
 
-    /// The way of a querier or distributor to an ingester.
-    pub fn peer(self, api: Arc<dyn IngesterApi>) -> Arc<dyn IngesterApi> {
+    /// What an ingester is to others that has read the log to `head` at its start.
+    pub fn service(self, api: Arc<dyn IngesterApi>, head: u64) -> Arc<dyn IngesterApi> {
+        match self {
+            Break::NoFloorAtStart => Arc::new(Forgetful { api, head }),
+            _ => api,
+        }
+    }
+
+    /// The way of a querier or distributor to an ingester; `sight` is how it sees the log.
+    pub fn peer(self, api: Arc<dyn IngesterApi>, sight: &Arc<Sight>) -> Arc<dyn IngesterApi> {
         match self {
             Break::OtherView
             | Break::ShortAnswer
@@ -106,9 +127,10 @@ impl Break {
             | Break::OldAcks
             | Break::AttemptAfterAnswer
             | Break::NoOverlaps
-            | Break::NoRingVersion => {
-                let seen = Mutex::default();
-                Arc::new(Broken { api, rule: self, seen, acked: Arc::default() })
+            | Break::NoRingVersion
+            | Break::OldView => {
+                let (seen, sight) = (Mutex::default(), sight.clone());
+                Arc::new(Broken { api, rule: self, seen, acked: Arc::default(), sight })
             }
             _ => api,
         }
@@ -119,10 +141,14 @@ impl Break {
         if self != Break::NoRefusal {
             return state;
         }
-        // As if whoever is on its way out, or was, had come back since.
+        // As if whoever is on its way out, or was, had come back since. Answers carry the version: it
+        // stays what it is.
         let mut back = State::clone(&state);
-        back.version += 1;
-        back.retired.clear();
+        for store in std::mem::take(&mut back.retired).into_keys() {
+            let Some(any) = back.instances.values().next() else { continue };
+            let instance = Instance { store, ..Instance::clone(any) };
+            back.instances.insert(store, Arc::new(instance));
+        }
         for instance in back.instances.values_mut().map(Arc::make_mut) {
             if instance.departure.take().is_some() {
                 instance.phase = Phase::Active;
@@ -153,9 +179,72 @@ impl Break {
     }
 }
 
+/// Whether a process looks for commits that it has not read, or takes what it knows for the newest.
+#[derive(Default)]
+pub struct Sight(AtomicBool);
+
+impl Sight {
+    /// It knows of something newer, or begins: it reads on, to the head.
+    pub fn open(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// It has read to the head.
+    pub fn close(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// An ingester that does not know after its start what it dropped before.
+struct Forgetful {
+    api: Arc<dyn IngesterApi>,
+    /// The head of the log that it read at its start.
+    head: u64,
+}
+
+#[async_trait]
+impl IngesterApi for Forgetful {
+    async fn identify(&self) -> Result<Identity, IngesterError> {
+        self.api.identify().await
+    }
+
+    async fn admit(&self, request: AdmitRequest) -> Result<Admission, IngesterError> {
+        self.api.admit(request).await
+    }
+
+    async fn append(&self, batches: Vec<Batch>) -> Result<Appended, AppendError> {
+        self.api.append(batches).await
+    }
+
+    async fn select(&self, request: SelectRequest) -> Result<SelectAnswer, IngesterError> {
+        match self.api.select(request.clone()).await? {
+            // What it holds it holds since its start: the same at the older view.
+            SelectAnswer::Behind { floor } if floor <= self.head => {
+                self.api.select(SelectRequest { view: floor, ..request }).await
+            }
+            answer => Ok(answer),
+        }
+    }
+
+    async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError> {
+        match self.api.streams(request.clone()).await? {
+            StreamsAnswer::Behind { floor } if floor <= self.head => {
+                self.api.streams(StreamsRequest { view: floor, ..request }).await
+            }
+            answer => Ok(answer),
+        }
+    }
+}
+
 struct Broken {
     api: Arc<dyn IngesterApi>,
     rule: Break,
+    /// How its process sees the log.
+    sight: Arc<Sight>,
     /// Stores that were ever asked.
     seen: Mutex<BTreeSet<StoreId>>,
     /// Batches of which any attempt was ever acknowledged here.
@@ -249,6 +338,10 @@ impl IngesterApi for Broken {
             Ok(SelectAnswer::Behind { floor }) if self.rule == Break::OtherView => {
                 self.api.select(SelectRequest { view: floor, ..request }).await
             }
+            Ok(SelectAnswer::Behind { floor }) => {
+                self.sight.open();
+                Ok(SelectAnswer::Behind { floor })
+            }
             Err(IngesterError::Unavailable(_)) if self.rule == Break::ShortAnswer => {
                 Ok(nothing(request.leaf.empty()))
             }
@@ -257,6 +350,10 @@ impl IngesterApi for Broken {
     }
 
     async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError> {
-        self.api.streams(request).await
+        let answer = self.api.streams(request).await;
+        if matches!(answer, Ok(StreamsAnswer::Behind { .. })) {
+            self.sight.open();
+        }
+        answer
     }
 }

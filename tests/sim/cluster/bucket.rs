@@ -11,12 +11,14 @@ use base::task::sim::Process;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
+use super::breaks::Sight;
 use super::history::History;
 use super::world::{Chance, World, event};
 
@@ -40,6 +42,10 @@ pub struct Client {
     pub hides_floor: bool,
     /// Commits that say which uploads nobody named are answered and not done.
     pub drops_orphans: bool,
+    /// Tables of claimed ids are found empty.
+    pub hides_ids: bool,
+    /// What it is found of the log depends on it.
+    pub sight: Option<Arc<Sight>>,
 }
 
 /// What becomes of a PUT.
@@ -93,6 +99,12 @@ impl Client {
             self.process.kill();
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Whether it is a commit that nobody looks for.
+    fn is_out_of_sight(&self, path: &Path) -> bool {
+        let is_commit = path.as_ref().starts_with("log/") && path.as_ref() != catalog::paths::FLOOR;
+        is_commit && self.sight.as_ref().is_some_and(|sight| !sight.is_open())
     }
 
     fn fate(&self) -> Fate {
@@ -211,11 +223,28 @@ impl ObjectStore for Client {
             self.world.fault(PATIENCE);
             return Err(lost());
         }
-        if self.hides_floor && path.as_ref() == catalog::paths::FLOOR {
+        let is_floor = self.hides_floor && path.as_ref() == catalog::paths::FLOOR;
+        if is_floor || self.is_out_of_sight(path) {
             let source = "hidden".into();
             return Err(object_store::Error::NotFound { path: path.to_string(), source });
         }
-        let mut answer = self.history.inner.get_opts(path, options).await?;
+        if self.hides_ids && path.as_ref().starts_with(catalog::paths::ID_TABLES) {
+            let version = catalog::paths::number_of(path.as_ref()).unwrap_or_default();
+            let empty = InMemory::new();
+            let table = catalog::IdTable::default().encode(version);
+            empty.put(path, table.into()).await?;
+            return empty.get_opts(path, options).await;
+        }
+        let answer = self.history.inner.get_opts(path, options).await;
+        if let (Some(sight), Err(object_store::Error::NotFound { .. })) = (&self.sight, &answer) {
+            // Of the log: that is its head. Anything else: the log has gone on.
+            match path.as_ref().starts_with("log/") {
+                true if path.as_ref() != catalog::paths::FLOOR => sight.close(),
+                true => {}
+                false => sight.open(),
+            }
+        }
+        let mut answer = answer?;
         answer.meta.last_modified = self.history.put_at(path.as_ref());
         Ok(answer)
     }
@@ -228,7 +257,11 @@ impl ObjectStore for Client {
             self.world.fault(PATIENCE);
             return Err(lost());
         }
-        self.history.inner.get_ranges(path, ranges).await
+        let answer = self.history.inner.get_ranges(path, ranges).await;
+        if let (Some(sight), Err(_)) = (&self.sight, &answer) {
+            sight.open();
+        }
+        answer
     }
 
     fn delete_stream(

@@ -22,7 +22,7 @@ use rpc::{FrontendApi, IngesterApi, QuerierApi};
 use store::testing::Knobs;
 use store::{Bucket, CatalogConfig, CatalogHandle, Parts};
 
-use super::breaks::Break;
+use super::breaks::{Break, Sight};
 use super::bucket::Client;
 use super::history::History;
 use super::ledger::Ledger;
@@ -212,6 +212,8 @@ struct Start {
     disk: Arc<dyn Disk>,
     random: Arc<dyn Random>,
     clock: Arc<dyn Clock>,
+    /// How it sees the log, where that is broken.
+    sight: Arc<Sight>,
 }
 
 fn text(error: impl std::fmt::Display) -> String {
@@ -239,7 +241,7 @@ impl Cluster {
             let late = |node: &&Arc<Node>| node.role == Role::Ingester;
             nodes.iter().filter(late).skip(1).for_each(|node: &Arc<Node>| node.set_wanted(false));
         }
-        let truth = (profile.factor > 1).then(|| Truth::new(&world));
+        let truth = (profile.factor > 1).then(|| Truth::new(&world, broken));
         Arc::new(Cluster { world, history, ledger, nodes, broken, truth })
     }
 
@@ -267,6 +269,7 @@ impl Cluster {
                 disk: Arc::new(disk),
                 random: Arc::new(SeededRandom::new(seed)),
                 clock: Arc::new(node.clock.clone()),
+                sight: Arc::default(),
             }
         };
         let process = start.process.clone();
@@ -311,6 +314,9 @@ impl Cluster {
             tells_early: self.broken == Break::DropOnNotice,
             hides_floor: self.broken == Break::NumberUsedTwice && node.role == Role::Ingester,
             drops_orphans: self.broken == Break::NoOrphanCommit && node.role == Role::Compactor,
+            hides_ids: self.broken == Break::NoIdTable && node.role == Role::Ingester,
+            sight: (self.broken == Break::OldView && node.role == Role::Querier)
+                .then(|| start.sight.clone()),
         };
         let name = super::bucket::NAME.to_owned();
         Bucket::new(name, Arc::new(client), start.clock.clone())
@@ -329,6 +335,7 @@ impl Cluster {
             clock: start.clock.clone(),
         };
         let config = CatalogConfig { checkpoint_every: 3 };
+        start.sight.open();
         let knobs = Knobs { skip_compare: self.broken == Break::NoCompare, ..Knobs::default() };
         CatalogHandle::open_with_knobs(deps, config, knobs).await.map_err(text)
     }
@@ -337,14 +344,14 @@ impl Cluster {
         let peer = |of: &Arc<Node>| {
             let link = Link::new(&self.world, &node.name, &of.ingester, start.number);
             let api = RemoteIngester { link, ledger: self.ledger.clone() };
-            Peer { address: of.name.clone(), api: self.broken.peer(Arc::new(api)) }
+            Peer { address: of.name.clone(), api: self.broken.peer(Arc::new(api), &start.sight) }
         };
         let ways: Vec<Peer> = self.of(Role::Ingester).map(peer).collect();
         let Some(truth) = &self.truth else { return Arc::new(Fixed::new(ways, 1)) };
         let chance = self.world.chance(&format!("ring of {}", start.process.name()));
         // A distributor that sees it otherwise would send other lists.
         let broken = if node.role == Role::Querier { self.broken } else { Break::Nothing };
-        let known = Known::new(truth, ways, chance, broken);
+        let known = Known::new(truth, &node.name, ways, chance, broken);
         known.keep_up(&start.process);
         known
     }
@@ -372,7 +379,9 @@ impl Cluster {
         };
         let committer = wal::store_id(&config.wal, &env).map_err(text)?;
         let catalog = self.catalog(node, &start, committer).await?;
-        let followed = self.truth.as_ref().map(|truth| Followed::new(truth, self.broken));
+        let head = catalog.snapshot().version();
+        let followed =
+            self.truth.as_ref().map(|truth| Followed::new(truth, &node.name, self.broken));
         let deps = ingester::Deps {
             disk: start.disk,
             clock: start.clock,
@@ -393,7 +402,7 @@ impl Cluster {
             followed.serve(&start.process, serves);
         }
         node.state().running = Some(ingester.clone());
-        node.ingester.open(&start.process, ingester);
+        node.ingester.open(&start.process, self.broken.service(ingester, head));
         Ok(())
     }
 

@@ -3,7 +3,9 @@
 
 use super::breaks::Break;
 use super::profile::REPLICATED;
-use super::run;
+use super::scripts::{self, SCRIPTS};
+use super::stage::Script;
+use super::{play, run};
 
 /// Fails unless one of `rounds` seeds of each of these kinds of trouble breaks a promise in one of
 /// these words.
@@ -46,4 +48,95 @@ fn answers_that_do_not_say_what_they_include_are_noticed() {
 #[test]
 fn uploads_that_are_deleted_without_a_commit_are_noticed() {
     is_noticed(Break::NoOrphanCommit, &[6], 20, &["C4"]);
+}
+
+/// Seeds of a script that must keep every promise.
+const PLAYS: u64 = 6;
+
+#[test]
+fn every_script_keeps_every_promise() {
+    for script in SCRIPTS {
+        for seed in 0..PLAYS {
+            let report = play(script, seed, Break::Nothing, false);
+            assert_eq!(report.violation, None, "{} {seed}: {}", script.name, report.summary);
+        }
+    }
+}
+
+#[test]
+#[ignore = "a tool: plays the script RUNELOG_SIM_SCRIPT with the seeds and the rule of the others"]
+fn plays_a_script() {
+    let name = std::env::var("RUNELOG_SIM_SCRIPT").expect("RUNELOG_SIM_SCRIPT is a name, or all");
+    let rule = std::env::var("RUNELOG_SIM_BREAK").unwrap_or_default();
+    let broken = Break::ALL.into_iter().find(|broken| format!("{broken:?}") == rule);
+    let echo = std::env::var_os("RUNELOG_SIM_ECHO").is_some();
+    for script in SCRIPTS.into_iter().filter(|script| name == "all" || script.name == name) {
+        for seed in super::seeds::seeds() {
+            let report = play(script, seed, broken.unwrap_or_default(), echo);
+            let violation = report.violation.unwrap_or_default();
+            println!("\n{} {seed}: {violation:.300}\n{}", script.name, report.summary);
+        }
+    }
+}
+
+/// Fails unless one of a few seeds of a script breaks a promise in one of these words.
+fn a_script_notices(script: &Script, broken: Break, words: &[&str]) {
+    let told = |seed| play(script, seed, broken, false).violation.unwrap_or_default();
+    let noticed = (0..10).map(told).any(|told| words.iter().any(|word| told.contains(word)));
+    assert!(noticed, "{broken:?} goes unnoticed by 10 seeds of the script {:?}", script.name);
+}
+
+#[test]
+fn a_name_that_outlives_its_disk_is_noticed() {
+    a_script_notices(&scripts::LOST_DISK, Break::SameStore, &["P1/P3"]);
+}
+
+#[test]
+fn an_answer_of_another_store_is_noticed() {
+    a_script_notices(&scripts::NEXT_AT_THE_ADDRESS, Break::AnyStore, &["P1/P3"]);
+}
+
+#[test]
+fn lists_that_are_not_refused_after_a_clearance_are_noticed() {
+    a_script_notices(&scripts::ZOMBIE, Break::NoRefusal, &["P1/P3"]);
+}
+
+#[test]
+fn a_store_that_joins_unseen_is_noticed() {
+    a_script_notices(&scripts::UNSEEN_JOINER, Break::JoinUnseen, &["P1/P3"]);
+}
+
+#[test]
+fn answers_without_the_version_of_the_ring_are_noticed() {
+    a_script_notices(&scripts::OLD_READER, Break::NoRingVersion, &["P1/P3"]);
+}
+
+#[test]
+fn a_factor_that_is_said_too_early_is_noticed() {
+    a_script_notices(&scripts::GROWTH, Break::FactorAtOnce, &["P1/P3"]);
+}
+
+#[test]
+fn readers_that_count_on_the_factor_of_new_batches_are_noticed() {
+    a_script_notices(&scripts::GROWTH_WITHOUT_A_FLUSH, Break::WriteFactor, &["P1/P3"]);
+}
+
+#[test]
+fn a_lower_factor_that_is_written_at_once_is_noticed() {
+    a_script_notices(&scripts::LOWERED, Break::LoweredAtOnce, &["P1/P3"]);
+}
+
+#[test]
+fn a_start_that_forgets_what_was_dropped_is_noticed() {
+    a_script_notices(&scripts::RESTART, Break::NoFloorAtStart, &["P1/P3"]);
+}
+
+#[test]
+fn an_answer_at_the_last_known_commit_is_noticed() {
+    a_script_notices(&scripts::LEFT, Break::OldView, &["P1/P3"]);
+}
+
+#[test]
+fn a_batch_that_is_flushed_again_when_the_log_is_cleaned_is_noticed() {
+    a_script_notices(&scripts::RETURN, Break::NoIdTable, &["claimed a second time"]);
 }

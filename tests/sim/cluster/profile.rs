@@ -10,6 +10,8 @@ pub struct Profile {
     pub factor: u64,
     /// Whether ingesters come one after the other, and go again: 1 to 3 to 5 to 3.
     pub scales: bool,
+    /// Whether an operator asks for more copies and for fewer, meanwhile.
+    pub lowers: bool,
     pub distributors: u64,
     pub ingesters: u64,
     pub queriers: u64,
@@ -53,18 +55,39 @@ pub struct Profile {
 
 /// Seeds from here on have three copies of each row.
 pub const REPLICATED: u64 = 1_000_000;
+/// Seeds from here on have ingesters that come and go, and from one to five copies of each row.
+pub const LOWERED: u64 = 2_000_000;
 
 impl Profile {
+    /// Nothing goes wrong but what a script says.
+    pub fn scripted(name: &'static str, ingesters: u64, scales: bool) -> Profile {
+        Profile {
+            name,
+            factor: 3,
+            scales,
+            distributors: 1,
+            ingesters,
+            queriers: 1,
+            frontends: 1,
+            ..Profile::default()
+        }
+    }
+
     /// The profile of a seed.
     pub fn of(seed: u64) -> Profile {
         let chance = Chance::new(seed, "profile");
-        let is_replicated = seed >= REPLICATED;
+        let (is_replicated, lowers) = (seed >= REPLICATED, seed >= LOWERED);
         let ingesters = if is_replicated { chance.between(3, 4) } else { chance.between(2, 3) };
         // A draw of its own: seeds are what they were.
-        let scales = is_replicated && Chance::new(seed, "scale").happens(400);
+        let scales = lowers || (is_replicated && Chance::new(seed, "scale").happens(400));
         let base = Profile {
-            factor: if is_replicated { 3 } else { 1 },
+            factor: match (is_replicated, lowers) {
+                (false, _) => 1,
+                (true, false) => 3,
+                (true, true) => 5,
+            },
             scales,
+            lowers,
             distributors: 2,
             ingesters: if scales { 5 } else { ingesters },
             take_for_gone: if is_replicated { 1 } else { 0 },

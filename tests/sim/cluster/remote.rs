@@ -64,6 +64,7 @@ impl IngesterApi for RemoteIngester {
 
     async fn select(&self, request: SelectRequest) -> Result<SelectAnswer, IngesterError> {
         let view = request.view;
+        self.link.world.pass(&self.link.from).await;
         let asked = self.link.call("select", move |api| {
             let request = request.clone();
             async move { api.select(request).await }
@@ -77,6 +78,7 @@ impl IngesterApi for RemoteIngester {
     }
 
     async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError> {
+        self.link.world.pass(&self.link.from).await;
         let asked = self.link.call("streams", move |api| {
             let request = request.clone();
             async move { api.streams(request).await }

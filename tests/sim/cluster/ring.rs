@@ -21,24 +21,27 @@ use super::world::{Chance, World, event};
 
 /// Copies of a row.
 pub const FACTOR: u8 = 3;
-/// The zones of the ingesters, in their order.
-const ZONES: [&str; 3] = ["a", "b", "c"];
+/// What the world calls it: who is cut from it knows what it knew.
+pub const NAME: &str = "ring";
+/// The zones of the ingesters, in their order; three, if there are no more copies.
+const ZONES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 /// What all would agree on.
 pub struct Truth {
     world: Arc<World>,
+    broken: Break,
     state: Mutex<Arc<State>>,
     /// Stores whose disks were lost, which the ring may not know yet.
     lost: Mutex<Vec<StoreId>>,
 }
 
 impl Truth {
-    pub fn new(world: &Arc<World>) -> Arc<Truth> {
+    pub fn new(world: &Arc<World>, broken: Break) -> Arc<Truth> {
         let mut state = State::new(Ulid(7));
         // With ingesters that come one after the other it grows.
         state.replication = if world.profile.scales { 0 } else { FACTOR };
         let (state, lost) = (Mutex::new(Arc::new(state)), Mutex::default());
-        Arc::new(Truth { world: world.clone(), state, lost })
+        Arc::new(Truth { world: world.clone(), broken, state, lost })
     }
 
     pub fn state(&self) -> Arc<State> {
@@ -49,6 +52,9 @@ impl Truth {
         let mut held = lock(&self.state);
         let mut state = State::clone(&held);
         let outcome = ring::apply(&mut state, command);
+        if self.broken == Break::LoweredAtOnce {
+            state.held_factor = 0;
+        }
         *held = Arc::new(state);
         if !matches!(outcome, Outcome::Unchanged { .. }) {
             event!(self.world, who, "ring: {command:?}: {outcome:?}");
@@ -76,7 +82,22 @@ impl Truth {
 
     /// Whether a disk may be lost: all that was acknowledged is at a majority of three.
     pub fn may_lose(&self, ingesters: usize) -> bool {
-        self.state().read_factor() == FACTOR && self.is_whole(ingesters)
+        self.state().read_factor() >= FACTOR && self.is_whole(ingesters)
+    }
+
+    /// An operator asks for another number of copies.
+    pub fn replicate(&self, factor: u8) {
+        self.apply("operator", &Command::Replicate { factor });
+    }
+
+    /// Whether what was asked for is so: for what is held and for what is written.
+    pub fn has_factor(&self, factor: u8) -> bool {
+        let state = self.state();
+        state.write_factor() == factor && state.read_factor() == factor
+    }
+
+    fn is_cut_from(&self, node: &str) -> bool {
+        self.world.is_cut(node, NAME)
     }
 
     /// The stores of a node.
@@ -127,6 +148,7 @@ impl Truth {
 /// What one process knows of it.
 pub struct Known {
     truth: Arc<Truth>,
+    node: String,
     ways: BTreeMap<String, Peer>,
     chance: Chance,
     broken: Break,
@@ -134,13 +156,19 @@ pub struct Known {
 }
 
 impl Known {
-    pub fn new(truth: &Arc<Truth>, ways: Vec<Peer>, chance: Chance, broken: Break) -> Arc<Known> {
+    pub fn new(
+        truth: &Arc<Truth>,
+        node: &str,
+        ways: Vec<Peer>,
+        chance: Chance,
+        broken: Break,
+    ) -> Arc<Known> {
         let ways: BTreeMap<String, Peer> =
             ways.into_iter().map(|peer| (peer.address.clone(), peer)).collect();
         let way = |instance: &ring::Instance| ways[&instance.grpc_address].clone();
         let state = broken.state(truth.state());
         let view = Mutex::new(Arc::new(View::new(state, None, way)));
-        Arc::new(Known { truth: truth.clone(), ways, chance, broken, view })
+        Arc::new(Known { truth: truth.clone(), node: node.to_owned(), ways, chance, broken, view })
     }
 
     /// Reads the ring now and then, as long as its process lives.
@@ -155,6 +183,9 @@ impl Known {
     }
 
     fn read(&self) {
+        if self.truth.is_cut_from(&self.node) {
+            return;
+        }
         let state = self.broken.state(self.truth.state());
         let mut view = lock(&self.view);
         if view.version() < state.version {
@@ -184,14 +215,16 @@ impl Members for Known {
 /// What an ingester knows of it.
 pub struct Followed {
     truth: Arc<Truth>,
+    node: String,
     broken: Break,
     state: Mutex<Arc<State>>,
 }
 
 impl Followed {
     /// What it said that it follows it knows also after a restart.
-    pub fn new(truth: &Arc<Truth>, broken: Break) -> Arc<Followed> {
-        Arc::new(Followed { truth: truth.clone(), broken, state: Mutex::new(truth.state()) })
+    pub fn new(truth: &Arc<Truth>, node: &str, broken: Break) -> Arc<Followed> {
+        let (state, node) = (Mutex::new(truth.state()), node.to_owned());
+        Arc::new(Followed { truth: truth.clone(), node, broken, state })
     }
 
     /// Does what the ingester owes the ring, as long as its process lives.
@@ -202,7 +235,7 @@ impl Followed {
             id: node.clone(),
             grpc_address: node.clone(),
             http_address: String::new(),
-            zone: ZONES[serves.number % ZONES.len()].to_owned(),
+            zone: ZONES[serves.number % self.truth.world.profile.factor as usize].to_owned(),
             roles: Roles::INGESTER,
             tokens: tokens::generate(base::hash::hash64(node.as_bytes()), tokens::TOKENS),
         };
@@ -210,6 +243,9 @@ impl Followed {
         drop(process.spawn(async move {
             loop {
                 tokio::time::sleep(serves.chance.seconds(0, 4)).await;
+                if this.truth.is_cut_from(&this.node) {
+                    continue;
+                }
                 let state = this.truth.state();
                 *lock(&this.state) = state.clone();
                 if state.retired.contains_key(&registration.store) {

@@ -1,4 +1,5 @@
-//! Ingesters that come and go while everything else goes on: 1 to 3 to 5 to 3.
+//! Ingesters that come and go while everything else goes on, 1 to 3 to 5 to 3, and an operator who
+//! cannot decide how many copies there should be.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use base::disk::sim::Keep;
 
 use super::nodes::{Cluster, Node, Role};
 use super::ring::Truth;
-use super::world::event;
+use super::world::{Chance, event};
 
 /// How often the ring is looked at, and how many times: what takes longer is left to itself.
 const LOOK: Duration = Duration::from_millis(200);
@@ -28,6 +29,10 @@ pub async fn scale(cluster: Arc<Cluster>) {
             let _failed = cluster.start(node).await.is_err();
         }
         until(&cluster, || truth.is_whole(count)).await;
+        if world.profile.lowers {
+            let factors: &[u8] = if count == 3 { &[3, 2, 1] } else { &[5, 3, 2, 1] };
+            replicate(&cluster, truth, factors).await;
+        }
     }
     for _ in 3..nodes.len() {
         tokio::time::sleep(chance.seconds(5, 25)).await;
@@ -38,7 +43,7 @@ pub async fn scale(cluster: Arc<Cluster>) {
 }
 
 /// Until the condition is so, or for long.
-async fn until(cluster: &Cluster, is_so: impl Fn() -> bool) {
+pub async fn until(cluster: &Cluster, is_so: impl Fn() -> bool) {
     for _ in 0..LOOKS {
         if is_so() || cluster.world.violation().is_some() {
             return;
@@ -48,7 +53,28 @@ async fn until(cluster: &Cluster, is_so: impl Fn() -> bool) {
     event!(cluster.world, "scale", "goes on");
 }
 
-async fn leave(cluster: &Cluster, truth: &Truth, node: &Node) {
+/// Asks for some of these factors and in the end for three.
+async fn replicate(cluster: &Cluster, truth: &Truth, factors: &[u8]) {
+    // Draws of its own: seeds without it are what they were.
+    let chance = cluster.world.chance(&format!("replicate {}", factors.len()));
+    for _ in 0..chance.between(1, 4) {
+        ask_for(cluster, truth, &chance, *chance.pick(factors)).await;
+    }
+    ask_for(cluster, truth, &chance, super::ring::FACTOR).await;
+}
+
+async fn ask_for(cluster: &Cluster, truth: &Truth, chance: &Chance, factor: u8) {
+    tokio::time::sleep(chance.seconds(1, 20)).await;
+    // Who hears of it sooner than those who refuse lower factors is refused: here for seconds.
+    cluster.world.fault(Duration::from_secs(30));
+    truth.replicate(factor);
+    // Or the next one comes while this one is on its way.
+    if chance.happens(700) {
+        until(cluster, || truth.has_factor(factor)).await;
+    }
+}
+
+pub async fn leave(cluster: &Cluster, truth: &Truth, node: &Node) {
     if !truth.leave(&node.name) {
         return;
     }

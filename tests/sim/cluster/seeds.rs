@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::breaks::Break;
-use super::profile::REPLICATED;
+use super::profile::{LOWERED, REPLICATED};
 use super::run;
 
 /// Each thread has a simulation of its own.
 const THREADS: usize = 2;
 
 /// Seeds of one ordinary run of the tests; `RUNELOG_SIM_SEEDS=A..B` chooses others.
-fn seeds() -> std::ops::Range<u64> {
+pub fn seeds() -> std::ops::Range<u64> {
     let Ok(text) = std::env::var("RUNELOG_SIM_SEEDS") else { return 0..120 };
     let (from, to) = text.split_once("..").expect("RUNELOG_SIM_SEEDS is A..B");
     let number = |text: &str| text.trim().parse().expect("seeds are numbers");
@@ -34,6 +34,12 @@ fn every_seed_keeps_every_promise() {
 fn every_seed_with_three_copies_of_a_row_keeps_every_promise() {
     let count = seeds().end - seeds().start;
     all_keep(REPLICATED..REPLICATED + if count == 1 { 0 } else { count.min(120) });
+}
+
+#[test]
+fn every_seed_whose_number_of_copies_changes_keeps_every_promise() {
+    let count = seeds().end - seeds().start;
+    all_keep(LOWERED..LOWERED + if count == 1 { 0 } else { count.min(40) });
 }
 
 fn all_keep(seeds: std::ops::Range<u64>) {

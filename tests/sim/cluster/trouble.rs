@@ -119,21 +119,8 @@ async fn make(cluster: &Arc<Cluster>, record: &Arc<Record>, chance: &Chance, tro
             if chance.happens(600) {
                 flush(cluster, &node).await;
             }
-            event!(world, name, "its disk is lost");
-            world.fault(Duration::ZERO);
-            node.kill(Keep::Synced);
-            let is_claimed = |id: &_| cluster.history.is_claimed(id);
-            let lost = cluster.ledger.lost(name, is_claimed);
-            match &cluster.truth {
-                // Nobody hears of it.
-                Some(_) if cluster.broken == Break::SameStore => {}
-                Some(truth) => truth.lose(name, chance.below(4) < world.profile.forget),
-                None => record.lost_disk(&lost),
-            }
-            match cluster.broken {
-                Break::SameStore => node.lose_disk_but_its_name(),
-                _ => node.lose_disk(),
-            }
+            let forget = world.profile.forget;
+            lose_disk(cluster, record, &node, || chance.below(4) < forget);
         }
         Trouble::Skew => {
             let ns = (chance.below(14_400) as i64 - 7_200) * 1_000_000_000;
@@ -143,6 +130,31 @@ async fn make(cluster: &Arc<Cluster>, record: &Arc<Record>, chance: &Chance, tro
         Trouble::Flush => {
             let _failed = !flush(cluster, &node).await;
         }
+    }
+}
+
+/// A disk is gone for ever, and its process with it. `is_forgotten`: an operator says so at once.
+pub fn lose_disk(
+    cluster: &Cluster,
+    record: &Record,
+    node: &Node,
+    is_forgotten: impl FnOnce() -> bool,
+) {
+    let (world, name) = (&cluster.world, &node.name);
+    event!(world, name, "its disk is lost");
+    world.fault(Duration::ZERO);
+    node.kill(Keep::Synced);
+    let is_claimed = |id: &_| cluster.history.is_claimed(id);
+    let lost = cluster.ledger.lost(name, is_claimed);
+    match &cluster.truth {
+        // Nobody hears of it.
+        Some(_) if cluster.broken == Break::SameStore => {}
+        Some(truth) => truth.lose(name, is_forgotten()),
+        None => record.lost_disk(&lost),
+    }
+    match cluster.broken {
+        Break::SameStore => node.lose_disk_but_its_name(),
+        _ => node.lose_disk(),
     }
 }
 

@@ -76,6 +76,8 @@ struct State {
     are_faults_over: bool,
     /// (from, to) that hear nothing of each other.
     cuts: BTreeSet<(String, String)>,
+    /// Whose questions to ingesters wait.
+    held: BTreeSet<String>,
 }
 
 impl World {
@@ -157,6 +159,7 @@ impl World {
         let mut state = self.state();
         state.are_faults_over = true;
         state.cuts.clear();
+        state.held.clear();
     }
 
     /// Whether this fault comes true.
@@ -176,6 +179,27 @@ impl World {
     pub fn is_cut(&self, from: &str, to: &str) -> bool {
         let state = self.state();
         !state.cuts.is_empty() && state.cuts.contains(&(from.to_owned(), to.to_owned()))
+    }
+
+    /// From now on what a node asks ingesters is on its way.
+    pub fn hold(&self, node: &str) {
+        self.state().held.insert(node.to_owned());
+    }
+
+    /// What was on its way arrives.
+    pub fn release(&self, node: &str) {
+        self.state().held.remove(node);
+    }
+
+    /// Returns when nothing holds up what a node asks.
+    pub async fn pass(&self, node: &str) {
+        let is_held = || {
+            let state = self.state();
+            !state.held.is_empty() && state.held.contains(node)
+        };
+        while is_held() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Stalls a process for a while of its time; it does not notice.
