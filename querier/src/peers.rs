@@ -22,7 +22,8 @@ use rpc::members::{Members, View};
 use crate::error::Error;
 use crate::metrics::SILENT;
 
-/// Times one job may find a store misplaced before it counts as gone.
+/// Times one job may find that others are where it asks, before those it means count as gone. Any
+/// number of them at a time: all may have lost their disks since somebody asked last.
 const MAX_MISPLACED: u32 = 2;
 /// Times one job may find that others follow a newer ring.
 const MAX_OUTDATED: u32 = 8;
@@ -110,7 +111,8 @@ impl Peers {
             let all: Vec<StoreId> = asked.iter().map(|&(store, _)| store).collect();
             let calls = asked.iter().map(|&(store, peer)| call(peer.clone(), store, all.clone()));
             let mut answers = Vec::with_capacity(asked.len());
-            let (mut is_complete, mut newest, mut doubted) = (true, view.version(), None);
+            let (mut is_complete, mut newest) = (true, view.version());
+            let (mut doubted, may_doubt) = (Vec::new(), gone.misplaced < MAX_MISPLACED);
             let answered = self.answers(asked.iter().map(|asked| asked.0), gone, calls).await;
             for (&(store, peer), answer) in asked.iter().zip(answered) {
                 match answer {
@@ -120,12 +122,14 @@ impl Peers {
                     }
                     Err(error) => {
                         is_complete = false;
-                        if self.silence(store, &peer.address, error, gone)? {
-                            doubted = Some(store);
+                        match may_doubt && is_misplaced(&error) {
+                            true => doubted.push(store),
+                            false => self.silence(store, &peer.address, error, gone)?,
                         }
                     }
                 }
             }
+            gone.misplaced += u32::from(!doubted.is_empty());
             if is_complete && newest <= view.version() {
                 return Ok(answers);
             }
@@ -135,35 +139,29 @@ impl Peers {
                 if view.version() < newest && gone.outdated > MAX_OUTDATED {
                     return Err(Error::OldRing { known: view.version(), newest });
                 }
-            } else if doubted.is_some() {
-                view = self.members.look(doubted).await;
             } else {
+                join_all(doubted.into_iter().map(|store| self.members.look(Some(store)))).await;
                 view = self.members.view();
             }
         }
     }
 
-    /// What a failed call says about its store. `true`: look again who is there.
+    /// A store whose call failed joins G, unless the query failed for another reason.
     fn silence(
         &self,
         store: StoreId,
         address: &str,
         error: IngesterError,
         gone: &mut Gone,
-    ) -> Result<bool, Error> {
-        let misplaced = error.kind() == ErrorKind::Conflict;
-        if !misplaced && !is_silence(&error) {
+    ) -> Result<(), Error> {
+        if !is_misplaced(&error) && !is_silence(&error) {
             return Err(error.into());
-        }
-        if misplaced && gone.misplaced < MAX_MISPLACED {
-            gone.misplaced += 1;
-            return Ok(true);
         }
         counter!(SILENT, "ingester" => address.to_owned()).increment(1);
         let until_ns = self.clock.monotonic_ns().saturating_add(MARK_NS);
         self.marks().insert(store, until_ns);
         gone.silent.push(Silent { store, why: error.to_string(), is_guess: false });
-        Ok(false)
+        Ok(())
     }
 
     /// Stores that were silent a moment ago, or that the ring does not hear from, join G at once, if
@@ -311,6 +309,11 @@ impl Gone {
         stores.dedup();
         stores
     }
+}
+
+/// Whether another store answered at the address of the one that is meant.
+fn is_misplaced(error: &IngesterError) -> bool {
+    error.kind() == ErrorKind::Conflict
 }
 
 /// Whether the call may have failed for no reason of the query's: the ingester stops, is out of

@@ -226,6 +226,42 @@ async fn stores_are_identified_once_and_again_when_another_answers_in_their_plac
 }
 
 #[tokio::test]
+async fn however_many_stores_were_replaced_the_first_query_asks_the_new_ones() {
+    let world = three([""; 3], 1).await;
+    let identified = || world.heads.iter().map(|head| head.identified.load(Ordering::SeqCst));
+    let replace = || {
+        for head in &world.heads {
+            head.replace_store();
+        }
+    };
+    count(&world).await.unwrap();
+    (0..3).for_each(|head| drop(seen(&world, head)));
+    replace();
+    assert_eq!(count(&world).await.unwrap(), 3.0);
+    for head in 0..3 {
+        let asked: Vec<_> = seen(&world, head).into_iter().map(|(_, asked)| asked).collect();
+        assert_eq!((asked.len(), &asked[1]), (2, &stores(&world, &[0, 1, 2])), "head {head}");
+    }
+    assert!(identified().eq([2; 3]), "asked once more who it is");
+    replace();
+    assert_eq!(apps(&world).await.unwrap(), ["a0", "a1", "a2"]);
+    assert!(identified().eq([3; 3]));
+}
+
+#[tokio::test]
+async fn three_stores_that_are_others_at_every_look_fail_the_query_in_the_end() {
+    let world = three([""; 3], 1).await;
+    count(&world).await.unwrap();
+    (0..3).for_each(|head| drop(seen(&world, head)));
+    world.heads.iter().for_each(|head| head.misplaced.store(100, Ordering::SeqCst));
+    let error = count(&world).await.unwrap_err().to_string();
+    for head in 0..3 {
+        assert!(error.contains(&format!("head-{head}:9095 (store ")), "{error}");
+    }
+    (0..3).for_each(|head| assert_eq!(seen(&world, head).len(), 3, "two looks are enough"));
+}
+
+#[tokio::test]
 async fn a_store_that_was_silent_is_passed_over_for_a_while_where_it_can_be_done_without() {
     let world = three([""; 3], 3).await;
     count(&world).await.unwrap();

@@ -69,18 +69,34 @@ impl Fixed {
         Fixed { addresses, factor, view, looking: tokio::sync::Mutex::new(FIRST_VERSION) }
     }
 
-    /// Asks everybody who is doubted or never said who it is.
+    /// Asks everybody who is doubted or never said who it is, each once; then those who are doubted
+    /// because of what these said.
     async fn ask(&self) -> bool {
-        let unsure = self.addresses.iter().filter(|address| address.lock().is_unsure());
-        let calls = unsure.map(|address| async move {
-            let identity = address.peer.api.identify().await;
-            match identity {
-                Ok(identity) => address.learn(identity, self.factor),
-                Err(error) => address.lock().why = error.to_string(),
+        let mut asked: Vec<&Address> = Vec::new();
+        loop {
+            let before = asked.len();
+            let is_new = |address: &&Address| !asked.iter().any(|of| std::ptr::eq(*of, *address));
+            let unsure = self.addresses.iter().filter(|address| address.lock().is_unsure());
+            let unsure: Vec<&Address> = unsure.filter(is_new).collect();
+            asked.extend(&unsure);
+            join_all(unsure.into_iter().map(|address| address.ask(self.factor))).await;
+            if asked.len() == before {
+                return before > 0;
             }
-        });
-        let asked = join_all(calls).await;
-        !asked.is_empty()
+            self.doubt_doubles(&asked);
+        }
+    }
+
+    /// A store is in one place: where it was before may be another one, of which nobody would ask for
+    /// rows. Stores that have changed places are found so, whichever of them was doubted.
+    fn doubt_doubles(&self, asked: &[&Address]) {
+        let stores: Vec<StoreId> =
+            asked.iter().filter_map(|address| address.lock().sure()).collect();
+        for address in &self.addresses {
+            let mut known = address.lock();
+            let is_double = known.identity.as_ref().is_some_and(|who| stores.contains(&who.store));
+            known.is_doubted |= is_double && !asked.iter().any(|of| std::ptr::eq(*of, address));
+        }
     }
 }
 
@@ -116,6 +132,13 @@ impl Address {
     fn lock(&self) -> MutexGuard<'_, Known> {
         // Whoever panicked while holding it had only values to write.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask(&self, factor: u8) {
+        match self.peer.api.identify().await {
+            Ok(identity) => self.learn(identity, factor),
+            Err(error) => self.lock().why = error.to_string(),
+        }
     }
 
     fn learn(&self, identity: Identity, factor: u8) {
@@ -157,6 +180,11 @@ impl Address {
 }
 
 impl Known {
+    /// Who is there, if nothing speaks against it.
+    fn sure(&self) -> Option<StoreId> {
+        self.identity.as_ref().filter(|_| !self.is_doubted).map(|identity| identity.store)
+    }
+
     fn is_unsure(&self) -> bool {
         self.is_doubted || self.identity.is_none()
     }
@@ -175,9 +203,12 @@ fn view_of(addresses: &[Address], factor: u8, version: u64) -> View {
             state.instances.insert(lost.store, Arc::new(instance));
         }
     }
+    let sure: Vec<StoreId> = addresses.iter().filter_map(|of| of.lock().sure()).collect();
     for address in addresses {
         let known = address.lock();
-        let Some(identity) = &known.identity else {
+        // Who was there is somewhere else: whoever is there now has not said who it is.
+        let has_moved = |who: &&Identity| known.is_doubted && sure.contains(&who.store);
+        let Some(identity) = known.identity.as_ref().filter(|who| !has_moved(who)) else {
             let (address, why) = (address.peer.address.clone(), known.why.clone());
             nameless.push(Nameless { address, why });
             continue;

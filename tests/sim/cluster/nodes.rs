@@ -35,6 +35,9 @@ use crate::broken::{LyingDisk, Skip};
 /// Log of a tight ingester: its hard limit, a segment that ended dead, store id and headers.
 pub const MOST_DISK_BYTES: u64 = 16_000;
 
+/// When the first of a list flushes a batch at the latest.
+pub const MAX_CHUNK_AGE: Duration = Duration::from_secs(900);
+
 /// What a node runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -360,7 +363,7 @@ impl Cluster {
         let mut config = ingester::Config::default();
         config.wal.dir = PathBuf::from("wal");
         config.wal.segment_size = ByteSize(4_000);
-        config.max_chunk_age = Duration::from_secs(900);
+        config.max_chunk_age = MAX_CHUNK_AGE;
         config.chunk_idle_period = Duration::from_secs(300);
         if self.broken == Break::OnlyFirstFlushes {
             // Nothing is old; what is idle, full or asked for its owner flushes.

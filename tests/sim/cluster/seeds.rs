@@ -285,3 +285,15 @@ fn a_flush_makes_safe_what_its_own_disk_held() {
     // A row is pushed twice: flushed here before it came here, acknowledged first by a disk lost since.
     passes(&[1117]);
 }
+
+#[test]
+fn the_first_query_after_all_disks_were_lost_finds_the_new_stores() {
+    // Two or three stores while nobody asked: more than a querier looked for again.
+    passes(&[2388, 2697, 3137]);
+}
+
+#[test]
+fn a_batch_that_came_late_to_a_follower_only_is_flushed_in_its_turn() {
+    // 1,199 seconds late; its owner's disk was full.
+    passes(&[REPLICATED + 3849]);
+}

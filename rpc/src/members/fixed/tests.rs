@@ -85,3 +85,38 @@ async fn a_replaced_store_is_gone_where_others_have_its_rows_and_forgotten_where
         assert_eq!(stores(&view), if factor == 3 { &back[..] } else { &back[..1] });
     }
 }
+
+#[tokio::test]
+async fn stores_that_changed_places_are_all_found_whichever_was_doubted() {
+    let known = || async {
+        let (fakes, list): (Vec<Arc<Fake>>, Vec<Peer>) =
+            ["a:1", "b:1", "c:1"].into_iter().map(peer).unzip();
+        let members = Fixed::new(list, 1);
+        (0..3).for_each(|n| says(&fakes[n], 7 + n as u128, ""));
+        members.look(None).await;
+        (fakes, members)
+    };
+    for doubted in [7, 8, 9] {
+        let (fakes, members) = known().await;
+        (0..3).for_each(|n| says(&fakes[(n + 1) % 3], 7 + n as u128, ""));
+        let view = members.look(Some(StoreId(Ulid(doubted)))).await;
+        let at = |store| view.peer(StoreId(Ulid(store))).unwrap().address.clone();
+        assert_eq!([at(7), at(8), at(9)], ["b:1", "c:1", "a:1"], "{doubted} was doubted");
+        assert!(view.nameless().is_empty());
+    }
+    // Nobody says who is where 7 was.
+    let (fakes, members) = known().await;
+    says(&fakes[1], 7, "");
+    is_silent(&fakes[0]);
+    let view = members.look(Some(StoreId(Ulid(8)))).await;
+    assert_eq!(view.peer(StoreId(Ulid(7))).unwrap().address, "b:1");
+    assert_eq!(view.nameless().len(), 1, "8 may be there");
+    says(&fakes[0], 8, "");
+    let view = members.look(None).await;
+    assert!(view.nameless().is_empty() && view.peer(StoreId(Ulid(8))).is_some());
+    // Two names of one process are no contradiction.
+    says(&fakes[2], 7, "");
+    says(&fakes[1], 7, "");
+    let view = members.look(Some(StoreId(Ulid(9)))).await;
+    assert!(view.nameless().is_empty() && view.peers().len() == 2);
+}
