@@ -58,16 +58,6 @@ impl Spot {
         move |key| Spot(mix(tenant ^ mix(key.0)))
     }
 
-    /// The spot of one of the `ways` into which a hot stream is split: batch `sequence` of it goes
-    /// there. One way is the stream's own spot, and so is the first of several.
-    #[inline]
-    pub fn split(self, sequence: u64, ways: u64) -> Spot {
-        match sequence % ways.max(1) {
-            0 => self,
-            way => Spot(mix(self.0 ^ mix(way))),
-        }
-    }
-
     #[inline]
     fn token(self) -> u32 {
         (self.0 >> 32) as u32

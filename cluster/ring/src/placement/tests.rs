@@ -147,23 +147,6 @@ fn shares_add_up_and_match_what_is_placed() {
     }
 }
 
-#[test]
-fn a_hot_stream_is_split_over_owners_and_one_way_is_its_own() {
-    let placement = placement(&["", "", "", "", "", ""]);
-    let mut owners = std::collections::BTreeSet::new();
-    for spot in spots("a").into_iter().take(20) {
-        assert_eq!(spot.split(17, 1), spot);
-        assert_eq!(spot.split(0, 8), spot);
-        assert_eq!(spot.split(3, 8), spot.split(11, 8));
-        assert_eq!(spot.split(9, 0), spot);
-        let of_one: std::collections::BTreeSet<StoreId> =
-            (0..8).map(|sequence| list(&placement, spot.split(sequence, 8))[0]).collect();
-        assert!(of_one.len() > 1);
-        owners.extend(of_one);
-    }
-    assert_eq!(owners.len(), 6);
-}
-
 fn shard_of(placement: &Placement, tenant: &str, size: usize) -> Vec<StoreId> {
     let shard = placement.shard(&TenantId::new(tenant).unwrap(), size);
     shard.members().iter().map(|member| member.store).collect()
