@@ -2,7 +2,7 @@
 //! endpoints answer from. Only footers are read, but for parts without templates. Held is what is
 //! asked for, each text once, and no more of it than [`LISTED_BYTES_MAX`].
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::shutdown::Shutdown;
 use base::{Bitmap, ErrorKind, HashSet, Labels};
@@ -56,17 +56,14 @@ impl Querier {
         for _ in 0..MAX_ATTEMPTS {
             check_damage(&view, &query.tenant, query.start, query.end)?;
             let recent = self.recent_streams(query, &filter, &view, &mut gone).await?;
-            let Some(mut recent) = recent else {
+            let Some(recent) = recent else {
                 counter!(REPEATS, "reason" => "behind").increment(1);
                 view = self.catalog.follow().await?;
                 continue;
             };
             let records = view.parts(&query.tenant, query.start, query.end);
-            match self.stored_streams(&filter, records, &cancel).await {
-                Ok(stored) => {
-                    recent.add(stored)?;
-                    return Ok(recent);
-                }
+            match self.stored_streams(&filter, records, recent, &cancel).await {
+                Ok(found) => return Ok(found),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     view = self.view_without_part(&view, error).await?;
                 }
@@ -99,7 +96,7 @@ impl Querier {
             store: None,
             templates: query.listing == Listing::Templates,
         };
-        let ask = self.peers.ask(gone, |peer, store, asked| {
+        let ask = self.peers.ask(gone, view.ring(), |peer, store, asked| {
             let request = StreamsRequest { asked, store: Some(store), ..request.clone() };
             Box::pin(async move { peer.api.streams(request).await })
         });
@@ -118,35 +115,37 @@ impl Querier {
         Ok(Some(found))
     }
 
-    /// What the parts hold.
+    /// What the parts hold, added to what is found already. All jobs add to the same lists, so that
+    /// these are all that is held.
     async fn stored_streams(
         &self,
         filter: &Arc<Filter>,
         records: Vec<Arc<PartRecord>>,
+        found: Found,
         cancel: &Shutdown,
     ) -> Result<Found, Error> {
         let jobs = self.config.scan_threads.min(records.len()).max(1);
         let each = records.len().div_ceil(jobs).max(1);
+        let found = Arc::new(Mutex::new(found));
         let mut opens = Vec::with_capacity(jobs);
         for records in records.chunks(each) {
             let (records, parts) = (records.to_vec(), self.parts.clone());
-            let (filter, cancel) = (filter.clone(), cancel.clone());
+            let (filter, cancel, found) = (filter.clone(), cancel.clone(), found.clone());
             opens.push(self.blocking(move || {
-                let mut found = Found::default();
+                let mut templates = Vec::new();
                 for record in records {
                     if cancel.is_cancelled() {
                         return Err(Error::Cancelled);
                     }
-                    filter.look_at(&parts.open(&record)?, &mut found)?;
+                    templates.extend(filter.look_at(&parts.open(&record)?, &found)?);
                 }
-                Ok(found)
+                Ok(templates)
             }));
         }
-        let mut all = Found::default();
-        for found in try_join_all(opens).await? {
-            all.add(found)?;
-        }
-        Ok(all)
+        let templates = try_join_all(opens).await?;
+        let mut found = std::mem::take(&mut *lock(&found));
+        found.templates.extend(templates.into_iter().flatten());
+        Ok(found)
     }
 }
 
@@ -162,18 +161,12 @@ struct Found {
     templates: Vec<Template>,
 }
 
-impl Found {
-    fn add(&mut self, more: Found) -> Result<(), Error> {
-        if self.bytes == 0 {
-            (self.streams, self.texts, self.bytes) = (more.streams, more.texts, more.bytes);
-        } else {
-            more.streams.iter().try_for_each(|labels| self.stream(labels))?;
-            more.texts.iter().try_for_each(|text| self.text(text))?;
-        }
-        self.templates.extend(more.templates);
-        Ok(())
-    }
+/// Whoever panicked while holding it ended the query.
+fn lock(found: &Mutex<Found>) -> MutexGuard<'_, Found> {
+    found.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
+impl Found {
     fn stream(&mut self, labels: &Labels) -> Result<(), Error> {
         if self.streams.contains(labels) {
             return Ok(());
@@ -228,8 +221,8 @@ impl Filter {
         Ok(Filter { leaves, listing, start_ns: query.start.0, end_ns: query.end.0 })
     }
 
-    /// Adds what a part holds. Blocking.
-    fn look_at(&self, scan: &Scan, found: &mut Found) -> Result<(), Error> {
+    /// Adds what a part holds; returns its templates. Blocking.
+    fn look_at(&self, scan: &Scan, found: &Mutex<Found>) -> Result<Vec<Template>, Error> {
         let footer = scan.footer();
         let mut selected = self.selected(footer);
         for (number, stream) in footer.streams().iter().enumerate() {
@@ -237,16 +230,15 @@ impl Filter {
                 selected.clear(number);
             }
         }
-        if self.listing == Listing::Templates {
-            if !selected.is_none() {
-                let (from_ns, to_ns) = (self.start_ns, self.end_ns.saturating_add(1));
-                let templates = scan.templates(&selected, from_ns, to_ns)?;
-                found.templates.extend(templates.into_iter().map(templates::without_streams));
-            }
-            return Ok(());
+        if self.listing != Listing::Templates {
+            let (labels, mut found) = (footer.labels(), lock(found));
+            selected.iter().try_for_each(|number| self.take(&labels[number], &mut found))?;
+        } else if !selected.is_none() {
+            let (from_ns, to_ns) = (self.start_ns, self.end_ns.saturating_add(1));
+            let templates = scan.templates(&selected, from_ns, to_ns)?;
+            return Ok(templates.into_iter().map(templates::without_streams).collect());
         }
-        let labels = footer.labels();
-        selected.iter().try_for_each(|number| self.take(&labels[number], found))
+        Ok(Vec::new())
     }
 
     /// Streams of a part that any selector selects; matchers are asked once per value.
@@ -307,13 +299,10 @@ mod tests {
             (Listing::Templates, 0),
         ] {
             let filter = filter(listing);
-            let (mut found, mut more) = (Found::default(), Found::default());
-            for labels in streams.iter().chain(&streams) {
-                filter.take(labels, &mut found).unwrap();
-                filter.take(labels, &mut more).unwrap();
-            }
+            let mut found = Found::default();
+            streams.iter().for_each(|labels| filter.take(labels, &mut found).unwrap());
             let bytes = found.bytes;
-            found.add(more).unwrap();
+            streams.iter().for_each(|labels| filter.take(labels, &mut found).unwrap());
             assert_eq!(found.streams.len() + found.texts.len(), held, "{:?}", filter.listing);
             assert_eq!(found.bytes, bytes, "what is there costs nothing again");
             assert!(bytes >= held * ITEM_BYTES);
