@@ -83,9 +83,7 @@ pub(crate) async fn replicate(
             is_acked.store(true, Ordering::Relaxed);
             // From here on calls mark their peers themselves.
             told.close();
-            while let Ok((index, said)) = told.try_recv() {
-                calls.said[index] = Some(said);
-            }
+            calls.hear_waiting(&mut told);
             for (peer, error) in calls.failed() {
                 peer.mark(&error, &**clock);
             }
@@ -132,6 +130,10 @@ impl Calls<'_> {
     /// Takes in an answer, and those that are there already.
     fn hear(&mut self, index: usize, said: Said, told: &mut mpsc::Receiver<(usize, Said)>) {
         self.said[index] = Some(said);
+        self.hear_waiting(told);
+    }
+
+    fn hear_waiting(&mut self, told: &mut mpsc::Receiver<(usize, Said)>) {
         while let Ok((index, said)) = told.try_recv() {
             self.said[index] = Some(said);
         }

@@ -119,7 +119,7 @@ impl Keeper {
         let names = self.disk.list(dir)?;
         let mut left: Vec<u32> = names.iter().filter_map(|name| number_of(name)).collect();
         left.sort_unstable();
-        let next = left.last().map_or(0, |last| last + 1);
+        let next = left.last().map_or(0, |last| last.saturating_add(1));
         self.state = State::Loading { lock, left, next };
         Ok(Step::More)
     }
