@@ -11,6 +11,7 @@ use crate::commit::NewPredicate;
 use crate::error::Error;
 use crate::part_record::PartRecord;
 use crate::predicate::{Predicate, PredicateId};
+use crate::ring_version::RingVersion;
 
 pub(crate) const DAY: Kind = Kind { name: "day checkpoint", magic: *b"RLdy", version: 1 };
 pub(crate) const MANIFEST: Kind = Kind { name: "checkpoint manifest", magic: *b"RLmf", version: 1 };
@@ -50,6 +51,8 @@ pub struct Manifest {
     pub days: Vec<DayEntry>,
     /// The predicates that stand at the version.
     pub predicates: Vec<Predicate>,
+    /// The version of the ring that the commits up to there name.
+    pub ring: Option<RingVersion>,
     /// Fields that a later version appended, kept verbatim.
     pub rest: Vec<u8>,
 }
@@ -116,6 +119,7 @@ impl Manifest {
             body.uvarint(u64::from(predicate.id.index));
             predicate.body.encode(&mut body);
         }
+        RingVersion::encode(self.ring, &mut body);
         body.raw(&self.rest);
         codec::seal(&MANIFEST, body)
     }
@@ -144,7 +148,8 @@ impl Manifest {
             let new = NewPredicate::decode(&mut body)?;
             predicates.push(Predicate { id: PredicateId { commit, index }, body: new.into() });
         }
+        let ring = RingVersion::decode(&mut body)?;
         let rest = body.remaining().to_vec();
-        Ok(Manifest { version, at, days, predicates, rest })
+        Ok(Manifest { version, at, days, predicates, ring, rest })
     }
 }

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::ids::{IdSet, Ranges};
 use crate::part_record::{PartId, PartRecord, PartRef};
 use crate::predicate::PredicateId;
+use crate::ring_version::RingVersion;
 
 pub(crate) const KIND: Kind = Kind { name: "commit", magic: *b"RLcm", version: 1 };
 
@@ -39,6 +40,8 @@ pub struct Commit {
     pub predicates: Vec<NewPredicate>,
     /// Deletes that hold no longer.
     pub cancelled: Vec<PredicateId>,
+    /// Readers with an older ring do not know all stores that may hold rows from now on.
+    pub ring: Option<RingVersion>,
     /// Fields that a later version appended, kept verbatim.
     pub rest: Vec<u8>,
 }
@@ -83,6 +86,7 @@ impl Commit {
             body.uvarint(id.commit);
             body.uvarint(u64::from(id.index));
         }
+        RingVersion::encode(self.ring, &mut body);
         body.raw(&self.rest);
         codec::seal(&KIND, body)
     }
@@ -110,6 +114,7 @@ impl Commit {
             let index = body.uvarint32("cancelled index")?;
             cancelled.push(PredicateId { commit, index });
         }
+        let ring = RingVersion::decode(&mut body)?;
         let rest = body.remaining().to_vec();
         Ok(Commit {
             number,
@@ -121,6 +126,7 @@ impl Commit {
             removed,
             predicates,
             cancelled,
+            ring,
             rest,
         })
     }

@@ -77,6 +77,7 @@ fn commit() -> Commit {
         removed: vec![reference(7), reference(8)],
         predicates: vec![predicate()],
         cancelled: vec![PredicateId { commit: 12, index: 1 }],
+        ring: None,
         rest: vec![9],
     }
 }
@@ -127,11 +128,20 @@ fn the_manifest_of_version_1_reads_and_writes_the_same() {
             id: PredicateId { commit: 12, index: 0 },
             body: predicate().into(),
         }],
+        ring: None,
         rest: Vec::new(),
     };
     let golden = check("manifest.v1", &manifest.encode());
     assert_eq!(Manifest::decode(42, &golden), Ok(manifest));
     assert!(Manifest::decode(1, &golden).is_err());
+}
+
+#[test]
+fn the_commit_that_names_a_ring_reads_and_writes_the_same() {
+    let ring = Some(RingVersion { founder: StoreId(Ulid(0xee << 80)), version: 300 });
+    let commit = Commit { ring, ..commit() };
+    let golden = check("commit-ring.v1", &commit.encode());
+    assert_eq!(Commit::decode(42, &golden), Ok(commit));
 }
 
 #[test]

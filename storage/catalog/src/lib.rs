@@ -17,6 +17,7 @@
 //! 4. **Exact claims.** A range never spans an id that was not put in it.
 //! 5. State built from checkpoints and the log after them is the state built from the whole log.
 //! 6. Predicates never retire by themselves; a part's `purged_through` says which were applied.
+//! 7. The version of a ring that the log names never goes back.
 
 mod checkpoint;
 mod codec;
@@ -32,6 +33,7 @@ mod inspect;
 mod part_record;
 pub mod paths;
 mod predicate;
+mod ring_version;
 mod snapshot;
 mod state;
 mod step;
@@ -45,6 +47,7 @@ pub use ids::{IdSet, Ranges};
 pub use inspect::{Inspection, Object, inspect};
 pub use part_record::{PartId, PartRecord, PartRef, Place};
 pub use predicate::{Predicate, PredicateId};
+pub use ring_version::RingVersion;
 pub use snapshot::{Damage, Snapshot};
 pub use state::{Applied, Catalog, Removal};
 pub use step::{Draft, EndReason, Step, step};

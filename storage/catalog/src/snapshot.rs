@@ -7,6 +7,7 @@ use base::{Day, TenantId, UnixNanos};
 
 use crate::part_record::{PartId, PartRecord};
 use crate::predicate::{Predicate, PredicateId};
+use crate::ring_version::RingVersion;
 
 /// Parts of one tenant and day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,12 +39,19 @@ pub struct Snapshot {
     pub(crate) tenants: Arc<Tenants>,
     pub(crate) predicates: Arc<BTreeMap<PredicateId, Predicate>>,
     pub(crate) damage: Arc<Vec<Damage>>,
+    pub(crate) ring: Option<RingVersion>,
 }
 
 impl Snapshot {
     /// V: the last commit that is in this view. 0 is the empty log.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The version of the ring that the log names: a reader with an older one does not know all
+    /// stores that may hold rows.
+    pub fn ring(&self) -> Option<RingVersion> {
+        self.ring
     }
 
     /// The parts with rows of `tenant` that may fall into `[start, end]`, both inclusive; by day,

@@ -11,6 +11,7 @@ use crate::commit::Commit;
 use crate::ids::IdSet;
 use crate::part_record::{PartId, PartRecord, PartRef};
 use crate::predicate::{Predicate, PredicateId};
+use crate::ring_version::RingVersion;
 use crate::snapshot::{Damage, DayParts, Snapshot, Tenants};
 use crate::table::IdTable;
 
@@ -25,6 +26,7 @@ pub struct Catalog {
     tenants: Arc<Tenants>,
     predicates: Arc<BTreeMap<PredicateId, Predicate>>,
     damage: Arc<Vec<Damage>>,
+    ring: Option<RingVersion>,
     table: IdTable,
     tail: Tail,
 }
@@ -72,6 +74,7 @@ impl Catalog {
             tenants: Arc::default(),
             predicates: Arc::default(),
             damage: Arc::default(),
+            ring: None,
             table: IdTable::default(),
             tail: Tail::default(),
         }
@@ -97,6 +100,7 @@ impl Catalog {
             tenants: Arc::new(tenants),
             predicates: Arc::new(predicates),
             damage: Arc::new(damage),
+            ring: manifest.ring,
             table,
             tail: Tail { after: manifest.version, ..Tail::default() },
         }
@@ -114,6 +118,7 @@ impl Catalog {
             tenants: Arc::clone(&self.tenants),
             predicates: Arc::clone(&self.predicates),
             damage: Arc::clone(&self.damage),
+            ring: self.ring,
         }
     }
 
@@ -175,6 +180,7 @@ impl Catalog {
             }
         }
         self.apply_predicates(commit);
+        self.ring = RingVersion::then(self.ring, commit.ring);
         self.tail.push(commit, removed);
         self.version = commit.number;
         applied
@@ -241,7 +247,8 @@ impl Catalog {
             }
         }
         let predicates = self.predicates.values().cloned().collect();
-        Manifest { version: self.version, at, days, predicates, rest: Vec::new() }
+        let (version, ring) = (self.version, self.ring);
+        Manifest { version, at, days, predicates, ring, rest: Vec::new() }
     }
 
     /// The parts of one tenant and day, if there are any.

@@ -7,6 +7,7 @@ use crate::commit::{Commit, NewPredicate};
 use crate::ids::IdSet;
 use crate::part_record::{PartId, PartRecord, PartRef};
 use crate::predicate::PredicateId;
+use crate::ring_version::RingVersion;
 use crate::state::Catalog;
 
 /// What somebody wants to commit. Its parts are uploaded already.
@@ -37,6 +38,8 @@ pub struct Draft {
     pub predicates: Vec<NewPredicate>,
     /// Deletes to cancel; all must stand.
     pub cancelled: Vec<PredicateId>,
+    /// A version of the ring to name.
+    pub ring: Option<RingVersion>,
 }
 
 /// What a draft may do next, given every commit before its number.
@@ -84,6 +87,7 @@ impl Draft {
             applied: Vec::new(),
             predicates: Vec::new(),
             cancelled: Vec::new(),
+            ring: None,
         }
     }
 
@@ -109,6 +113,7 @@ impl Draft {
             removed,
             predicates: self.predicates.clone(),
             cancelled: self.cancelled.clone(),
+            ring: self.ring,
             rest: Vec::new(),
         }
     }

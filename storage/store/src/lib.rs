@@ -36,6 +36,7 @@ mod handle;
 pub mod metrics;
 mod pages;
 pub mod read;
+mod ring;
 pub mod scan;
 mod start;
 #[cfg(any(test, feature = "testing"))]
@@ -44,7 +45,9 @@ mod upload;
 
 pub use bucket::{Bucket, Created};
 pub use cache::Cache;
-pub use catalog::{ClaimState, Draft, EndReason, IdSet, PartId, PartRecord, Place, Snapshot};
+pub use catalog::{
+    ClaimState, Draft, EndReason, IdSet, PartId, PartRecord, Place, RingVersion, Snapshot,
+};
 pub use cluster::Cluster;
 pub use commit::Outcome;
 pub use config::{AzureConfig, BucketConfig, CatalogConfig, GcsConfig, S3Config};

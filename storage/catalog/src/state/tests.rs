@@ -416,3 +416,15 @@ fn a_skipped_commit_is_named_where_it_may_matter() {
     assert_eq!(snapshot.damage(&tenant(0), noon, noon).len(), 0);
     assert_eq!(snapshot.damage(&tenant(1), UnixNanos(0), UnixNanos(5)).len(), 0);
 }
+
+#[test]
+fn what_the_log_names_of_the_ring_outlives_the_log() {
+    let mut catalog = Catalog::new();
+    let ring = |version| Some(RingVersion { founder: StoreId(Ulid(7)), version });
+    for (number, named) in (1..).zip([None, ring(9), None, ring(4)]) {
+        let draft = Draft { ring: named, ..Draft::new(u128::from(number), 0, UnixNanos(0)) };
+        catalog.apply(&draft.at_number(number, StoreId(Ulid(1))));
+    }
+    assert_eq!(catalog.snapshot().ring(), ring(9));
+    assert_eq!(through_checkpoint(&catalog).snapshot().ring(), ring(9));
+}

@@ -131,6 +131,22 @@ async fn another_process_sees_what_was_committed_and_hears_of_it_once() {
 }
 
 #[tokio::test]
+async fn of_many_who_have_the_log_name_the_ring_one_commits() {
+    let dir = tempfile::tempdir().unwrap();
+    let bucket = directory(dir.path());
+    let (first, second) = (open(&bucket, 1).await, open(&bucket, 2).await);
+    let founder = StoreId(Ulid(5));
+    let ring = |version| RingVersion { founder, version };
+    first.name_ring(ring(7)).await.unwrap();
+    second.name_ring(ring(7)).await.unwrap();
+    second.name_ring(ring(6)).await.unwrap();
+    assert_eq!((second.snapshot().version(), second.snapshot().ring()), (1, Some(ring(7))));
+    second.name_ring(ring(8)).await.unwrap();
+    let known = first.follow().await.unwrap();
+    assert_eq!((known.version(), known.ring()), (2, Some(ring(8))));
+}
+
+#[tokio::test]
 async fn following_to_a_view_reads_only_what_is_missing() {
     let store = FaultyStore::new();
     let bucket = Bucket::new("faulty".into(), store.clone(), Arc::new(ManualClock::default()));
