@@ -36,7 +36,7 @@ pub enum Error {
     OldRing {
         /// The newest version here.
         known: u64,
-        /// The newest version of an answer.
+        /// The newest version of an answer, or that the log names.
         newest: u64,
     },
     /// Object storage did not answer, or a stored object is damaged; names the object.

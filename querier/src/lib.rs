@@ -23,6 +23,7 @@
 
 pub mod config;
 pub mod error;
+mod known;
 mod list;
 pub mod metrics;
 pub mod peers;

@@ -12,10 +12,11 @@ use metrics::counter;
 use part::{Footer, Template};
 use rpc::ingester::{StreamsAnswer, StreamsRequest};
 use rpc::querier::{ListJob, Listed, Listing};
+use store::PartRecord;
 use store::scan::Scan;
-use store::{PartRecord, Snapshot};
 
 use crate::error::Error;
+use crate::known::Known;
 use crate::metrics::{CORRUPT, REPEATS};
 use crate::peers::{Gone, Versioned};
 use crate::querier::Querier;
@@ -52,20 +53,20 @@ impl Querier {
         }
         let filter = Arc::new(Filter::new(query)?);
         let mut gone = Gone::default();
-        let mut view = self.catalog.follow().await?;
+        let mut known = self.look().await?;
         for _ in 0..MAX_ATTEMPTS {
-            check_damage(&view, &query.tenant, query.start, query.end)?;
-            let recent = self.recent_streams(query, &filter, &view, &mut gone).await?;
+            check_damage(&known.log, &query.tenant, query.start, query.end)?;
+            let recent = self.recent_streams(query, &filter, &known, &mut gone).await?;
             let Some(recent) = recent else {
                 counter!(REPEATS, "reason" => "behind").increment(1);
-                view = self.catalog.follow().await?;
+                known = self.look().await?;
                 continue;
             };
-            let records = view.parts(&query.tenant, query.start, query.end);
+            let records = known.log.parts(&query.tenant, query.start, query.end);
             match self.stored_streams(&filter, records, recent, &cancel).await {
                 Ok(found) => return Ok(found),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    view = self.view_without_part(&view, error).await?;
+                    known = self.look_without_part(&known, error).await?;
                 }
                 Err(error) => {
                     if error.kind() == ErrorKind::Corrupt {
@@ -78,12 +79,12 @@ impl Querier {
         Err(Error::Unstable { attempts: MAX_ATTEMPTS })
     }
 
-    /// What ingesters hold; `None` when one of them dropped rows of a later commit.
+    /// What ingesters hold; `None` when one of them dropped rows of a later commit, or has left.
     async fn recent_streams(
         &self,
         query: &ListJob,
         filter: &Filter,
-        view: &Snapshot,
+        known: &Known,
         gone: &mut Gone,
     ) -> Result<Option<Found>, Error> {
         let request = StreamsRequest {
@@ -91,17 +92,18 @@ impl Querier {
             selectors: query.selectors.clone(),
             from_ns: query.start.0,
             to_ns: query.end.0.saturating_add(1),
-            view: view.version(),
+            view: known.log.version(),
             asked: Vec::new(),
             store: None,
             templates: query.listing == Listing::Templates,
         };
-        let ask = self.peers.ask(gone, view.ring(), |peer, store, asked| {
+        let ask = self.peers.ask(gone, &known.ring, |peer, store, asked| {
             let request = StreamsRequest { asked, store: Some(store), ..request.clone() };
             Box::pin(async move { peer.api.streams(request).await })
         });
         let mut found = Found::default();
-        for answer in ask.await? {
+        let Some(answers) = ask.await? else { return Ok(None) };
+        for answer in answers {
             match answer {
                 StreamsAnswer::Behind { .. } => return Ok(None),
                 StreamsAnswer::Streams { streams, templates, .. } => {

@@ -6,7 +6,8 @@
 //!
 //! Who there is the newest view of the ring says. An ingester answers with the version that it
 //! follows: if that is newer there may be somebody who was not asked, and all are asked again. So where
-//! nobody is asked nobody would say that the view is old: that is no answer either.
+//! nobody is asked nobody would say that the view is old: that is no answer either. A newer view may lack
+//! a store whose rows went into commits after V: then the log is read again.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,7 @@ use std::time::Duration;
 use base::{Clock, ErrorKind, HashMap, StoreId};
 use futures::future::{BoxFuture, join_all};
 use metrics::counter;
+use ring::Instance;
 use ring::reads::{self, Readable};
 use rpc::ingester::{IngesterError, Peer};
 use rpc::members::{Members, View};
@@ -75,18 +77,23 @@ impl Peers {
         Peers { members, clock, marks: Mutex::default() }
     }
 
-    /// Calls all that are not gone, until all of them answer. `call` is given whom it calls, and all
-    /// who are called with it.
+    /// Calls all that are not gone, until all of them answer. `before` is the ring as it was before the
+    /// log was read; `call` is given whom it calls, and all who are called with it. [`None`]: a store
+    /// was removed since, and what it held is in commits that may come after V.
     pub async fn ask<'a, T: Versioned + Send>(
         &'a self,
         gone: &mut Gone,
+        before: &View,
         call: impl Fn(Peer, StoreId, Vec<StoreId>) -> BoxFuture<'a, Result<T, IngesterError>>,
-    ) -> Result<Vec<T>, Error> {
+    ) -> Result<Option<Vec<T>>, Error> {
         let mut view = self.members.view();
         let mut has_looked = false;
         loop {
             if !view.nameless().is_empty() {
                 view = self.members.look(None).await;
+            }
+            if has_lost(&view, before) {
+                return Ok(None);
             }
             if !gone.is_sure {
                 self.pass_over_silent(&view, gone);
@@ -131,7 +138,7 @@ impl Peers {
             }
             gone.misplaced += u32::from(!doubted.is_empty());
             if is_complete && newest <= view.version() {
-                return Ok(answers);
+                return Ok(Some(answers));
             }
             if newest > view.version() {
                 gone.outdated += 1;
@@ -225,6 +232,12 @@ impl Peers {
         // Whoever panicked while holding it had only values to write.
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a store of `before` is in `view` no more.
+fn has_lost(view: &View, before: &View) -> bool {
+    let is_there = |instance: &Instance| view.state().instance(instance.store).is_some();
+    view.version() != before.version() && !before.state().ingesters().all(is_there)
 }
 
 /// The stores that the ring does not hear from, and that are not gone yet.

@@ -61,10 +61,10 @@ impl QuerierApi for Querier {
     async fn select(&self, job: SelectJob) -> Result<Selected, QuerierError> {
         let _inflight = Inflight::new();
         // V: read after the job arrived, so that it is at or past every acknowledged flush.
-        let view = self.catalog.follow().await.map_err(crate::Error::from)?;
+        let known = self.look().await?;
         let requests = Requests::default();
         let leaf = Leaf { leaf: &job.leaf, tenant: &job.tenant, requests: &requests };
-        let Selection { partial, stats, mut warnings } = self.select_leaf(leaf, view).await?;
+        let Selection { partial, stats, mut warnings } = self.select_leaf(leaf, known).await?;
         warnings.sort_unstable();
         warnings.dedup();
         Ok(Selected { partial, stats, warnings })

@@ -13,6 +13,7 @@ use rpc::stats::{self, QueryStats};
 use store::{PartRecord, Requests, Snapshot};
 
 use crate::error::Error;
+use crate::known::Known;
 use crate::metrics::{CORRUPT, REPEATS};
 use crate::peers::{Gone, Versioned};
 use crate::querier::Querier;
@@ -52,53 +53,58 @@ pub struct Selection {
 enum Again {
     /// An ingester dropped rows of a later commit.
     Behind,
+    /// A store left the ring since it was looked at.
+    Removed,
     /// A part was removed and deleted; what the store said.
     PartGone(Error),
 }
 
 impl Querier {
-    /// Evaluates one leaf, first at `view`, then at newer ones until its sources fit together.
+    /// Evaluates one leaf, first by what is `known`, then by what is newer until its sources fit together.
     pub(crate) async fn select_leaf(
         &self,
         leaf: Leaf<'_>,
-        view: Snapshot,
+        mut known: Known,
     ) -> Result<Selection, Error> {
         let cancel = Shutdown::new();
         let _stop_when_dropped = cancel.clone().drop_guard();
         let mut stats = QueryStats::default();
         // Whoever was silent once is not asked again for this job.
         let mut gone = Gone::default();
-        let mut view = view;
         for _ in 0..MAX_ATTEMPTS {
-            match self.attempt(leaf, &view, &mut gone, &cancel, &mut stats).await? {
+            match self.attempt(leaf, &known, &mut gone, &cancel, &mut stats).await? {
                 Ok(partial) => {
                     stats.parts.requests = leaf.requests.count();
                     stats.reads_metadata =
                         leaf.leaf.needs().metadata.is_some_and(|names| !names.is_empty());
-                    let warnings = warnings(&view, leaf);
+                    let warnings = warnings(&known.log, leaf);
                     return Ok(Selection { partial, stats, warnings });
                 }
                 Err(Again::Behind) => {
                     counter!(REPEATS, "reason" => "behind").increment(1);
-                    view = self.catalog.follow().await?;
+                    known = self.look().await?;
+                }
+                Err(Again::Removed) => {
+                    counter!(REPEATS, "reason" => "removed").increment(1);
+                    known = self.look().await?;
                 }
                 Err(Again::PartGone(error)) => {
-                    view = self.view_without_part(&view, error).await?;
+                    known = self.look_without_part(&known, error).await?;
                 }
             }
         }
         Err(Error::Unstable { attempts: MAX_ATTEMPTS })
     }
 
-    /// A newer view, after a part that `view` names was not found (C4). Without a commit that could
-    /// have removed it, it is lost.
-    pub(crate) async fn view_without_part(
+    /// What is newer, after a part that the log of `known` names was not found (C4). Without a commit
+    /// that could have removed it, it is lost.
+    pub(crate) async fn look_without_part(
         &self,
-        view: &Snapshot,
+        known: &Known,
         error: Error,
-    ) -> Result<Snapshot, Error> {
-        let newer = self.catalog.follow().await?;
-        if newer.version() == view.version() {
+    ) -> Result<Known, Error> {
+        let newer = self.look().await?;
+        if newer.log.version() == known.log.version() {
             counter!(CORRUPT).increment(1);
             return Err(error);
         }
@@ -109,19 +115,19 @@ impl Querier {
     async fn attempt(
         &self,
         leaf: Leaf<'_>,
-        view: &Snapshot,
+        known: &Known,
         gone: &mut Gone,
         cancel: &Shutdown,
         stats: &mut QueryStats,
     ) -> Result<Result<Partial, Again>, Error> {
-        let records = parts_in_range(leaf, view)?;
+        let records = parts_in_range(leaf, &known.log)?;
         let rounds = Rounds::new(records, leaf.leaf.direction());
         stats.parts.parts += rounds.parts() as u64;
         let (ranges, mut held) = match self.part_ranges(leaf, &rounds, cancel).await {
             Ok(opened) => opened,
             Err(error) => return again_or_fail(error),
         };
-        let asked = match self.ask_ingesters(leaf, view, gone, &ranges, cancel).await? {
+        let asked = match self.ask_ingesters(leaf, known, gone, &ranges, cancel).await? {
             Ok(asked) => asked,
             Err(again) => return Ok(Err(again)),
         };
@@ -196,7 +202,7 @@ impl Querier {
     async fn ask_ingesters(
         &self,
         leaf: Leaf<'_>,
-        view: &Snapshot,
+        known: &Known,
         gone: &mut Gone,
         part_ranges: &[Vec<StreamRange>],
         cancel: &Shutdown,
@@ -210,18 +216,19 @@ impl Querier {
             let request = SelectRequest {
                 tenant: leaf.tenant.clone(),
                 leaf: leaf.leaf.clone(),
-                view: view.version(),
+                view: known.log.version(),
                 asked: Vec::new(),
                 overlaps: sent.clone(),
                 store: None,
                 cancel: cancel.clone(),
             };
-            let ask = self.peers.ask(gone, |peer, store, asked| {
+            let ask = self.peers.ask(gone, &known.ring, |peer, store, asked| {
                 let request = SelectRequest { asked, store: Some(store), ..request.clone() };
                 Box::pin(async move { peer.api.select(request).await })
             });
             let mut answers = Vec::new();
-            for answer in ask.await? {
+            let Some(all) = ask.await? else { return Ok(Err(Again::Removed)) };
+            for answer in all {
                 calls += 1;
                 match answer {
                     SelectAnswer::Behind { .. } => return Ok(Err(Again::Behind)),

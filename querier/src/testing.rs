@@ -16,10 +16,10 @@ use rpc::ingester::{
     Admission, AdmitRequest, AppendError, Appended, Identity, IngesterApi, IngesterError, Peer,
     ReadStats, SelectAnswer, SelectRequest, StreamsAnswer, StreamsRequest,
 };
-use rpc::members::Fixed;
+use rpc::members::{Fixed, Members};
 use store::{
     Bucket, BucketConfig, CatalogConfig, CatalogHandle, Outcome, PartId, PartRecord, Parts, Place,
-    put_parts,
+    RingVersion, put_parts,
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -317,6 +317,22 @@ impl World {
         let querier = Arc::new(Querier::new(config, deps));
         let tenant = TenantId::new("acme").unwrap();
         World { querier, heads, head, catalog, writer, tenant, random, clock }
+    }
+
+    /// Another querier of the same bucket, whose ingesters are `members`.
+    pub fn querier_of(&self, members: Arc<dyn Members>) -> Querier {
+        let deps = Deps {
+            members,
+            catalog: self.catalog.clone(),
+            parts: Arc::new(Parts::new(self.catalog.bucket().clone(), 1 << 20, 0)),
+            clock: Arc::new(self.clock.clone()),
+        };
+        Querier::new(Config { scan_threads: 2, ..Config::default() }, deps)
+    }
+
+    /// Has the log name a version of a ring, from another process.
+    pub async fn name_ring(&self, ring: RingVersion) {
+        self.writer.name_ring(ring).await.unwrap();
     }
 
     /// Puts `rows` of one day into one part and commits it; returns what the catalog says of it.

@@ -345,7 +345,7 @@ async fn ask_while_one_hangs(factor: usize) -> Option<(Vec<StoreId>, usize)> {
     let ring = Arc::new(Ring(Mutex::new(view.clone())));
     let asking = Peers::new(ring.clone(), Arc::new(world.clock.clone()));
     let (mut gone, calls) = (Gone::default(), std::sync::atomic::AtomicUsize::new(0));
-    let ask = asking.ask(&mut gone, |_, store, _| {
+    let ask = asking.ask(&mut gone, &view, |_, store, _| {
         if calls.fetch_add(1, Ordering::SeqCst) == 2 {
             let mut state = ring::State::clone(view.state());
             let instance = state.instances.get_mut(&hung).unwrap();
@@ -360,7 +360,7 @@ async fn ask_while_one_hangs(factor: usize) -> Option<(Vec<StoreId>, usize)> {
             Ok(store)
         })
     });
-    let answered = tokio::time::timeout(Duration::from_secs(3600), ask).await.ok()?.unwrap();
+    let answered = tokio::time::timeout(Duration::from_secs(3600), ask).await.ok()?.unwrap()?;
     Some((answered, calls.load(Ordering::SeqCst)))
 }
 
@@ -374,11 +374,12 @@ async fn a_store_that_the_ring_ceases_to_hear_from_is_waited_for_only_if_it_is_n
 #[tokio::test]
 async fn where_nobody_is_asked_there_is_no_answer_because_nobody_would_tell_of_others() {
     let empty = View::new(Arc::new(ring::State::new(ulid::Ulid(1))), None, |_| unreachable!());
-    let ring = Arc::new(Ring(Mutex::new(Arc::new(empty))));
+    let before = Arc::new(empty);
+    let ring = Arc::new(Ring(Mutex::new(before.clone())));
     let clock = Arc::new(base::time::ManualClock::default());
     let peers = Peers::new(ring, clock);
     let mut gone = Gone::default();
-    let asked = peers.ask(&mut gone, |_, _, _| {
+    let asked = peers.ask(&mut gone, &before, |_, _, _| {
         Box::pin(async { Ok(rpc::ingester::SelectAnswer::Behind { floor: 0 }) })
     });
     let error = asked.await.unwrap_err();

@@ -51,8 +51,8 @@ async fn run(world: &World, query: &str, params: &Params) -> Result<Evaluated, E
     let mut partials = Vec::new();
     for leaf in plan.leaves() {
         let leaf = Leaf { leaf, tenant: &world.tenant, requests: &Requests::default() };
-        let view = world.catalog.follow().await?;
-        let selection = world.querier.select_leaf(leaf, view).await?;
+        let known = world.querier.look().await?;
+        let selection = world.querier.select_leaf(leaf, known).await?;
         stats.take_in(&selection.stats);
         partials.push(selection.partial);
     }
@@ -334,7 +334,7 @@ async fn a_part_that_a_newer_commit_removed_starts_the_query_over() {
     let world = World::new().await;
     let rows = [row("a", BASE + S, "x"), row("a", BASE + 2 * S, "y")];
     let old = world.flush(&rows, &small_groups()).await;
-    let view = world.catalog.follow().await.unwrap();
+    let known = world.querier.look().await.unwrap();
     world.flush(&[row("a", BASE + S, "x")], &small_groups()).await;
     world.remove(&old).await;
     world.catalog.bucket().delete(&old.path()).await.unwrap();
@@ -342,7 +342,7 @@ async fn a_part_that_a_newer_commit_removed_starts_the_query_over() {
     let plan = Plan::new(&parse("{app=\"a\"}").unwrap(), &params).unwrap();
     let requests = Requests::default();
     let leaf = Leaf { leaf: &plan.leaves()[0], tenant: &world.tenant, requests: &requests };
-    let selection = world.querier.select_leaf(leaf, view).await.unwrap();
+    let selection = world.querier.select_leaf(leaf, known).await.unwrap();
     let Answer::Streams(streams) = plan.finish(vec![selection.partial]).unwrap() else {
         panic!("not streams")
     };
