@@ -166,6 +166,7 @@ fn register(state: &mut State, new: &Registration) -> Result {
         departure: None,
     };
     state.instances.insert(new.store, Arc::new(instance));
+    state.founder.get_or_insert(new.store);
     Ok(changed)
 }
 
@@ -224,18 +225,37 @@ fn register_again(state: &mut State, new: &Registration) -> Result {
     instance.roles = new.roles;
     instance.is_up = true;
     instance.tokens.clone_from(&new.tokens);
-    if instance.zone != new.zone {
+    let waits = before.may_hold_rows() && !before.zone.is_empty() && before.zone != new.zone;
+    if !waits && instance.zone != new.zone {
+        // Without a zone it counted alone, and it goes on so.
         instance.zone.clone_from(&new.zone);
         instance.has_moved |= before.may_hold_rows();
     }
-    if *instance == before {
-        return Ok(Change::Nothing);
+    let after = instance.clone();
+    let is_asked = ask_to_move(state, new, waits);
+    let instance = after;
+    if instance == before {
+        return Ok(if is_asked { Change::Plain } else { Change::Nothing });
     }
     let moves = instance.is_placed() != before.is_placed()
         || instance.tokens != before.tokens
         || instance.zone != before.zone;
     let is_placed = instance.is_placed() || before.is_placed();
     Ok(if moves && is_placed { Change::Placement } else { Change::Plain })
+}
+
+/// A store with rows takes another zone only when everybody who answers has seen that it will:
+/// readers count zones. Whether what was asked for has changed.
+fn ask_to_move(state: &mut State, new: &Registration, waits: bool) -> bool {
+    if !waits {
+        return state.moves.remove(&new.store).is_some();
+    }
+    if state.moves.get(&new.store) == Some(&new.zone) {
+        return false;
+    }
+    state.moves.insert(new.store, new.zone.clone());
+    state.moved = state.version;
+    true
 }
 
 fn activate(state: &mut State, store: StoreId) -> Result {
@@ -274,8 +294,8 @@ fn activate(state: &mut State, store: StoreId) -> Result {
             waits.insert(other.store);
         }
     }
-    // It answers readers that do not know how few copies there may be.
-    if instance.seen < state.lowered {
+    // It answers readers that do not know how few copies there may be, or who is in which zone.
+    if instance.seen < state.lowered.max(state.moved) {
         waits.insert(store);
     }
     if !waits.is_empty() {
@@ -312,7 +332,7 @@ fn leave(state: &mut State, store: StoreId) -> Result {
 }
 
 fn departure(since: u64, is_leaving: bool) -> Departure {
-    Departure { since, is_leaving, is_forgotten: false, cleared: BTreeSet::new() }
+    Departure { since, is_leaving, is_forgotten: false, forgotten_at: 0, cleared: BTreeSet::new() }
 }
 
 fn gone(state: &mut State, store: StoreId) -> Result {
@@ -335,11 +355,12 @@ fn gone(state: &mut State, store: StoreId) -> Result {
 
 fn cleared(state: &mut State, by: StoreId, of: StoreId, since: u64) -> Result {
     let speaker = ingester_mut(state, by)?;
-    if speaker.phase == Phase::Gone {
+    // That its own log is empty one can say that was taken for gone.
+    if speaker.phase == Phase::Gone && by != of {
         return Err(Refusal::Phase(by));
     }
     let instance = ingester_mut(state, of)?;
-    let is_leaving = instance.phase == Phase::Leaving;
+    let is_leaving = matches!(instance.phase, Phase::Leaving | Phase::Gone);
     if by != of && !instance.may_be_cleared() {
         return Err(Refusal::Phase(of));
     }
@@ -353,11 +374,15 @@ fn cleared(state: &mut State, by: StoreId, of: StoreId, since: u64) -> Result {
 }
 
 fn forget(state: &mut State, store: StoreId) -> Result {
+    let at = state.version;
     let instance = found_mut(state, store)?;
     match &mut instance.departure {
         Some(departure) if instance.phase == Phase::Gone => {
-            let was_forgotten = std::mem::replace(&mut departure.is_forgotten, true);
-            Ok(if was_forgotten { Change::Nothing } else { Change::Plain })
+            if departure.is_forgotten {
+                return Ok(Change::Nothing);
+            }
+            (departure.is_forgotten, departure.forgotten_at) = (true, at);
+            Ok(Change::Plain)
         }
         _ => Err(Refusal::Phase(store)),
     }
@@ -452,10 +477,19 @@ fn take(state: &mut State, name: &str, holder: StoreId) -> Result {
 }
 
 /// Removes every store whose last word was said: one removal may be what another waits for. And puts
-/// a lower replication factor in force that everybody has seen who answers.
+/// in force what everybody has seen who answers: a lower replication factor, other zones.
 fn settle(state: &mut State) {
-    if state.held_factor > 0 && state.is_lowering_seen() {
+    if state.held_factor > 0 && state.is_seen(state.lowered) {
         state.held_factor = 0;
+    }
+    if !state.moves.is_empty() && state.is_seen(state.moved) {
+        state.placement_version = state.version;
+        for (store, zone) in std::mem::take(&mut state.moves) {
+            let Some(instance) = state.instances.get_mut(&store).map(Arc::make_mut) else {
+                continue;
+            };
+            (instance.zone, instance.has_moved) = (zone, true);
+        }
     }
     while let Some(store) = settled(state) {
         remove(state, store);
@@ -479,6 +513,7 @@ fn settled(state: &State) -> Option<StoreId> {
 /// Takes a store out of the state for ever.
 fn remove(state: &mut State, store: StoreId) {
     let Some(removed) = state.instances.remove(&store) else { return };
+    state.moves.remove(&store);
     state.leases.retain(|_, lease| lease.holder != store);
     if removed.may_hold_rows() {
         state.retired.insert(store, state.version);

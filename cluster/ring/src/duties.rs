@@ -11,7 +11,8 @@ use crate::state::State;
 pub enum Duty {
     /// The ring does not know it, or takes it as gone: register.
     Register,
-    /// Say that it follows the state up to this version: others wait for it.
+    /// Say that it follows the state up to this version: others wait for it. The log of commits has to
+    /// name [`to_be_seen`] before.
     See {
         /// The version.
         version: u64,
@@ -24,7 +25,7 @@ pub enum Duty {
         /// Of which departure.
         since: u64,
     },
-    /// Ask to be activated.
+    /// Ask to be activated. The log of commits has to name the version of the registration before.
     Activate,
 }
 
@@ -40,9 +41,7 @@ pub fn duties(state: &State, own: StoreId) -> Vec<Duty> {
         duties.push(Duty::Register);
         return duties;
     }
-    let others = state.ingesters().filter(|other| other.store != own);
-    let newest = others.map(|other| other.registered).chain([state.lowered]).max().unwrap_or(0);
-    if newest > instance.seen {
+    if to_be_seen(state, own) > instance.seen {
         duties.push(Duty::See { version: state.version });
     }
     for other in state.ingesters() {
@@ -55,6 +54,14 @@ pub fn duties(state: &State, own: StoreId) -> Vec<Duty> {
         duties.push(Duty::Activate);
     }
     duties
+}
+
+/// The version of the newest change that has to be seen by all: which others came, a lower replication
+/// factor, another zone.
+pub fn to_be_seen(state: &State, own: StoreId) -> u64 {
+    let others = state.ingesters().filter(|other| other.store != own);
+    let came = others.map(|other| other.registered);
+    came.chain([state.lowered, state.moved]).max().unwrap_or(0)
 }
 
 #[cfg(test)]

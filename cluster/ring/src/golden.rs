@@ -51,7 +51,7 @@ fn commands() -> Vec<Command> {
 }
 
 #[test]
-fn a_state_is_read_and_written_as_in_version_1() {
+fn a_state_is_read_and_written_as_in_every_version() {
     let mut state = State::new(ulid::Ulid(0x0123_4567_89ab_cdef));
     for (n, zone) in [(1, "a"), (2, "b"), (3, "")] {
         let mut new = registration(n, zone);
@@ -71,11 +71,26 @@ fn a_state_is_read_and_written_as_in_version_1() {
     let tenant = TenantId::new("team-a").unwrap();
     let bytes = "ingestion_rate_mb: 10\n".into();
     done(&mut state, Command::PutOverride { tenant, expect: Expect::Any, bytes });
+    let mut founded = state.clone();
+    // As it was before rings had a founder, and said when a store was forgotten.
+    state.founder = None;
+    let forgotten = std::sync::Arc::make_mut(state.instances.get_mut(&store(3)).unwrap());
+    forgotten.departure.as_mut().unwrap().forgotten_at = 0;
     let golden = check("golden", "state-forgotten-v1.bin", &state.encode());
     assert_eq!(State::decode(&golden).as_ref(), Ok(&state));
     done(&mut state, Command::Replicate { factor: 1 });
     let golden = check("golden", "state-lowered-v2.bin", &state.encode());
     assert_eq!(State::decode(&golden), Ok(state));
+    assert_eq!(founded.founder, Some(store(1)));
+    let golden = check("golden", "state-founded-v3.bin", &founded.encode());
+    assert_eq!(State::decode(&golden).as_ref(), Ok(&founded));
+    done(&mut founded, Command::Replicate { factor: 1 });
+    let mut moved = registration(1, "z");
+    moved.tokens.truncate(4);
+    done(&mut founded, Command::Register(moved));
+    assert_eq!(founded.moves.len(), 1);
+    let golden = check("golden", "state-founded-lowered-v3.bin", &founded.encode());
+    assert_eq!(State::decode(&golden), Ok(founded));
     // Written when a forgotten store went at once.
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/state-v1.bin");
     let before = std::fs::read(path).unwrap();
@@ -127,6 +142,8 @@ fn the_corpus_of_commands_in_a_row_is_there() {
     let mut lowered = ring(&[""]);
     done(&mut lowered, Command::Replicate { factor: 3 });
     done(&mut lowered, Command::Replicate { factor: 1 });
+    check("fuzz/corpus/fuzz_state", "founded", &lowered.encode());
+    lowered.founder = None;
     check("fuzz/corpus/fuzz_state", "lowered", &lowered.encode());
     check("fuzz/corpus/fuzz_command", "watcher", &Command::Register(watcher(4)).encode());
 }

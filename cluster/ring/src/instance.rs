@@ -102,6 +102,9 @@ pub struct Departure {
     /// An operator knows that no batch had its majority on it and on others that are lost: alone it
     /// refuses no answer ([`crate::reads::check`]), and it does not come back.
     pub is_forgotten: bool,
+    /// The version at which he said so: whoever went before may be among those others. 0 where it was
+    /// said before this was kept.
+    pub forgotten_at: u64,
     /// Who has said that it holds no unclaimed batch that names the store and takes none any more.
     /// The store itself says so of its own WAL.
     pub cleared: BTreeSet<StoreId>,
@@ -193,7 +196,15 @@ impl Instance {
         out.flag(self.departure.is_some());
         if let Some(departure) = &self.departure {
             out.uvarint(departure.since);
-            out.u8(u8::from(departure.is_leaving) | u8::from(departure.is_forgotten) << 1);
+            let forgotten = match (departure.is_forgotten, departure.forgotten_at) {
+                (false, _) => 0,
+                (true, 0) => 2,
+                (true, _) => 6,
+            };
+            out.u8(u8::from(departure.is_leaving) | forgotten);
+            if forgotten == 6 {
+                out.uvarint(departure.forgotten_at);
+            }
             out.stores(departure.cleared.iter());
         }
     }
@@ -222,12 +233,16 @@ impl Instance {
         if input.flag("departure")? {
             let since = input.uvarint("since")?;
             let kind = input.u8("kind of departure")?;
-            if kind > 3 || (kind & 2 != 0 && phase != Phase::Gone) {
+            if !matches!(kind, 0..4 | 6 | 7) || (kind & 2 != 0 && phase != Phase::Gone) {
                 return Err(input.bad("kind of departure", "does not fit the phase"));
+            }
+            let forgotten_at = if kind & 4 != 0 { input.uvarint("forgotten at")? } else { 0 };
+            if kind & 4 != 0 && forgotten_at == 0 {
+                return Err(input.bad("forgotten at", "never"));
             }
             let (is_leaving, is_forgotten) = (kind & 1 != 0, kind & 2 != 0);
             let cleared = input.stores("cleared", MAX_INGESTERS)?.into_iter().collect();
-            departure = Some(Departure { since, is_leaving, is_forgotten, cleared });
+            departure = Some(Departure { since, is_leaving, is_forgotten, forgotten_at, cleared });
         }
         if departure.is_some() != matches!(phase, Phase::Leaving | Phase::Gone) {
             return Err(input.bad("departure", "does not fit the phase"));

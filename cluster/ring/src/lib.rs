@@ -41,7 +41,7 @@ mod voters;
 
 pub use apply::apply;
 pub use command::{Command, Expect, Registration};
-pub use duties::{Duty, duties};
+pub use duties::{Duty, duties, to_be_seen};
 pub use error::Error;
 pub use instance::{Departure, Instance, Phase, Roles};
 pub use outcome::{Outcome, Refusal};

@@ -15,8 +15,8 @@ use crate::{
     MAX_OVERRIDES_BYTES, MAX_RETIRED, MAX_TEXT_BYTES,
 };
 
-/// Without a lowered replication factor the first, so that what was written before is written so.
-const VERSIONS: [u64; 2] = [1, 2];
+/// The first two know no founder, and the first no lowered factor: what was written so is written so.
+const VERSIONS: [u64; 3] = [1, 2, 3];
 
 /// A tenant's own limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,14 @@ pub struct State {
     /// The factor before that, as long as lists are written under it: until everybody who answers
     /// queries has seen that readers count on less. 0 = none.
     pub held_factor: u8,
+    /// Who registered first: versions of two rings that were founded over one bucket, one after the
+    /// loss of the other, say nothing about each other.
+    pub founder: Option<StoreId>,
+    /// The version at which a store that may hold rows was last asked into another zone; 0 = never.
+    pub moved: u64,
+    /// Who is on its way to which zone: until everybody who answers queries has seen it, because
+    /// readers count the zones of stores that do not answer.
+    pub moves: BTreeMap<StoreId, String>,
 }
 
 impl State {
@@ -82,6 +90,9 @@ impl State {
             leases: BTreeMap::new(),
             lowered: 0,
             held_factor: 0,
+            founder: None,
+            moved: 0,
+            moves: BTreeMap::new(),
         }
     }
 
@@ -120,25 +131,35 @@ impl State {
         held.chain([self.asked_factor()]).min().unwrap_or(1).max(1)
     }
 
-    /// Whether every ingester that answers queries follows the state to where the factor was
-    /// lowered: each answer says so to readers who do not.
-    pub(crate) fn is_lowering_seen(&self) -> bool {
+    /// Whether every ingester that answers queries follows the state to `version`: each answer says
+    /// so to readers who do not.
+    pub(crate) fn is_seen(&self, version: u64) -> bool {
         let mut answering = self.ingesters().filter(|instance| instance.answers());
-        answering.all(|instance| instance.seen >= self.lowered)
+        answering.all(|instance| instance.seen >= version)
+    }
+
+    /// The zone that an instance has or is on its way to.
+    pub fn next_zone<'a>(&'a self, instance: &'a Instance) -> &'a str {
+        self.moves.get(&instance.store).unwrap_or(&instance.zone)
     }
 
     /// Who has still to say `cleared(store)` before it is removed (R1b): all who may hold rows, the
-    /// gone among them, but not those that an operator has forgotten. Empty also when nobody can:
-    /// then only an operator removes it.
+    /// gone among them. Those that an operator forgot while `store` was there only if the two may share
+    /// rows alone: until it has cleared them, emptied its log, or been forgotten, too. Empty also when
+    /// nobody can: then only an operator removes it.
     pub fn uncleared_by(&self, store: StoreId) -> Vec<StoreId> {
         let Some(instance) = self.instance(store) else { return Vec::new() };
         let Some(departure) = &instance.departure else { return Vec::new() };
-        let needed = self.ingesters().filter(|other| {
-            let is_self = other.store == store;
-            match is_self {
-                true => instance.phase == Phase::Leaving,
-                false => other.may_hold_rows() && !other.is_forgotten(),
+        let is_given_up = instance.is_forgotten() || departure.cleared.contains(&store);
+        let needed = self.ingesters().filter(|other| match &other.departure {
+            _ if other.store == store => instance.phase == Phase::Leaving,
+            // It says nothing any more. But if `store` was there when the operator gave his word, what
+            // both of them hold, and nobody else, is not forgotten with the one.
+            Some(given_up) if given_up.is_forgotten => {
+                let was_there = departure.since > given_up.forgotten_at;
+                was_there && !is_given_up && !given_up.cleared.contains(&store)
             }
+            _ => other.may_hold_rows(),
         });
         let needed = needed.map(|other| other.store);
         needed.filter(|other| !departure.cleared.contains(other)).collect()
@@ -148,7 +169,10 @@ impl State {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
         let was_lowered = self.lowered > 0;
-        out.uvarint(VERSIONS[usize::from(was_lowered)]);
+        out.uvarint(match self.founder {
+            Some(_) => VERSIONS[2],
+            None => VERSIONS[usize::from(was_lowered)],
+        });
         out.ulid(self.cluster);
         out.uvarint(self.version);
         out.uvarint(self.placement_version);
@@ -174,9 +198,18 @@ impl State {
             out.store(lease.holder);
             out.uvarint(lease.sequence);
         }
-        if was_lowered {
+        if was_lowered || self.founder.is_some() {
             out.uvarint(self.lowered);
             out.u8(self.held_factor);
+        }
+        if let Some(founder) = self.founder {
+            out.store(founder);
+            out.uvarint(self.moved);
+            out.count(self.moves.len());
+            for (&store, zone) in &self.moves {
+                out.store(store);
+                out.text(zone);
+            }
         }
         out.finish()
     }
@@ -225,11 +258,23 @@ impl State {
             let holder = input.store("holder")?;
             state.leases.insert(name, Lease { holder, sequence: input.uvarint("sequence")? });
         }
-        if version == VERSIONS[1] {
+        if version >= VERSIONS[1] {
             state.lowered = input.number("lowered", state.version)?;
             state.held_factor = input.number("held factor", crate::MAX_REPLICAS as u64)? as u8;
-            if state.lowered == 0 {
-                return Err(input.bad("lowered", "never"));
+        }
+        if version == VERSIONS[1] && state.lowered == 0 {
+            return Err(input.bad("lowered", "never"));
+        }
+        if version == VERSIONS[2] {
+            state.founder = Some(input.store("founder")?);
+            state.moved = input.number("moved", state.version)?;
+            for _ in 0..input.count("moves", 17, MAX_INGESTERS)? {
+                let store = input.store("moves")?;
+                ascending(&input, "moves", state.moves.last_key_value(), &store)?;
+                if !state.instances.contains_key(&store) {
+                    return Err(input.bad("moves", "of a store that is not there"));
+                }
+                state.moves.insert(store, input.text("zone", MAX_TEXT_BYTES)?.to_owned());
             }
         }
         input.end()?;

@@ -301,7 +301,8 @@ async fn the_kth_of_a_list_flushes_k_minutes_later_or_when_all_before_it_are_gon
 
 pub(super) fn instance(store: StoreId, phase: Phase) -> (StoreId, Arc<Instance>) {
     let cleared = Default::default();
-    let departure = Departure { since: 1, is_leaving: false, is_forgotten: false, cleared };
+    let departure =
+        Departure { since: 1, is_leaving: false, is_forgotten: false, forgotten_at: 0, cleared };
     let instance = Instance {
         store,
         id: store.to_string(),

@@ -159,7 +159,13 @@ impl Address {
 
     fn instance(&self, identity: &Identity, phase: Phase, factor: u8) -> Instance {
         let cleared = Default::default();
-        let gone = Departure { since: 0, is_leaving: false, is_forgotten: false, cleared };
+        let gone = Departure {
+            since: 0,
+            is_leaving: false,
+            is_forgotten: false,
+            forgotten_at: 0,
+            cleared,
+        };
         Instance {
             store: identity.store,
             id: self.peer.address.clone(),

@@ -6,15 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base::shutdown::Shutdown;
-use ring::{Command, Duty, Instance, Outcome, Phase, Refusal, Registration, State, duties};
+use ring::{
+    Command, Duty, Instance, Outcome, Phase, Refusal, Registration, State, duties, to_be_seen,
+};
 use rpc::http::Readiness;
 use rpc::http::stack::Phase as Ready;
+use store::{CatalogHandle, RingVersion};
 use tokio::time::timeout;
 
 use super::Membership;
 
 /// How often what could not be done is tried again while the state stays the same.
 const PAUSE: Duration = Duration::from_millis(300);
+/// How long other duties wait for the bucket.
+const NAME: Duration = Duration::from_secs(5);
 /// How often `/ready` learns why the ring is not there yet.
 const TELL_PERIOD: Duration = Duration::from_millis(250);
 
@@ -25,6 +30,8 @@ pub struct Attendant {
     /// The replication factor that the configuration asks for. It is proposed once: where
     /// configurations differ, the last start counts.
     pub replication: Option<u8>,
+    /// Where the ring is named before a store takes rows; of a member only.
+    pub catalog: Option<CatalogHandle>,
     /// The ring's log has failed, and it was told of.
     pub has_failed: bool,
     /// This process is about to leave and wants no share any more.
@@ -67,7 +74,7 @@ impl Attendant {
         }
         let own = self.ring.own().clone();
         if !self.ring.is_member() {
-            if self.ring.of(state).is_none_or(|known| has_moved(known, &own)) {
+            if self.ring.of(state).is_none_or(|known| has_moved(state, known, &own)) {
                 self.say(Command::Register(own)).await;
             }
             return;
@@ -76,12 +83,12 @@ impl Attendant {
             return self.remove(&Refusal::Retired(own.store));
         }
         for duty in duties(state, own.store) {
-            if let Some(command) = self.command(duty).await {
+            if let Some(command) = self.command(state, duty).await {
                 self.say(command).await;
             }
         }
         let Some(known) = self.ring.of(state) else { return };
-        if known.phase != Phase::Gone && has_moved(known, &own) {
+        if known.phase != Phase::Gone && has_moved(state, known, &own) {
             self.say(Command::Register(own)).await;
         }
         self.stay(known).await;
@@ -89,11 +96,12 @@ impl Attendant {
     }
 
     /// How a duty is said, after it was done.
-    async fn command(&self, duty: Duty) -> Option<Command> {
+    async fn command(&self, state: &State, duty: Duty) -> Option<Command> {
         let own = self.ring.own();
         Some(match duty {
             Duty::Register => Command::Register(own.clone()),
             Duty::See { version } => {
+                self.name(state, to_be_seen(state, own.store)).await?;
                 if let Err(error) = self.ring.keep(version).await {
                     tracing::warn!(%error, "the state of the ring could not be kept");
                     return None;
@@ -102,8 +110,25 @@ impl Attendant {
             }
             // These take longer: see `chores`.
             Duty::Clear { .. } => return None,
-            Duty::Activate => Command::Activate { store: own.store },
+            Duty::Activate => {
+                self.name(state, self.ring.of(state)?.registered).await?;
+                Command::Activate { store: own.store }
+            }
         })
+    }
+
+    /// Has the log of commits name the ring's `version`, so that a reader learns of it whom nobody
+    /// tells. It is tried again as long as the duty stays.
+    async fn name(&self, state: &State, version: u64) -> Option<()> {
+        let (Some(catalog), Some(founder)) = (&self.catalog, state.founder) else {
+            return Some(());
+        };
+        match timeout(NAME, catalog.name_ring(RingVersion { founder, version })).await {
+            Ok(Ok(())) => return Some(()),
+            Ok(Err(error)) => tracing::warn!(%error, "the log could not be told of the ring"),
+            Err(_) => tracing::warn!("telling the log of the ring takes long"),
+        }
+        None
     }
 
     /// A store that was on its way out when its process ended, and that nobody has cleared, stays.
@@ -152,11 +177,11 @@ impl Attendant {
 }
 
 /// Whether `known` is not what `own` presents itself as.
-fn has_moved(known: &Instance, own: &Registration) -> bool {
+fn has_moved(state: &State, known: &Instance, own: &Registration) -> bool {
     known.id != own.id
         || known.grpc_address != own.grpc_address
         || known.http_address != own.http_address
-        || known.zone != own.zone
+        || state.next_zone(known) != own.zone
         || known.roles != own.roles
         || known.tokens != own.tokens
 }

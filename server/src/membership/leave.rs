@@ -19,7 +19,7 @@ use std::time::Duration;
 use base::disk::Disk;
 use base::shutdown::Shutdown;
 use ingester::Ingester;
-use ring::{Command, Phase, Refusal};
+use ring::{Command, Refusal};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -173,9 +173,8 @@ impl Leaving {
             *has_said = state.retired.contains_key(&self.ring.own().store);
             return;
         };
-        let Some(departure) = own.departure.as_ref().filter(|_| own.phase == Phase::Leaving) else {
-            return;
-        };
+        // Also of one that was taken for gone: it does not come back, and others may wait for this.
+        let Some(departure) = &own.departure else { return };
         let store = own.store;
         let cleared = Command::Cleared { by: store, of: store, since: departure.since };
         match timeout(PATIENCE, self.ring.propose(cleared)).await {

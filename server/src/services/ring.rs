@@ -158,6 +158,7 @@ pub async fn life(
     let attendant = Attendant {
         ring: ring.clone(),
         replication: replication(&shared.config),
+        catalog: store.as_ref().map(|store| store.catalog.clone()),
         has_failed: false,
         is_leaving: is_leaving.clone(),
         removed: removed.clone(),

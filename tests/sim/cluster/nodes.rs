@@ -390,7 +390,7 @@ impl Cluster {
             clock: start.clock,
             random: start.random,
             limits: Arc::new(Unlimited),
-            catalog,
+            catalog: catalog.clone(),
             ring: match &followed {
                 Some(followed) => followed.clone(),
                 None => Arc::new(NoRing::default()),
@@ -401,7 +401,7 @@ impl Cluster {
             let chance = self.world.chance(&format!("duties of {}", start.process.name()));
             let number = self.of(Role::Ingester).position(|other| other.name == node.name);
             let (number, ingester) = (number.unwrap_or_default(), ingester.clone());
-            let serves = Serves { node: node.clone(), number, ingester, chance };
+            let serves = Serves { node: node.clone(), number, ingester, catalog, chance };
             followed.serve(&start.process, serves);
         }
         node.state().running = Some(ingester.clone());

@@ -10,9 +10,10 @@ use base::StoreId;
 use base::disk::sim::Keep;
 use base::task::sim::Process;
 use ingester::Ingester;
-use ring::{Command, Duty, Outcome, Phase, Registration, Roles, State, tokens};
+use ring::{Command, Duty, Outcome, Phase, Registration, Roles, State, to_be_seen, tokens};
 use rpc::ingester::Peer;
 use rpc::members::{Members, Ring, View};
+use store::{CatalogHandle, RingVersion};
 use ulid::Ulid;
 
 use super::breaks::Break;
@@ -273,6 +274,12 @@ impl Followed {
             // It is started again as what it was, and tries again.
             event!(self.truth.world, &serves.node.name, "cannot be emptied");
         }
+        let store = serves.ingester.store();
+        let departure = self.truth.state().instance(store).and_then(|own| own.departure.clone());
+        if let Some(departure) = departure.filter(|_| is_flushed && serves.ingester.is_emptied()) {
+            let cleared = Command::Cleared { by: store, of: store, since: departure.since };
+            self.truth.apply(&serves.node.name, &cleared);
+        }
         event!(self.truth.world, &serves.node.name, "its store is replaced");
         self.truth.world.fault(std::time::Duration::ZERO);
         let (node, is_empty) = (serves.node.clone(), !is_flushed || serves.ingester.is_emptied());
@@ -291,11 +298,18 @@ impl Followed {
         for duty in ring::duties(state, store) {
             let command = match duty {
                 Duty::Register => Command::Register(registration.clone()),
-                Duty::See { version } => Command::Seen { by: store, version },
+                Duty::See { version } => {
+                    let Some(()) = serves.name(state, to_be_seen(state, store)).await else {
+                        continue;
+                    };
+                    Command::Seen { by: store, version }
+                }
                 Duty::Activate => {
                     if self.broken == Break::JoinUnseen {
                         self.truth.see_all();
                     }
+                    let registered = state.instance(store).map_or(0, |own| own.registered);
+                    let Some(()) = serves.name(state, registered).await else { continue };
                     Command::Activate { store }
                 }
                 Duty::Clear { of, since } if self.broken == Break::ClearUnseen => {
@@ -325,7 +339,17 @@ pub struct Serves {
     /// Among the ingesters.
     pub number: usize,
     pub ingester: Arc<Ingester>,
+    /// Where it names the ring.
+    pub catalog: CatalogHandle,
     pub chance: Chance,
+}
+
+impl Serves {
+    /// Has the log name a version of the ring; [`None`] if that has to be tried again.
+    async fn name(&self, state: &State, version: u64) -> Option<()> {
+        let founder = state.founder?;
+        self.catalog.name_ring(RingVersion { founder, version }).await.ok()
+    }
 }
 
 impl Ring for Followed {

@@ -71,8 +71,6 @@ fn a_gone_store_comes_back_unless_somebody_has_cleared_it() {
     let since = done(&mut state, Command::Gone { store: store(2) });
     let old = refused(&mut state, Command::Cleared { by: store(1), of: store(2), since: first });
     assert_eq!(old, Refusal::Phase(store(2)), "said of an earlier departure");
-    let itself = refused(&mut state, Command::Cleared { by: store(2), of: store(2), since });
-    assert_eq!(itself, Refusal::Phase(store(2)));
     done(&mut state, Command::Cleared { by: store(1), of: store(2), since });
     let back = refused(&mut state, Command::Register(registration(2, "b")));
     assert_eq!(back, Refusal::Departing(store(2)));
@@ -152,9 +150,39 @@ fn a_forgotten_store_stays_until_all_that_may_come_back_have_cleared_it() {
         done(&mut state, Command::Cleared { by: store(by), of: store(1), since });
         done(&mut state, Command::Cleared { by: store(by), of: store(2), since: other });
     }
-    // Nobody waits for a word of the forgotten.
+    // The operator's word was given while the second was there: what only both hold is not forgotten.
+    assert_eq!(state.uncleared_by(store(2)), [store(1)]);
+    assert_eq!(state.uncleared_by(store(1)), [store(2)]);
+    done(&mut state.clone(), Command::Forget { store: store(2) });
+    // It was taken for gone, and has flushed what it held.
+    done(&mut state, Command::Cleared { by: store(2), of: store(2), since: other });
     assert!(state.instance(store(1)).is_none() && state.instance(store(2)).is_none());
     assert_eq!(state.retired.len(), 2);
+}
+
+#[test]
+fn a_store_that_goes_after_another_was_forgotten_waits_for_a_word_of_its_own() {
+    let rest = |state: &State| state.ingesters().count();
+    let mut state = ring(&["a", "b", "c"]);
+    let first = done(&mut state, Command::Gone { store: store(1) });
+    done(&mut state, Command::Forget { store: store(1) });
+    // Back, it clears the forgotten one as all others do.
+    let second = done(&mut state, Command::Gone { store: store(2) });
+    done(&mut state, Command::Register(registration(2, "b")));
+    done(&mut state, Command::Cleared { by: store(3), of: store(1), since: first });
+    let mut back = state.clone();
+    done(&mut back, Command::Cleared { by: store(2), of: store(1), since: first });
+    assert_eq!(rest(&back), 2);
+    // Lost, it stays until the operator says so of it, too.
+    let second = second.max(done(&mut state, Command::Gone { store: store(2) }));
+    done(&mut state, Command::Cleared { by: store(3), of: store(2), since: second });
+    assert_eq!(rest(&state), 3);
+    assert!(matches!(
+        crate::reads::check(&state, &crate::reads::gone(&state)),
+        crate::reads::Readable::No(_)
+    ));
+    done(&mut state, Command::Forget { store: store(2) });
+    assert_eq!(rest(&state), 1);
 }
 
 #[test]
@@ -224,9 +252,48 @@ fn a_change_of_address_places_nothing_anew_and_one_of_zone_is_remembered() {
         Outcome::Unchanged { version: state.version }
     );
     moved.zone = "a".to_owned();
-    let version = done(&mut state, Command::Register(moved));
-    assert_eq!(state.placement_version, version);
-    assert!(state.instance(store(2)).unwrap().has_moved);
+    let asked = done(&mut state, Command::Register(moved.clone()));
+    let again = apply(&mut state, &Command::Register(moved.clone()));
+    assert_eq!((again, state.moved), (Outcome::Unchanged { version: asked }, asked));
+    // Readers count zones: the other one is not in force before all who answer have seen it.
+    for by in 1..=3 {
+        assert_eq!((state.placement_version, zone_of(&state, 2)), (placed, ("b", false)));
+        assert_eq!(crate::duties(&state, store(by)), [Duty::See { version: state.version }]);
+        let version = state.version;
+        done(&mut state, Command::Seen { by: store(by), version });
+    }
+    assert_eq!((state.placement_version, zone_of(&state, 2)), (state.version, ("a", true)));
+    assert!(state.moves.is_empty());
+}
+
+fn zone_of(state: &State, n: u128) -> (&str, bool) {
+    let instance = state.instance(store(n)).unwrap();
+    (&instance.zone, instance.has_moved)
+}
+
+#[test]
+fn a_store_asked_into_another_zone_may_change_its_mind_go_and_hold_a_joiner_up() {
+    let mut state = ring(&["a", "b", ""]);
+    let placed = state.placement_version;
+    done(&mut state, Command::Register(registration(2, "c")));
+    done(&mut state, Command::Register(registration(2, "b")));
+    assert!(state.moves.is_empty() && state.placement_version == placed);
+    let asked = done(&mut state, Command::Register(registration(2, "c")));
+    done(&mut state, Command::Register(registration(4, "d")));
+    done(&mut state, Command::Seen { by: store(4), version: asked - 1 });
+    let waits = refused(&mut state, Command::Activate { store: store(4) });
+    let Refusal::Waiting(stores) = waits else { panic!("{waits:?}") };
+    assert!(stores.contains(&store(4)), "it does not know of the move");
+    // Who is gone does not answer readers; where nobody else is waited for, the move is in force.
+    done(&mut state, Command::Gone { store: store(1) });
+    let version = state.version;
+    for by in [2, 3] {
+        done(&mut state, Command::Seen { by: store(by), version });
+    }
+    assert_eq!(zone_of(&state, 2), ("c", true));
+    // One without a zone counted alone before, too.
+    done(&mut state, Command::Register(registration(3, "e")));
+    assert_eq!((zone_of(&state, 3), state.moves.len()), (("e", true), 0));
 }
 
 #[test]
