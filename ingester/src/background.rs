@@ -181,7 +181,7 @@ impl Core {
     /// Followed batches that this store flushes now: the k-th of a list k minutes after the age at
     /// which the first should have, at once when all before it are gone (W3).
     pub(crate) fn overdue(&self, state: &DayState, ring: &State, now_ns: u64) -> Vec<BatchId> {
-        let (own, refusals) = (self.store(), self.lock_refusals());
+        let own = self.store();
         let age_ns = u64::try_from(self.config.max_chunk_age.as_nanos()).unwrap_or(u64::MAX);
         let is_overdue = |followed: &Followed| {
             if followed.is_damaged {
@@ -192,9 +192,7 @@ impl Core {
                 return true;
             }
             let aged_ns = followed.began_ns.saturating_add(age_ns);
-            // A store that leaves waits for it.
-            let asked_ns = refusals.began_ns(&followed.held.members, ring).unwrap_or(u64::MAX);
-            now_ns >= aged_ns.min(asked_ns).saturating_add(RANK_NS * ahead.len() as u64)
+            now_ns >= aged_ns.saturating_add(RANK_NS * ahead.len() as u64)
         };
         let overdue = state.followed.iter().filter(|(_, followed)| is_overdue(followed));
         overdue.map(|(&id, _)| id).collect()
@@ -245,7 +243,7 @@ impl Core {
 }
 
 /// Whether the ring has given up a store.
-fn is_gone(ring: &State, store: StoreId) -> bool {
+pub(crate) fn is_gone(ring: &State, store: StoreId) -> bool {
     ring.retired.contains_key(&store)
         || ring.instance(store).is_some_and(|instance| instance.phase == Phase::Gone)
 }

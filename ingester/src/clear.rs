@@ -2,26 +2,94 @@
 //!
 //! A store is cleared here when no unclaimed batch that is held names it and none ever will: the
 //! refusal is durable before anything is looked at.
+//!
+//! Somebody waits for what is asked for here, so nobody waits for ages (W3): what this store is first
+//! of it flushes at once, and of what it follows that which those before it do not seem to have, see
+//! [`Core::flush_asked`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use base::{Batch, StoreId};
+use base::{Batch, BatchId, StoreId};
 use ring::State;
 use rpc::ingester::IngesterError;
-use ulid::Ulid;
 use wal::{Promises, Required};
 
+use crate::background::is_gone;
 use crate::core::Core;
+use crate::day::{DayState, Held};
 use crate::flush::{Reason, blocking};
+use crate::followed::Followed;
 use crate::{Error, Ingester};
+
+/// For each store before this one in the list of a followed batch that is asked for, so long nothing
+/// of what is asked for may leave before it is flushed here, nanoseconds: who is there commits
+/// within that, unless the batch never reached him. Too short costs an upload, and nothing else.
+pub(crate) const TURN_NS: u64 = 3_000_000_000;
 
 /// What this store refuses, as it has promised.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
     promises: Promises,
-    /// When this process began to refuse a store, monotonic nanoseconds.
-    began_ns: BTreeMap<(Ulid, StoreId), u64>,
+    /// What this process waits for others to flush.
+    awaited: BTreeMap<Asked, Awaited>,
+}
+
+/// What is asked to be flushed: batches that name a store, or that were sent under a lower factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Asked {
+    Naming(StoreId),
+    Below(u8),
+}
+
+/// Followed batches that are asked for.
+#[derive(Clone, Copy, Debug)]
+struct Awaited {
+    /// How many they were at the last look.
+    left: usize,
+    /// Since when they are so many, monotonic nanoseconds.
+    since_ns: u64,
+}
+
+impl Asked {
+    fn means(self, held: &Held) -> bool {
+        match self {
+            Asked::Naming(store) => held.members.contains(&store),
+            Asked::Below(factor) => held.factor < factor,
+        }
+    }
+
+    /// The followed batches of a day that are meant.
+    fn followed(self, state: &DayState) -> impl Iterator<Item = (BatchId, &Followed)> {
+        // Lists are few.
+        let is_none = matches!(self, Asked::Naming(store) if !state.followed.names(store));
+        let followed = state.followed.iter().take_while(move |_| !is_none);
+        let followed = followed.map(|(&id, followed)| (id, followed));
+        followed.filter(move |(_, followed)| self.means(&followed.held))
+    }
+
+    /// Whether rows or log of a day have some that are meant.
+    fn is_in(self, state: &DayState) -> bool {
+        self.is_held(state) || self.followed(state).next().is_some()
+    }
+
+    fn is_held(self, state: &DayState) -> bool {
+        state.held.values().any(|held| self.means(held))
+    }
+
+    /// Whether `store` has said that it holds nothing of this, or cannot flush it any more.
+    fn is_done_by(self, store: StoreId, state: &State) -> bool {
+        let has_said = match self {
+            Asked::Naming(of) => {
+                let departure = state.instance(of).and_then(|of| of.departure.as_ref());
+                departure.is_some_and(|departure| departure.cleared.contains(&store))
+            }
+            Asked::Below(factor) => {
+                state.instance(store).is_some_and(|instance| instance.factor >= factor)
+            }
+        };
+        has_said || is_gone(state, store)
+    }
 }
 
 impl Refusals {
@@ -53,10 +121,18 @@ impl Refusals {
         }
     }
 
-    /// When this process began to refuse one of `members` that is refused still.
-    pub(crate) fn began_ns(&self, members: &[StoreId], state: &State) -> Option<u64> {
-        let refused = members.iter().filter(|store| self.refuses(**store, state));
-        refused.filter_map(|store| self.began_ns.get(&(state.cluster, *store)).copied()).min()
+    /// How long others have flushed nothing of what is asked for and followed, if so much is left.
+    fn waited_ns(&mut self, asked: Asked, left: usize, now_ns: u64) -> u64 {
+        if left == 0 {
+            self.awaited.remove(&asked);
+            return 0;
+        }
+        let new = Awaited { left, since_ns: now_ns };
+        let awaited = self.awaited.entry(asked).or_insert(new);
+        if left != awaited.left {
+            *awaited = new;
+        }
+        now_ns.saturating_sub(awaited.since_ns)
     }
 }
 
@@ -100,15 +176,9 @@ impl Core {
         let core = Arc::clone(self);
         blocking("refuse", move || core.open_wal()?.refuse(key.0, store, since)).await??;
         {
-            let now_ns = self.now_ns();
             let mut refusals = self.lock_refusals();
             let before = refusals.promises.refuses.get(&key).copied().unwrap_or(0);
             refusals.promises.refuses.insert(key, since.max(before));
-            if before < since {
-                // Another departure.
-                refusals.began_ns.remove(&key);
-            }
-            refusals.began_ns.entry(key).or_insert(now_ns);
         }
         // Also for a promise of before: another call may have been here a moment ago.
         drop(self.gate.write().await);
@@ -132,13 +202,46 @@ impl Core {
         self.wal().ok_or(wal::Error::Closed)
     }
 
-    /// Flushes what this store is first to flush of the days that `is_meant`.
-    async fn flush_days(
-        self: &Arc<Self>,
-        is_meant: impl Fn(&crate::day::DayState) -> bool,
-    ) -> Result<(), Error> {
+    /// One step of getting rid of what is asked for, which is not taken in any more: flushes what this
+    /// store has rows of, and of what it follows that which no store before it in the list is left to
+    /// flush, or which has had its turn ([`TURN_NS`]): an append that never reached its owner, above
+    /// all. Returns whether nothing of it is left. The log decides who flushed what, as always.
+    async fn flush_asked(self: &Arc<Self>, asked: Asked) -> Result<bool, Error> {
+        self.flush_held(asked).await?;
+        let ring = self.deps.ring.state();
+        let days = self.days(None);
+        let left = days.iter().map(|day| asked.followed(&day.lock()).count()).sum();
+        let waited_ns = self.lock_refusals().waited_ns(asked, left, self.now_ns());
+        let mut has_taken_over = false;
+        for day in &days {
+            let due = self.due_of(asked, &day.lock(), &ring, waited_ns);
+            has_taken_over |= !due.is_empty();
+            // What is damaged stays followed; the rest is flushed all the same.
+            let _damaged = self.adopt(day, due).await?;
+        }
+        if has_taken_over {
+            self.flush_held(asked).await?;
+        }
+        self.wake.notify_one();
+        Ok(!self.days(None).iter().any(|day| asked.is_in(&day.lock())))
+    }
+
+    /// Followed batches of a day that are asked for and nobody else seems to flush.
+    fn due_of(&self, asked: Asked, state: &DayState, ring: &State, waited_ns: u64) -> Vec<BatchId> {
+        let own = self.store();
+        let is_due = |followed: &Followed| {
+            let ahead = followed.held.ahead(own).iter();
+            let turns = ahead.filter(|&&store| !asked.is_done_by(store, ring)).count() as u64;
+            !followed.is_damaged && waited_ns >= TURN_NS * turns
+        };
+        let due = asked.followed(state).filter(|(_, followed)| is_due(followed));
+        due.map(|(id, _)| id).collect()
+    }
+
+    /// Flushes the days of which rows that are asked for are here.
+    async fn flush_held(self: &Arc<Self>, asked: Asked) -> Result<(), Error> {
         let mut days = self.days(None);
-        days.retain(|day| is_meant(&day.lock()));
+        days.retain(|day| asked.is_held(&day.lock()));
         self.flush(days, Reason::Forced).await?;
         self.deps.catalog.follow().await?;
         Ok(())
@@ -149,30 +252,18 @@ impl Ingester {
     /// One step of clearing `store`, whose departure began at version `since` of the ring (R1b). It
     /// refuses, durably, whatever names the store, flushes what it holds of that, and looks whether
     /// others have flushed the rest. `true`: no unclaimed batch that is held here names it and none
-    /// will. `false`: ask again later; what nobody flushes is flushed here some minutes after the
-    /// first step. Of itself: its own log is empty.
+    /// will. `false`: ask again soon; what nobody else flushes is flushed here. Of itself: its own log
+    /// is empty.
     pub async fn clear(&self, store: StoreId, since: u64) -> Result<bool, Error> {
         self.core.refuse(store, since).await?;
-        let names = |state: &crate::day::DayState| {
-            state.held.values().any(|held| held.members.contains(&store))
-        };
-        self.core.flush_days(names).await?;
-        self.core.wake.notify_one();
-        Ok(!self.core.days(None).iter().any(|day| day.lock().names(store)))
+        self.core.flush_asked(Asked::Naming(store)).await
     }
 
     /// One step of going over to replication factor `factor`, as the ring has it at version `since`:
     /// refuses, durably, what was sent under a lower one, and flushes what it holds of that. `true`:
-    /// it holds none any more.
+    /// it holds none any more. `false`: ask again soon; what nobody else flushes is flushed here.
     pub async fn require(&self, factor: u8, since: u64) -> Result<bool, Error> {
-        let core = &self.core;
-        core.require(Required { since, factor }).await?;
-        let has_lower = |state: &crate::day::DayState| {
-            let held = state.held.values();
-            let followed = state.followed.iter().map(|(_, followed)| &followed.held);
-            held.chain(followed).any(|held| held.factor < factor)
-        };
-        core.flush_days(has_lower).await?;
-        Ok(!core.days(None).iter().any(|day| has_lower(&day.lock())))
+        self.core.require(Required { since, factor }).await?;
+        self.core.flush_asked(Asked::Below(factor)).await
     }
 }

@@ -272,11 +272,6 @@ impl DayState {
         self.units.push(UnitState { unit, claimed: Claimed::No, ahead });
     }
 
-    /// Whether a batch that is held or followed has `store` in its list.
-    pub(crate) fn names(&self, store: StoreId) -> bool {
-        self.held.values().any(|held| held.members.contains(&store)) || self.followed.names(store)
-    }
-
     /// Puts `sealed` into the place of `raw`, if it is still there and wanted.
     pub(crate) fn finish_seal(&mut self, raw: &Arc<Unit>, sealed: Unit) -> bool {
         let mut units = self.units.iter_mut();

@@ -22,11 +22,13 @@ pub mod who;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::StoreId;
 use base::disk::Disk;
 use meta::{Contact, Error, Meta, States, Watcher};
 use ring::{Command, Instance, Outcome, Registration, State};
+use tokio::time::timeout;
 use ulid::Ulid;
 
 /// The part of this process. Clones are the same part.
@@ -44,6 +46,23 @@ struct Inner {
 enum Part {
     Member(Meta),
     Watcher(Watcher),
+}
+
+/// States for whoever does something about each, and again while it stays the same.
+pub struct Rounds {
+    states: States,
+    pause: Duration,
+    has_begun: bool,
+}
+
+impl Rounds {
+    /// The newest state: at once the first time, then when there is a newer one or after the pause.
+    pub async fn next(&mut self) -> Arc<State> {
+        if std::mem::replace(&mut self.has_begun, true) {
+            let _in_time = timeout(self.pause, self.states.changed()).await;
+        }
+        self.states.newest()
+    }
 }
 
 /// Where the ring's log of `store` is: within the directory of its write-ahead log, so that both are
@@ -85,6 +104,11 @@ impl Membership {
             Part::Member(meta) => meta.watch(),
             Part::Watcher(watcher) => watcher.watch(),
         }
+    }
+
+    /// The same, for a loop that tries again after `pause` what could not be done.
+    pub fn rounds(&self, pause: Duration) -> Rounds {
+        Rounds { states: self.watch(), pause, has_begun: false }
     }
 
     /// The newest of them.

@@ -7,6 +7,7 @@
 
 mod address;
 mod disk;
+mod factor;
 mod kill;
 mod load;
 mod majority;

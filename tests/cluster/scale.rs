@@ -16,7 +16,6 @@ fn wait_for_voters(cluster: &Cluster, load: &Load, count: usize) {
 }
 
 #[test]
-#[ignore = "a store that leaves may wait minutes for what it follows: --include-ignored runs it"]
 fn from_one_ingester_to_three_to_five_and_back_to_three_nothing_is_noticed() {
     for _ in 0..rounds() {
         let more = vec![("ingester-d", 0), ("ingester-e", 1)];

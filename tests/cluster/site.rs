@@ -271,6 +271,11 @@ impl Cluster {
         self.nodes[at].grpc = free_ports(1)[0];
     }
 
+    /// What configurations of processes that start from now on say.
+    pub fn set_factor(&mut self, factor: u8) {
+        self.factor = factor;
+    }
+
     /// The network between zones.
     pub fn net(&self) -> &Net {
         self.net.as_ref().expect("this cluster has networks")
@@ -296,9 +301,14 @@ impl Cluster {
                 let id = shard["id"].as_str().unwrap_or_default();
                 shard["state"] == "ACTIVE" && shard["address"] == self.grpc_of(id)
             };
+            let copies = match self.factor {
+                0 => ingesters.min(3),
+                factor => usize::from(factor),
+            };
             shards.len() == ingesters
                 && shards.iter().all(is_there)
-                && view["read_replication_factor"] == ingesters.min(3)
+                && view["replication_factor"] == copies
+                && view["read_replication_factor"] == copies
         };
         let runs = |name: &&&str| self.awake().any(|(node, _)| node.name == **name);
         wait_for("all see all ingesters", || names.iter().filter(runs).all(|name| sees_all(name)));

@@ -1,8 +1,12 @@
-//! What becomes of followed batches when processes end and begin (W3).
+//! What becomes of followed batches when processes end and begin, and when others wait for it (W3,
+//! R1b).
+
+use std::sync::Arc;
 
 use ring::Phase;
 
 use super::replicas::{Trio, instance};
+use crate::clear::TURN_NS;
 
 #[tokio::test]
 async fn a_last_flush_takes_what_nobody_else_lives_to_flush() {
@@ -66,4 +70,61 @@ async fn what_an_owner_held_before_its_restart_is_as_old_as_it_was() {
     let now = base::Clock::now(&trio.machines[0].clock);
     assert_eq!(core.began_ns(base::UnixNanos(now.0 + MINUTE_NS)), core.now_ns());
     assert_eq!(core.began_ns(base::UnixNanos(1)), core.now_ns() - age_ns as u64);
+}
+
+#[tokio::test]
+async fn whoever_leaves_waits_no_longer_for_an_owner_than_its_turn() {
+    let trio = Trio::new().await;
+    let leaves = trio.store(2);
+    // The append never reached its owner, or was refused there.
+    let batch = trio.batch(&[0, 1, 2], 4);
+    trio.send(&batch, &[1, 2]).await;
+    let clear = async |at: usize| trio.nodes[at].clear(leaves, 7).await.unwrap();
+    let wait = |at: usize, ns: u64| trio.machines[at].clock.advance(ns as i64);
+    assert!(clear(0).await, "nothing names it");
+    assert!(!clear(1).await && !clear(2).await);
+    wait(1, TURN_NS - 1);
+    wait(2, 2 * TURN_NS - 1);
+    assert!(!clear(1).await && !clear(2).await, "the owner's turn, and that of the next");
+    wait(1, 1);
+    assert!(clear(1).await, "it is flushed here");
+    assert!(clear(2).await, "and seen");
+    assert_eq!((trio.wal_bytes(1), trio.wal_bytes(2)), (0, 0));
+}
+
+#[tokio::test]
+async fn an_owner_that_flushes_is_waited_for_and_one_that_has_cleared_is_not() {
+    let trio = Trio::new().await;
+    let leaves = trio.store(2);
+    let (lost, first) = (trio.batch(&[0, 1, 2], 4), trio.batch(&[0, 1, 2], 2));
+    trio.send(&lost, &[1]).await;
+    trio.send(&first, &[0, 1]).await;
+    let clear = async |at: usize| trio.nodes[at].clear(leaves, 7).await.unwrap();
+    let wait = |ns: u64| trio.machines[1].clock.advance(ns as i64);
+    assert!(!clear(1).await);
+    wait(TURN_NS - 1);
+    assert!(clear(0).await, "it flushes what it has");
+    wait(1);
+    assert!(!clear(1).await, "something has left: its turn begins anew");
+    // The ring knows that nothing more comes from there.
+    let (store, mut departs) = instance(leaves, Phase::Gone);
+    let departure = Arc::make_mut(&mut departs).departure.as_mut().unwrap();
+    departure.cleared.insert(trio.store(0));
+    trio.machines[1].ring.0.lock().unwrap().instances.extend([(store, departs)]);
+    assert!(clear(1).await, "at once");
+    assert_eq!(trio.wal_bytes(1), 0);
+}
+
+#[tokio::test]
+async fn what_was_followed_under_a_lower_factor_is_flushed_after_its_owners_turn() {
+    let trio = Trio::new().await;
+    let batch = trio.batch(&[0, 1], 3);
+    trio.send(&batch, &[1]).await;
+    let require = async || trio.nodes[1].require(5, 10).await.unwrap();
+    let ring = trio.machines[1].ring.clone();
+    (ring.0.lock().unwrap().version, ring.0.lock().unwrap().replication) = (10, 5);
+    assert!(!require().await);
+    trio.machines[1].clock.advance(TURN_NS as i64);
+    assert!(require().await);
+    assert_eq!(trio.wal_bytes(1), 0);
 }

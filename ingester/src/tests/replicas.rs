@@ -548,24 +548,3 @@ async fn a_required_factor_ends_when_a_newer_ring_has_a_lower_one_and_means_noth
     trio.machines[0].ring.0.lock().unwrap().cluster = ulid::Ulid(0);
     assert!(trio.nodes[0].append(vec![trio.batch(&[0, 1], 2)]).await.is_err(), "back again");
 }
-
-#[tokio::test]
-async fn a_store_that_is_welcome_again_is_no_reason_to_flush_what_names_it() {
-    let trio = Trio::new().await;
-    let back = trio.store(2);
-    let batch = trio.batch(&[0, 1, 2], 4);
-    trio.send(&batch, &[1]).await;
-    let ring = trio.machines[1].ring.clone();
-    ring.0.lock().unwrap().instances.extend([instance(back, Phase::Gone)]);
-    assert!(!trio.nodes[1].clear(back, 1).await.unwrap());
-    let overdue = || {
-        let core = &trio.nodes[1].core;
-        let [day] = &core.days(None)[..] else { panic!("one day") };
-        let in_a_minute_ns = core.now_ns() + 60_000_000_000;
-        core.overdue(&day.lock(), &core.deps.ring.state(), in_a_minute_ns)
-    };
-    assert_eq!(overdue(), [batch.id], "whoever leaves waits for it");
-    ring.0.lock().unwrap().instances.extend([instance(back, Phase::Active)]);
-    ring.0.lock().unwrap().version = 2;
-    assert_eq!(overdue(), []);
-}

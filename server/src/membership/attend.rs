@@ -43,19 +43,14 @@ pub struct Attendant {
 impl Attendant {
     /// Attends until `shutdown`.
     pub async fn run(mut self, shutdown: Shutdown) {
-        let mut states = self.ring.watch();
-        loop {
-            let state = states.newest();
-            let round = async {
+        let work = async {
+            let mut rounds = self.ring.rounds(PAUSE);
+            loop {
+                let state = rounds.next().await;
                 self.round(&state).await;
-                let _in_time = timeout(PAUSE, states.changed()).await;
-            };
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => return,
-                () = round => {}
             }
-        }
+        };
+        let _ended: Option<()> = shutdown.run_until_cancelled(work).await;
     }
 
     async fn round(&mut self, state: &State) {
@@ -189,12 +184,11 @@ fn has_moved(state: &State, known: &Instance, own: &Registration) -> bool {
 /// Waits until this process can do its part: a member has a share (or had one before its restart), a
 /// watcher knows members that have.
 pub async fn joined(ring: &Membership, readiness: &Readiness) {
-    let mut states = ring.watch();
+    let mut rounds = ring.rounds(TELL_PERIOD);
     loop {
-        let state = states.newest();
+        let state = rounds.next().await;
         let Some(text) = missing(ring, &state) else { return };
         readiness.set(Ready::Starting(text.to_owned()));
-        let _in_time = timeout(TELL_PERIOD, states.changed()).await;
     }
 }
 

@@ -9,7 +9,6 @@ use base::StoreId;
 use base::shutdown::Shutdown;
 use ingester::Ingester;
 use ring::{Command, Duty, Phase, State, duties};
-use tokio::time::timeout;
 
 use super::Membership;
 
@@ -27,21 +26,16 @@ pub struct Chores {
 impl Chores {
     /// Works until `shutdown`.
     pub async fn run(self, shutdown: Shutdown) {
-        let mut states = self.ring.watch();
-        loop {
-            let state = states.newest();
-            let round = async {
+        let work = async {
+            let mut rounds = self.ring.rounds(PAUSE);
+            loop {
+                let state = rounds.next().await;
                 if !self.ingester.is_stopping() {
                     self.round(&state).await;
                 }
-                let _in_time = timeout(PAUSE, states.changed()).await;
-            };
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => return,
-                () = round => {}
             }
-        }
+        };
+        let _ended: Option<()> = shutdown.run_until_cancelled(work).await;
     }
 
     async fn round(&self, state: &State) {

@@ -17,7 +17,6 @@ use base::TenantId;
 use base::shutdown::Shutdown;
 use bytes::Bytes;
 use ring::{Command, Expect, Outcome, Override, Refusal, State};
-use tokio::time::timeout;
 
 use super::layers::Layers;
 use crate::membership::Membership;
@@ -83,19 +82,14 @@ impl Import {
 
     /// Imports until `shutdown`.
     pub async fn run(mut self, shutdown: Shutdown) {
-        let mut states = self.ring.watch();
-        loop {
-            let state = states.newest();
-            let round = async {
+        let work = async {
+            let mut rounds = self.ring.rounds(PAUSE);
+            loop {
+                let state = rounds.next().await;
                 self.round(&state).await;
-                let _in_time = timeout(PAUSE, states.changed()).await;
-            };
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => return,
-                () = round => {}
             }
-        }
+        };
+        let _ended: Option<()> = shutdown.run_until_cancelled(work).await;
     }
 
     async fn round(&mut self, state: &State) {
