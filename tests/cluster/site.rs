@@ -40,6 +40,8 @@ pub struct Plan {
     pub net: Option<Net>,
     /// The state of the last of the three ingesters is here.
     pub disk: Option<PathBuf>,
+    /// Those who wait for nobody longer than seconds.
+    pub hasty: Vec<&'static str>,
 }
 
 struct Node {
@@ -60,6 +62,7 @@ pub struct Cluster {
     nodes: Vec<Node>,
     flushes: bool,
     factor: u8,
+    hasty: Vec<&'static str>,
     net: Option<Net>,
     dir: Option<TempDir>,
 }
@@ -108,8 +111,8 @@ impl Plan {
             is_stopped: false,
         };
         let nodes: Vec<Node> = members.iter().enumerate().map(node).collect();
-        let (flushes, factor, net) = (self.flushes, self.factor, self.net);
-        let mut cluster = Cluster { nodes, flushes, factor, net, dir: Some(dir) };
+        let (flushes, factor, hasty) = (self.flushes, self.factor, self.hasty);
+        let mut cluster = Cluster { nodes, flushes, factor, hasty, net: self.net, dir: Some(dir) };
         let first = if self.first == 0 { usize::MAX } else { self.first };
         let late: Vec<&str> = cluster.ingesters().into_iter().skip(first).collect();
         let members: Vec<&str> = members.iter().map(|member| member.0).collect();
@@ -186,6 +189,10 @@ impl Cluster {
             true => "ingester: {flush_bytes: 256KB, flush_check_period: 500ms}\n",
             false => "",
         };
+        let (calls, queries) = match self.hasty.contains(&node.name) {
+            true => ("ingester_client: {remote_timeout: 1s}\n", "\x20 query_timeout: 8s\n"),
+            false => ("", ""),
+        };
         let (host, state) = (&node.host, node.state.display());
         let text = format!(
             "target: \"{}\"\nauth_enabled: false\n\
@@ -194,7 +201,7 @@ impl Cluster {
              common:\n  path_prefix: {state}\n{factor}\
              \x20 storage:\n    filesystem:\n      chunks_directory: {}\n\
              ring:\n  instance_id: {}\n  instance_zone: zone-{}\n  join: [{}]\n\
-             {flushes}{LIMITS}",
+             {flushes}{calls}{LIMITS}{queries}",
             node.target,
             node.http,
             node.grpc,
