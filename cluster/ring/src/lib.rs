@@ -29,6 +29,8 @@ pub mod fuzz;
 #[cfg(test)]
 mod golden;
 mod instance;
+#[cfg(test)]
+mod model;
 mod outcome;
 mod placement;
 pub mod reads;

@@ -134,8 +134,9 @@ impl State {
     /// Whether every ingester that answers queries follows the state to `version`: each answer says
     /// so to readers who do not.
     pub(crate) fn is_seen(&self, version: u64) -> bool {
-        let mut answering = self.ingesters().filter(|instance| instance.answers());
-        answering.all(|instance| instance.seen >= version)
+        let mut answering = self.ingesters().filter(|instance| instance.answers()).peekable();
+        // Where nobody answers nobody has said it to anyone: who comes back will have to.
+        answering.peek().is_some() && answering.all(|instance| instance.seen >= version)
     }
 
     /// The zone that an instance has or is on its way to.
@@ -156,7 +157,8 @@ impl State {
             // It says nothing any more. But if `store` was there when the operator gave his word, what
             // both of them hold, and nobody else, is not forgotten with the one.
             Some(given_up) if given_up.is_forgotten => {
-                let was_there = departure.since > given_up.forgotten_at;
+                // A departure that began as a leave does not say since when it is gone.
+                let was_there = departure.is_leaving || departure.since > given_up.forgotten_at;
                 was_there && !is_given_up && !given_up.cleared.contains(&store)
             }
             _ => other.may_hold_rows(),

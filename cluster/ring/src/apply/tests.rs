@@ -253,7 +253,7 @@ fn a_change_of_address_places_nothing_anew_and_one_of_zone_is_remembered() {
     );
     moved.zone = "a".to_owned();
     let asked = done(&mut state, Command::Register(moved.clone()));
-    let again = apply(&mut state, &Command::Register(moved.clone()));
+    let again = apply(&mut state, &Command::Register(moved));
     assert_eq!((again, state.moved), (Outcome::Unchanged { version: asked }, asked));
     // Readers count zones: the other one is not in force before all who answer have seen it.
     for by in 1..=3 {
@@ -502,4 +502,34 @@ proptest! {
         }
         prop_assert_eq!(State::decode(&state.encode()).unwrap(), other);
     }
+}
+
+#[test]
+fn a_leaving_store_that_is_lost_after_another_was_forgotten_waits_for_its_own_word() {
+    let mut state = ring(&["a", "b", "c"]);
+    let leaves = done(&mut state, Command::Leave { store: store(2) });
+    let goes = done(&mut state, Command::Gone { store: store(1) });
+    done(&mut state, Command::Forget { store: store(1) });
+    done(&mut state, Command::Gone { store: store(2) });
+    for (of, since) in [(1, goes), (2, leaves)] {
+        done(&mut state, Command::Cleared { by: store(3), of: store(of), since });
+    }
+    assert_eq!(state.uncleared_by(store(2)), [store(1)], "both may hold what nobody else does");
+    done(&mut state, Command::Forget { store: store(2) });
+    assert_eq!(state.ingesters().count(), 1);
+}
+
+#[test]
+fn what_all_must_have_seen_is_not_seen_where_nobody_answers() {
+    let mut state = ring(&["", ""]);
+    done(&mut state, Command::Replicate { factor: 3 });
+    all_see(&mut state);
+    done(&mut state, Command::Gone { store: store(1) });
+    done(&mut state, Command::Replicate { factor: 1 });
+    done(&mut state, Command::Gone { store: store(2) });
+    done(&mut state, Command::Register(registration(2, "")));
+    assert_eq!(state.write_factor(), 3, "no reader could learn of the lower one");
+    let version = state.version;
+    done(&mut state, Command::Seen { by: store(2), version });
+    assert_eq!(state.write_factor(), 1);
 }
