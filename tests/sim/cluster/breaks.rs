@@ -136,6 +136,12 @@ impl Break {
         }
     }
 
+    /// Whether the log does not name versions of the ring, too: a reader would find there what these
+    /// rules have it be told.
+    pub fn leaves_ring_unnamed(self) -> bool {
+        matches!(self, Break::JoinUnseen | Break::NoRingVersion | Break::LoweredAtOnce)
+    }
+
     /// The ring as an ingester has it when it looks at lists.
     pub fn list_state(self, state: Arc<State>) -> Arc<State> {
         if self != Break::NoRefusal {

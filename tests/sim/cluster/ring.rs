@@ -71,12 +71,17 @@ impl Truth {
         }
     }
 
+    /// Whether the ring has let go of every store whose disk was lost.
+    pub fn has_no_lost(&self) -> bool {
+        let state = self.state();
+        lock(&self.lost).iter().all(|store| state.instance(*store).is_none())
+    }
+
     /// Whether every store is there and none is on its way in or out: a disk may be lost.
     pub fn is_whole(&self, ingesters: usize) -> bool {
         let state = self.state();
         let is_active = |instance: &ring::Instance| instance.phase == Phase::Active;
-        let is_out = |store: &StoreId| state.instance(*store).is_none();
-        lock(&self.lost).iter().all(is_out)
+        self.has_no_lost()
             && state.ingesters().count() == ingesters
             && state.ingesters().all(is_active)
     }
@@ -293,13 +298,22 @@ impl Followed {
         std::future::pending().await
     }
 
+    /// Has the log name a version of the ring, unless that is broken with another rule.
+    async fn name(&self, serves: &Serves, state: &State, version: u64) -> Option<()> {
+        match self.broken.leaves_ring_unnamed() {
+            true => Some(()),
+            false => serves.name(state, version).await,
+        }
+    }
+
     async fn duties(&self, who: &str, state: &State, registration: &Registration, serves: &Serves) {
         let (store, ingester) = (registration.store, &serves.ingester);
         for duty in ring::duties(state, store) {
             let command = match duty {
                 Duty::Register => Command::Register(registration.clone()),
                 Duty::See { version } => {
-                    let Some(()) = serves.name(state, to_be_seen(state, store)).await else {
+                    let named = to_be_seen(state, store);
+                    let Some(()) = self.name(serves, state, named).await else {
                         continue;
                     };
                     Command::Seen { by: store, version }
@@ -309,7 +323,7 @@ impl Followed {
                         self.truth.see_all();
                     }
                     let registered = state.instance(store).map_or(0, |own| own.registered);
-                    let Some(()) = serves.name(state, registered).await else { continue };
+                    let Some(()) = self.name(serves, state, registered).await else { continue };
                     Command::Activate { store }
                 }
                 Duty::Clear { of, since } if self.broken == Break::ClearUnseen => {

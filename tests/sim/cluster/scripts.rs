@@ -159,12 +159,20 @@ async fn joiner(stage: Stage, is_unseen: bool) {
 
 async fn growth(stage: Stage, is_cut: bool) {
     stage.push(stage.chance.between(1, 5)).await;
-    if is_cut {
-        stage.cut_from_bucket(1);
+    for (node, name) in [(2, "ingester-2"), (3, "ingester-3")] {
+        stage.add(node).await;
+        stage.until(|truth| !truth.has_left(name)).await;
+        if is_cut {
+            // It waits: the first has to say in the log that it knows of it.
+            stage.cut_from_ring(&[name]);
+        }
+        stage.wait().await;
     }
-    stage.add(2).await;
-    stage.wait().await;
-    stage.add(3).await;
+    if is_cut {
+        stage.settle().await;
+        stage.cut_from_bucket(1);
+        stage.join_ring(&["ingester-2", "ingester-3"]);
+    }
     stage.until(|truth| truth.is_whole(3)).await;
     stage.settle().await;
     stage.silence(1);
