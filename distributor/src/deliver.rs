@@ -31,6 +31,11 @@ pub(crate) const MAX_ATTEMPTS: u32 = 4;
 /// use up the others, and a push would be refused that only had to be waited for.
 const MAX_LATE_ATTEMPTS: u32 = 3;
 
+/// Times a store may say that the view is old before it counts as failed. One look is enough where this
+/// process is behind; where the store is (a replication factor was just lowered, and it has not heard of it) each
+/// look gives it time.
+const MAX_LOOKS: usize = 3;
+
 /// The number of a batch that a commit claims: no attempt of it matters any more.
 const CLAIMED: u32 = u32::MAX;
 
@@ -54,8 +59,8 @@ struct Course {
     failed: Failed,
     /// Behind the others from now on.
     late: Failed,
-    /// Refused once because the view was old.
-    misplaced: Failed,
+    /// Refused because the view was old, each as often as it stands here.
+    misplaced: Vec<StoreId>,
     last: IngesterError,
 }
 
@@ -191,9 +196,9 @@ impl Distributor {
         }
         for (peer, error) in trouble.failed {
             match &error {
-                // It is another store than it was, or the view is old: look, then once more.
-                IngesterError::Misplaced(_) if !course.misplaced.contains(peer.store) => {
-                    course.misplaced.insert(&peer);
+                // It is another store than it was, or the view is old: look, then again.
+                IngesterError::Misplaced(_) if course.looks_for(peer.store) < MAX_LOOKS => {
+                    course.misplaced.push(peer.store);
                     self.peers.look(peer.store).await;
                 }
                 IngesterError::Forgotten(_) => {}
@@ -254,6 +259,10 @@ impl Course {
         passed.iter().for_each(|peer| passed_over.insert(peer));
         let list = self.roster.list(self.spot, self.roster.factor(), &passed_over, 0);
         list.as_slice().len() >= needed
+    }
+
+    fn looks_for(&self, store: StoreId) -> usize {
+        self.misplaced.iter().filter(|&&misplaced| misplaced == store).count()
     }
 
     fn passed_over(&self) -> Failed {

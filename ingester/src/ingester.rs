@@ -17,6 +17,7 @@ use rpc::tail::{TailAnswer, TailRequest};
 use crate::append::{STOPPING, refuse};
 use crate::core::{Core, Deps, Observer};
 use crate::flush::Reason;
+use crate::limits::Divided;
 use crate::marker::Marker;
 use crate::{Config, Error};
 
@@ -173,7 +174,9 @@ impl IngesterApi for Ingester {
         if self.is_stopping() {
             return Err(refuse("stopping", STOPPING.to_owned()));
         }
-        let limits = &*self.core.deps.limits;
+        let limits = self.core.deps.limits.clone();
+        let ingesters = self.core.deps.ring.state().placed().count();
+        let limits = &Divided { limits, ingesters };
         Ok(self.core.lock_admitter().admit(&request, limits, self.core.now_ns()))
     }
 

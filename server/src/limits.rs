@@ -170,10 +170,15 @@ impl ingester::Limits for ConfigLimits {
     }
 
     fn max_streams(&self, tenant: &TenantId) -> usize {
-        self.get(tenant, |limits| {
-            let limits = [limits.max_streams_per_user, limits.max_global_streams_per_user];
-            count(limits.into_iter().filter(|&limit| limit > 0).min().unwrap_or(0))
-        })
+        self.get(tenant, |limits| count(limits.max_streams_per_user))
+    }
+
+    fn max_global_streams(&self, tenant: &TenantId) -> usize {
+        self.get(tenant, |limits| count(limits.max_global_streams_per_user))
+    }
+
+    fn tenant_shard_size(&self, tenant: &TenantId) -> usize {
+        self.tenant(tenant).push.tenant_shard_size
     }
 
     fn per_stream_rate_bytes(&self, tenant: &TenantId) -> u64 {
@@ -291,7 +296,8 @@ mod tests {
         let limits = ConfigLimits::new(&config);
         assert_eq!(*push(&limits), PushLimits::default());
         let tenant = TenantId::new("a").unwrap();
-        assert_eq!(ingester::Limits::max_streams(&limits, &tenant), 5000);
+        assert_eq!(ingester::Limits::max_global_streams(&limits, &tenant), 5000);
+        assert_eq!(ingester::Limits::max_streams(&limits, &tenant), 0);
         assert_eq!(ingester::Limits::per_stream_rate_burst_bytes(&limits, &tenant), 15 << 20);
         let window = ingester::Limits::out_of_order_window(&limits, &tenant);
         assert_eq!(window, Duration::from_secs(3600));

@@ -132,11 +132,10 @@ impl State {
     }
 
     /// Whether every ingester that answers queries follows the state to `version`: each answer says
-    /// so to readers who do not.
+    /// so to readers who do not. While nobody answers nobody has seen it, nor had the log name it.
     pub(crate) fn is_seen(&self, version: u64) -> bool {
-        let mut answering = self.ingesters().filter(|instance| instance.answers()).peekable();
-        // Where nobody answers nobody has said it to anyone: who comes back will have to.
-        answering.peek().is_some() && answering.all(|instance| instance.seen >= version)
+        let answering = self.ingesters().filter(|instance| instance.answers());
+        answering.map(|instance| instance.seen).min().is_some_and(|seen| seen >= version)
     }
 
     /// The zone that an instance has or is on its way to.
