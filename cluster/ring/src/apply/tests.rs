@@ -215,21 +215,6 @@ fn a_gone_store_keeps_the_factor_under_which_others_speak_for_it_until_it_is_bac
 }
 
 #[test]
-fn a_lower_factor_that_nobody_was_there_to_see_is_not_in_force() {
-    let mut state = ring(&["", "", ""]);
-    for n in 1..=3 {
-        done(&mut state, Command::Gone { store: store(n) });
-    }
-    let lowered = done(&mut state, Command::Replicate { factor: 1 });
-    assert_eq!(state.write_factor(), 3);
-    done(&mut state, Command::Register(registration(2, "")));
-    assert_eq!(crate::duties(&state, store(2))[0], Duty::See { version: state.version });
-    assert_eq!(state.write_factor(), 3, "it has not seen it");
-    done(&mut state, Command::Seen { by: store(2), version: lowered });
-    assert_eq!(state.write_factor(), 1);
-}
-
-#[test]
 fn what_only_one_store_acknowledged_is_not_given_up_by_others() {
     let mut state = ring(&["", "", ""]);
     done(&mut state, Command::Replicate { factor: 1 });
