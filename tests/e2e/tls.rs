@@ -158,7 +158,8 @@ fn every_port_asks_for_certificates_and_serves_who_has_one(shape: Shape) {
     let (out, said) = (&answered.stdout, String::from_utf8_lossy(&answered.stderr));
     assert!(answered.status.success(), "{said}");
     assert_eq!(out.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).count(), 100);
-    assert!(!runelog(&[&query[..], &known].concat()).status.success());
+    let unknown = runelog(&[&query[..], &known].concat());
+    assert!(!unknown.status.success(), "{unknown:?}");
     let mut health = Command::new(binary());
     health.args(["-health", &format!("-health.url={url}/ready")]);
     assert!(!health.output().expect("run the binary").status.success());

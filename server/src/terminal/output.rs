@@ -182,9 +182,32 @@ pub fn braces(labels: &LabelSet) -> String {
     out
 }
 
-/// Whether the reader of our output went away: `runelog query … | head` is no failure.
+/// Whether the reader of our output went away: `runelog query … | head` is no failure. A connection to
+/// a server that breaks the same way is one: it may have hung up on who shows no certificate.
 pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-    })
+    let is_ours = !error.chain().any(|cause| cause.is::<reqwest::Error>());
+    let is_broken = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
+    is_ours && error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(is_broken))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("because of {0}")]
+    struct Because(#[source] reqwest::Error);
+
+    #[test]
+    fn a_pipe_that_breaks_on_the_way_to_a_server_is_a_failure_and_one_to_a_reader_is_none() {
+        let broken = || Err::<(), _>(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert!(is_closed_pipe(&broken().context("writing the result").unwrap_err()));
+        assert!(!is_closed_pipe(&anyhow::anyhow!("something else")));
+        let of_server = reqwest::Client::new().get("http://").build().unwrap_err();
+        let of_server = io::Error::new(io::ErrorKind::BrokenPipe, Because(of_server));
+        let of_server = anyhow::Error::from(of_server).context("no answer");
+        assert!(!is_closed_pipe(&of_server), "{of_server:#}");
+    }
 }
