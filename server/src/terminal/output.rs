@@ -205,6 +205,8 @@ mod tests {
         let broken = || Err::<(), _>(io::Error::from(io::ErrorKind::BrokenPipe));
         assert!(is_closed_pipe(&broken().context("writing the result").unwrap_err()));
         assert!(!is_closed_pipe(&anyhow::anyhow!("something else")));
+        // An error means that a provider is installed already, which is what is wanted.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let of_server = reqwest::Client::new().get("http://").build().unwrap_err();
         let of_server = io::Error::new(io::ErrorKind::BrokenPipe, Because(of_server));
         let of_server = anyhow::Error::from(of_server).context("no answer");
