@@ -7,7 +7,7 @@
 //! Who there is the newest view of the ring says. An ingester answers with the version that it
 //! follows: if that is newer there may be somebody who was not asked, and all are asked again. So where
 //! nobody is asked nobody would say that the view is old: that is no answer either. A newer view may lack
-//! a store whose rows went into commits after V: then the log is read again.
+//! a store, or do without one, whose rows went into commits after V: then the log is read again.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -79,7 +79,8 @@ impl Peers {
 
     /// Calls all that are not gone, until all of them answer. `before` is the ring as it was before the
     /// log was read; `call` is given whom it calls, and all who are called with it. [`None`]: a store
-    /// was removed since, and what it held is in commits that may come after V.
+    /// was removed since, or can be done without only since then: what it held is in commits that may
+    /// come after V.
     pub async fn ask<'a, T: Versioned + Send>(
         &'a self,
         gone: &mut Gone,
@@ -106,6 +107,9 @@ impl Peers {
                 return Err(error);
             }
             let stores = gone.stores(&view);
+            if reads::check(before.state(), &stores) != Readable::Yes {
+                return Ok(None);
+            }
             let asked: Vec<(StoreId, &Peer)> =
                 view.peers().filter(|(store, _)| !stores.contains(store)).collect();
             if asked.is_empty() {
