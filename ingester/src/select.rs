@@ -11,7 +11,7 @@
 //!    matter any more.
 
 use std::cmp::Reverse;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use base::shutdown::Shutdown;
@@ -495,7 +495,10 @@ fn joined(sources: Vec<Vec<StreamRange>>) -> Vec<StreamRange> {
 }
 
 fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, |count| count.get())
+    // Asking opens files of the system, which no query has to wait for.
+    static CORES: LazyLock<usize> =
+        LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
+    *CORES
 }
 
 fn add(sum: &mut ScanStats, more: &ScanStats) {
