@@ -13,8 +13,8 @@ use store::{RingVersion, Snapshot};
 use crate::error::Error;
 use crate::querier::Querier;
 
-/// Times one look may find that the log names a newer ring.
-const MAX_OUTDATED: u32 = 8;
+/// Times one job may find that the log, or an answer, names a newer ring.
+pub(crate) const MAX_OUTDATED: u32 = 8;
 
 /// The ring and the log, in this order.
 pub(crate) struct Known {

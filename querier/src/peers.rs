@@ -22,13 +22,12 @@ use rpc::ingester::{IngesterError, Peer};
 use rpc::members::{Members, View};
 
 use crate::error::Error;
+use crate::known::MAX_OUTDATED;
 use crate::metrics::SILENT;
 
 /// Times one job may find that others are where it asks, before those it means count as gone. Any
 /// number of them at a time: all may have lost their disks since somebody asked last.
 const MAX_MISPLACED: u32 = 2;
-/// Times one job may find that others follow a newer ring.
-const MAX_OUTDATED: u32 = 8;
 /// How long after it was silent a store is taken for gone from the start, where it can be done
 /// without: so one that hangs holds up one query and not each, nanoseconds.
 const MARK_NS: u64 = 5_000_000_000;

@@ -53,7 +53,7 @@ pub struct Selection {
 enum Again {
     /// An ingester dropped rows of a later commit.
     Behind,
-    /// A store left the ring since it was looked at.
+    /// A store left the ring since it was looked at, or can be done without only since then.
     Removed,
     /// A part was removed and deleted; what the store said.
     PartGone(Error),

@@ -231,17 +231,17 @@ fn register_again(state: &mut State, new: &Registration) -> Result {
         instance.zone.clone_from(&new.zone);
         instance.has_moved |= before.may_hold_rows();
     }
-    let after = instance.clone();
-    let is_asked = ask_to_move(state, new, waits);
-    let instance = after;
-    if instance == before {
-        return Ok(if is_asked { Change::Plain } else { Change::Nothing });
-    }
     let moves = instance.is_placed() != before.is_placed()
         || instance.tokens != before.tokens
         || instance.zone != before.zone;
     let is_placed = instance.is_placed() || before.is_placed();
-    Ok(if moves && is_placed { Change::Placement } else { Change::Plain })
+    let is_same = *instance == before;
+    let is_asked = ask_to_move(state, new, waits);
+    Ok(match is_same && !is_asked {
+        true => Change::Nothing,
+        false if moves && is_placed => Change::Placement,
+        false => Change::Plain,
+    })
 }
 
 /// A store with rows takes another zone only when everybody who answers has seen that it will:
@@ -360,12 +360,11 @@ fn cleared(state: &mut State, by: StoreId, of: StoreId, since: u64) -> Result {
         return Err(Refusal::Phase(by));
     }
     let instance = ingester_mut(state, of)?;
-    let is_leaving = matches!(instance.phase, Phase::Leaving | Phase::Gone);
     if by != of && !instance.may_be_cleared() {
         return Err(Refusal::Phase(of));
     }
     match &mut instance.departure {
-        Some(departure) if departure.since == since && (by != of || is_leaving) => {
+        Some(departure) if departure.since == since => {
             let is_new = departure.cleared.insert(by);
             Ok(if is_new { Change::Plain } else { Change::Nothing })
         }

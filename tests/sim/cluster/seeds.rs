@@ -293,6 +293,11 @@ fn the_first_query_after_all_disks_were_lost_finds_the_new_stores() {
 }
 
 #[test]
+fn a_store_that_a_newer_ring_does_without_is_read_in_the_parts_of_a_newer_log() {
+    passes(&[REPLICATED + 4472]);
+}
+
+#[test]
 fn a_batch_that_came_late_to_a_follower_only_is_flushed_in_its_turn() {
     // 1,199 seconds late; its owner's disk was full.
     passes(&[REPLICATED + 3849]);

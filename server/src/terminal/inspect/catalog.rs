@@ -1,7 +1,9 @@
 //! Objects of the catalog, and `cluster.json`.
 
 use base::time::UnixNanos;
-use catalog::{Commit, DayCheckpoint, IdTable, Manifest, NewPredicate, Object, PartRecord, Ranges};
+use catalog::{
+    Commit, DayCheckpoint, IdTable, Manifest, NewPredicate, Object, PartRecord, Ranges, RingVersion,
+};
 use store::Cluster;
 
 use super::report::{Cell, Report, Table};
@@ -44,6 +46,7 @@ fn show_commit(commit: &Commit, report: &mut Report) {
     report.fact("time", time(commit.at));
     report.fact("batch count", Cell::Number(commit.claims.count()));
     report.fact("rows added", Cell::Number(commit.added.iter().map(|part| part.rows).sum()));
+    show_ring(commit.ring, report);
     if !commit.rest.is_empty() {
         report.fact("bytes of a later version", Cell::Bytes(commit.rest.len() as u64));
     }
@@ -77,6 +80,12 @@ fn show_commit(commit: &Commit, report: &mut Report) {
     });
 }
 
+fn show_ring(ring: Option<RingVersion>, report: &mut Report) {
+    let Some(ring) = ring else { return };
+    report.fact("ring founder", Cell::text(ring.founder));
+    report.fact("ring version", Cell::Number(ring.version));
+}
+
 fn show_day(day: &DayCheckpoint, report: &mut Report) {
     report.fact("tenant", Cell::text(&day.tenant));
     report.fact("day", Cell::text(day.day));
@@ -104,6 +113,7 @@ fn show_ids(version: u64, table: &IdTable, report: &mut Report) {
 fn show_manifest(manifest: &Manifest, report: &mut Report) {
     report.fact("through commit", Cell::Number(manifest.version));
     report.fact("time", time(manifest.at));
+    show_ring(manifest.ring, report);
     let day = |entry: &catalog::DayEntry| {
         vec![Cell::text(&entry.tenant), Cell::text(entry.day), Cell::Number(entry.changed_at)]
     };

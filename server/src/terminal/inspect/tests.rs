@@ -117,6 +117,9 @@ fn objects_of_the_catalog_show_what_they_say() {
     for list in ["batches", "parts_added", "parts_removed", "predicates_added"] {
         assert!(json[list].as_array().is_some(), "{list}: {json}");
     }
+    let ring = look(golden("storage/catalog/golden/commit-ring.v1"), None, 0).json("x");
+    assert_eq!(ring["ring_version"], 300, "{ring}");
+    assert!(ring["ring_founder"].is_string() && json["ring_version"].is_null());
     for (file, kind) in [
         ("day-checkpoint.v1", "day checkpoint"),
         ("floor.v1", "log floor"),
