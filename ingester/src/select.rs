@@ -11,8 +11,8 @@
 //!    matter any more.
 
 use std::cmp::Reverse;
-use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use base::shutdown::Shutdown;
 use base::{Bitmap, ErrorKind, HashMap, HashSet, Labels, StoreId, StreamKey, TenantId, UnixNanos};

@@ -247,10 +247,12 @@ impl View {
     fn shard(&self, instance: &Instance) -> Value {
         let departure = instance.departure.as_ref().map(|departure| {
             let cleared = departure.cleared.iter().map(StoreId::to_string);
+            let uncleared = self.state.uncleared_by(instance.store);
             json!({
                 "since": departure.since,
                 "leaving": departure.is_leaving,
                 "cleared": cleared.collect::<Vec<String>>(),
+                "uncleared_by": uncleared.iter().map(StoreId::to_string).collect::<Vec<String>>(),
             })
         });
         // Nobody keeps times of signs of life: whoever is up was heard within seconds.
@@ -264,6 +266,7 @@ impl View {
             "read_only": false,
             "read_only_updated_timestamp": "",
             "zone": instance.zone,
+            "next_zone": self.next_zone(instance),
             "tokens": instance.tokens,
             "store": instance.store.to_string(),
             "http_address": instance.http_address,
@@ -276,6 +279,30 @@ impl View {
             "replication_factor": instance.factor,
             "departure": departure,
         })
+    }
+
+    /// What it is, and for whom it waits to be removed.
+    fn state_text(&self, instance: &Instance) -> String {
+        let uncleared = self.state.uncleared_by(instance.store);
+        let name = |store: &StoreId| self.state.instance(*store).map(|other| other.id.as_str());
+        let names: Vec<&str> = uncleared.iter().filter_map(name).collect();
+        match names.is_empty() {
+            true => phase(instance).to_owned(),
+            false => format!("{} until cleared by {}", phase(instance), names.join(", ")),
+        }
+    }
+
+    fn zone_text(&self, instance: &Instance) -> String {
+        match self.next_zone(instance) {
+            None => instance.zone.clone(),
+            Some(next) => format!("{} (next {next})", instance.zone),
+        }
+    }
+
+    /// The zone that it is on its way to.
+    fn next_zone<'a>(&'a self, instance: &'a Instance) -> Option<&'a str> {
+        let next = self.state.next_zone(instance);
+        (next != instance.zone).then_some(next)
     }
 
     fn html(&self, with_tokens: bool) -> String {
@@ -306,9 +333,9 @@ impl View {
             put(format_args!(
                 "<tr><td>{}{own}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{mark}<td>{:.1} %<td>",
                 escape(&instance.id),
-                phase(instance),
+                escape(&self.state_text(instance)),
                 if instance.is_up { "yes" } else { "no" },
-                escape(&instance.zone),
+                escape(&self.zone_text(instance)),
                 escape(&instance.grpc_address),
                 escape(&instance.http_address),
                 instance.roles.names().collect::<Vec<&str>>().join(", "),

@@ -1,5 +1,6 @@
 //! `runelog ring`: who is in the ring, and what only an operator may do to it.
 
+use std::fmt::{self, Display, Formatter};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -61,6 +62,7 @@ struct View {
     cluster: String,
     version: u64,
     replication_factor: u8,
+    read_replication_factor: u8,
     leader: Option<String>,
 }
 
@@ -70,10 +72,17 @@ struct Shard {
     state: String,
     store: String,
     zone: String,
+    next_zone: Option<String>,
     address: String,
     roles: Vec<String>,
     voter: bool,
     owned: f64,
+    departure: Option<Departure>,
+}
+
+#[derive(Deserialize)]
+struct Departure {
+    uncleared_by: Vec<String>,
 }
 
 impl RingCommand {
@@ -91,36 +100,51 @@ impl RingCommand {
 impl Status {
     async fn run(self) -> Result<ExitCode> {
         let view: View = self.connect.open()?.plain("ring").await?;
-        let mut out = io::stdout().lock();
-        let leader = view.leader.as_deref();
-        writeln!(
-            out,
-            "cluster {}, version {}, replication factor {}, leader {}",
-            view.cluster,
-            view.version,
-            view.replication_factor,
-            leader.unwrap_or("unknown"),
-        )?;
-        for shard in view.shards.iter().chain(&view.others) {
-            let voice = match shard.voter {
-                _ if leader == Some(&shard.store) => "leader",
-                true => "voter",
-                false => "-",
-            };
-            let zone = if shard.zone.is_empty() { "-" } else { &shard.zone };
-            writeln!(
-                out,
-                "{:<9} {:<6} {:>5.1} %  {}  {:<21}  {zone:<10}  {}  {}",
-                shard.state,
-                voice,
-                100.0 * shard.owned,
-                shard.store,
-                shard.address,
-                shard.id,
-                shard.roles.join(","),
-            )?;
-        }
+        write!(io::stdout().lock(), "{view}")?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Display for View {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (cluster, version, factor) = (&self.cluster, self.version, self.replication_factor);
+        write!(f, "cluster {cluster}, version {version}, replication factor {factor}")?;
+        if self.read_replication_factor != factor {
+            write!(f, " (reads count on {})", self.read_replication_factor)?;
+        }
+        writeln!(f, ", leader {}", self.leader.as_deref().unwrap_or("unknown"))?;
+        self.all().try_for_each(|shard| self.write_shard(shard, f))
+    }
+}
+
+impl View {
+    fn all(&self) -> impl Iterator<Item = &Shard> {
+        self.shards.iter().chain(&self.others)
+    }
+
+    fn write_shard(&self, shard: &Shard, f: &mut Formatter<'_>) -> fmt::Result {
+        let voice = match shard.voter {
+            _ if self.leader.as_ref() == Some(&shard.store) => "leader",
+            true => "voter",
+            false => "-",
+        };
+        let (state, owned) = (&shard.state, 100.0 * shard.owned);
+        let zone = if shard.zone.is_empty() { "-" } else { &shard.zone };
+        let (store, address, id) = (&shard.store, &shard.address, &shard.id);
+        let roles = shard.roles.join(",");
+        write!(f, "{state:<9} {voice:<6} {owned:>5.1} %  {store}  {address:<21}  {zone:<10}")?;
+        write!(f, "  {id}  {roles}")?;
+        if let Some(next) = &shard.next_zone {
+            write!(f, "  next zone {next}")?;
+        }
+        let waits_for = shard.departure.iter().flat_map(|departure| &departure.uncleared_by);
+        let name =
+            |store: &String| self.all().find(|other| other.store == *store).map(|other| &*other.id);
+        let names: Vec<&str> = waits_for.filter_map(name).collect();
+        if !names.is_empty() {
+            write!(f, "  until cleared by {}", names.join(", "))?;
+        }
+        writeln!(f)
     }
 }
 
@@ -156,5 +180,44 @@ impl Recover {
         }
         println!("start the process, then `runelog ring forget` each instance that is lost");
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whoever_waits_for_something_says_for_what() {
+        let shard = |id: &str, more: serde_json::Value| {
+            let mut shard = json!({
+                "id": id, "state": "ACTIVE", "store": format!("STORE-{id}"), "zone": "z1",
+                "next_zone": null, "address": "h:1", "roles": ["ingester"], "voter": true,
+                "owned": 0.5, "departure": null,
+            });
+            shard.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            shard
+        };
+        let view = |shards: Vec<serde_json::Value>, reads: u8| {
+            let view = json!({
+                "shards": shards, "others": [], "cluster": "C", "version": 7, "leader": "STORE-a",
+                "replication_factor": 3, "read_replication_factor": reads,
+            });
+            serde_json::from_value::<View>(view).unwrap().to_string()
+        };
+        let quiet = view(vec![shard("a", json!({})), shard("b", json!({"zone": ""}))], 3);
+        let expected = "cluster C, version 7, replication factor 3, leader STORE-a\n\
+            ACTIVE    leader  50.0 %  STORE-a  h:1                    z1          a  ingester\n\
+            ACTIVE    voter   50.0 %  STORE-b  h:1                    -           b  ingester\n";
+        assert_eq!(quiet, expected);
+        let leaving = json!({"state": "LEAVING", "departure": {"uncleared_by": ["STORE-a", "?"]}});
+        let moving = json!({"next_zone": "z2"});
+        let busy = view(vec![shard("a", moving), shard("b", leaving)], 2);
+        let lines: Vec<&str> = busy.lines().collect();
+        assert!(lines[0].contains("replication factor 3 (reads count on 2), "), "{busy}");
+        assert!(lines[1].ends_with("a  ingester  next zone z2"), "{busy}");
+        assert!(lines[2].ends_with("b  ingester  until cleared by a"), "{busy}");
     }
 }
