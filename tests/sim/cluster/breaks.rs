@@ -1,19 +1,15 @@
 //! Rules that are broken on purpose, each at a seam, to see that the simulation notices.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+mod peers;
 
-use async_trait::async_trait;
-use base::{Batch, BatchId, StoreId};
-use logql::engine::Partial;
+use std::sync::Arc;
+
 use ring::{Instance, Phase, State};
 use rpc::IngesterApi;
-use rpc::ingester::{
-    Admission, AdmitRequest, AppendError, Appended, Identity, IngesterError, ReadStats,
-    SelectAnswer, SelectRequest, StreamsAnswer, StreamsRequest,
-};
+use store::CatalogHandle;
+
+pub use peers::Sight;
+use peers::{Broken, Served};
 
 /// Which rule is not kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,11 +70,23 @@ pub enum Break {
     NoFloorAtStart,
     /// R1: a query is answered at the newest commit that its querier knows, without a look.
     OldView,
+    /// R1: an ingester answers at what it has read of the log. Equal rows count once all the same.
+    NotFollowed,
+    /// R1 and R2: it does so, and what covers it, that answers say what they include, is broken too.
+    NotFollowedNoOverlaps,
+    /// ADR 19, 2: lists of a lower factor are taken after it was said that none would be.
+    NoFactorRefusal,
+    /// ADR 19, 4: others speak for what one store alone has acknowledged.
+    ClearedAlone,
+    /// ADR 19, 8: the factor of a gone store is lowered with that of the ring.
+    GoneLowered,
+    /// ADR 20: a store that joins is not asked yet, and does not count.
+    JoiningUnasked,
 }
 
 impl Break {
     /// All rules.
-    pub const ALL: [Break; 27] = [
+    pub const ALL: [Break; 33] = [
         Break::AckBeforeSync,
         Break::DropOnNotice,
         Break::NoCompare,
@@ -106,19 +114,33 @@ impl Break {
         Break::NoIdTable,
         Break::NoFloorAtStart,
         Break::OldView,
+        Break::NotFollowed,
+        Break::NotFollowedNoOverlaps,
+        Break::NoFactorRefusal,
+        Break::ClearedAlone,
+        Break::GoneLowered,
+        Break::JoiningUnasked,
     ];
 
     /// What an ingester is to others that has read the log to `head` at its start.
-    pub fn service(self, api: Arc<dyn IngesterApi>, head: u64) -> Arc<dyn IngesterApi> {
-        match self {
-            Break::NoFloorAtStart => Arc::new(Forgetful { api, head }),
-            _ => api,
-        }
+    pub fn service(
+        self,
+        api: Arc<dyn IngesterApi>,
+        catalog: CatalogHandle,
+        head: u64,
+    ) -> Arc<dyn IngesterApi> {
+        let rule = match self {
+            Break::NotFollowedNoOverlaps => Break::NotFollowed,
+            Break::NoFloorAtStart | Break::NotFollowed => self,
+            _ => return api,
+        };
+        Arc::new(Served { api, rule, catalog, head })
     }
 
     /// The way of a querier or distributor to an ingester; `sight` is how it sees the log.
     pub fn peer(self, api: Arc<dyn IngesterApi>, sight: &Arc<Sight>) -> Arc<dyn IngesterApi> {
-        match self {
+        let rule = match self {
+            Break::NotFollowedNoOverlaps => Break::NoOverlaps,
             Break::OtherView
             | Break::ShortAnswer
             | Break::AnyMajority
@@ -128,11 +150,22 @@ impl Break {
             | Break::AttemptAfterAnswer
             | Break::NoOverlaps
             | Break::NoRingVersion
-            | Break::OldView => {
-                let (seen, sight) = (Mutex::default(), sight.clone());
-                Arc::new(Broken { api, rule: self, seen, acked: Arc::default(), sight })
-            }
-            _ => api,
+            | Break::OldView => self,
+            _ => return api,
+        };
+        Arc::new(Broken::new(api, rule, sight.clone()))
+    }
+
+    /// What all agree on, after a command.
+    pub fn agreed(self, state: &mut State) {
+        let (least, gone) = (state.asked_factor(), |i: &&mut Instance| i.phase == Phase::Gone);
+        let gone = state.instances.values_mut().map(Arc::make_mut).filter(gone);
+        match self {
+            Break::LoweredAtOnce => state.held_factor = 0,
+            // As if it had had company.
+            Break::ClearedAlone => gone.for_each(|i| i.factor = i.factor.max(2)),
+            Break::GoneLowered => gone.for_each(|i| i.factor = i.factor.min(least)),
+            _ => {}
         }
     }
 
@@ -144,6 +177,11 @@ impl Break {
 
     /// The ring as an ingester has it when it looks at lists.
     pub fn list_state(self, state: Arc<State>) -> Arc<State> {
+        if self == Break::NoFactorRefusal {
+            let mut low = State::clone(&state);
+            (low.replication, low.held_factor) = (1, 0);
+            return Arc::new(low);
+        }
         if self != Break::NoRefusal {
             return state;
         }
@@ -165,201 +203,23 @@ impl Break {
 
     /// The ring as a querier has it.
     pub fn state(self, state: Arc<State>) -> Arc<State> {
-        let factor = match self {
+        let mut known = State::clone(&state);
+        match self {
             // As if rows were at so many stores that any number of them may be missing.
-            Break::ManyGone => 9,
-            Break::WriteFactor => state.write_factor(),
-            Break::ForgetAtOnce => {
-                let mut known = State::clone(&state);
-                known.instances.retain(|_, instance| !instance.is_forgotten());
-                return Arc::new(known);
-            }
+            Break::ManyGone => count_on(&mut known, 9),
+            Break::WriteFactor => count_on(&mut known, state.write_factor()),
+            Break::ForgetAtOnce => known.instances.retain(|_, i| !i.is_forgotten()),
+            Break::JoiningUnasked => known.instances.retain(|_, i| i.phase != Phase::Joining),
             _ => return state,
-        };
-        let mut many = State::clone(&state);
-        for instance in many.instances.values_mut() {
-            Arc::make_mut(instance).factor = factor;
         }
-        many.replication = factor;
-        Arc::new(many)
+        Arc::new(known)
     }
 }
 
-/// Whether a process looks for commits that it has not read, or takes what it knows for the newest.
-#[derive(Default)]
-pub struct Sight(AtomicBool);
-
-impl Sight {
-    /// It knows of something newer, or begins: it reads on, to the head.
-    pub fn open(&self) {
-        self.0.store(true, Ordering::SeqCst);
+/// Says that everything has so many copies.
+fn count_on(known: &mut State, factor: u8) {
+    for instance in known.instances.values_mut() {
+        Arc::make_mut(instance).factor = factor;
     }
-
-    /// It has read to the head.
-    pub fn close(&self) {
-        self.0.store(false, Ordering::SeqCst);
-    }
-
-    pub fn is_open(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-/// An ingester that does not know after its start what it dropped before.
-struct Forgetful {
-    api: Arc<dyn IngesterApi>,
-    /// The head of the log that it read at its start.
-    head: u64,
-}
-
-#[async_trait]
-impl IngesterApi for Forgetful {
-    async fn identify(&self) -> Result<Identity, IngesterError> {
-        self.api.identify().await
-    }
-
-    async fn admit(&self, request: AdmitRequest) -> Result<Admission, IngesterError> {
-        self.api.admit(request).await
-    }
-
-    async fn append(&self, batches: Vec<Batch>) -> Result<Appended, AppendError> {
-        self.api.append(batches).await
-    }
-
-    async fn select(&self, request: SelectRequest) -> Result<SelectAnswer, IngesterError> {
-        match self.api.select(request.clone()).await? {
-            // What it holds it holds since its start: the same at the older view.
-            SelectAnswer::Behind { floor } if floor <= self.head => {
-                self.api.select(SelectRequest { view: floor, ..request }).await
-            }
-            answer => Ok(answer),
-        }
-    }
-
-    async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError> {
-        match self.api.streams(request.clone()).await? {
-            StreamsAnswer::Behind { floor } if floor <= self.head => {
-                self.api.streams(StreamsRequest { view: floor, ..request }).await
-            }
-            answer => Ok(answer),
-        }
-    }
-}
-
-struct Broken {
-    api: Arc<dyn IngesterApi>,
-    rule: Break,
-    /// How its process sees the log.
-    sight: Arc<Sight>,
-    /// Stores that were ever asked.
-    seen: Mutex<BTreeSet<StoreId>>,
-    /// Batches of which any attempt was ever acknowledged here.
-    acked: Arc<Mutex<BTreeSet<BatchId>>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Broken {
-    /// The first of the lists hears of another order when nobody waits for it any more.
-    fn attempt_again(&self, mut batches: Vec<Batch>) {
-        for batch in &mut batches {
-            batch.attempt += 1;
-            batch.members.rotate_left(1);
-        }
-        let api = self.api.clone();
-        base::task::sim::outside(async move {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let _unheard = api.append(batches).await.is_err();
-        });
-    }
-}
-
-fn is_silence(error: &IngesterError) -> bool {
-    matches!(error, IngesterError::Unavailable(_))
-}
-
-fn nothing(partial: Partial) -> SelectAnswer {
-    SelectAnswer::Rows { ranges: Vec::new(), partial, stats: ReadStats::default(), ring: 0 }
-}
-
-#[async_trait]
-impl IngesterApi for Broken {
-    async fn identify(&self) -> Result<Identity, IngesterError> {
-        self.api.identify().await
-    }
-
-    async fn admit(&self, request: AdmitRequest) -> Result<Admission, IngesterError> {
-        self.api.admit(request).await
-    }
-
-    async fn append(&self, batches: Vec<Batch>) -> Result<Appended, AppendError> {
-        let sent: Vec<u32> = batches.iter().map(|batch| batch.attempt).collect();
-        let ids: Vec<BatchId> = batches.iter().map(|batch| batch.id).collect();
-        let again = (self.rule == Break::AttemptAfterAnswer).then(|| batches.clone());
-        match self.api.append(batches).await {
-            Ok(appended) => {
-                lock(&self.acked).extend(ids);
-                if let Some(again) = again.filter(|all| all.iter().all(|b| b.members.len() > 1)) {
-                    self.attempt_again(again);
-                }
-                Ok(appended)
-            }
-            Err(_)
-                if self.rule == Break::OldAcks
-                    && ids.iter().all(|id| lock(&self.acked).contains(id)) =>
-            {
-                Ok(Appended { attempts: sent })
-            }
-            // The others of its list make up the majority.
-            Err(failed) if self.rule == Break::AnyMajority && is_silence(&failed.error) => {
-                Ok(Appended { attempts: sent })
-            }
-            answer => answer,
-        }
-    }
-
-    async fn select(&self, mut request: SelectRequest) -> Result<SelectAnswer, IngesterError> {
-        if self.rule == Break::NoGone {
-            // As if everybody who was ever asked was asked.
-            let mut seen = lock(&self.seen);
-            seen.extend(request.asked.iter().copied());
-            request.asked = seen.iter().copied().collect();
-        }
-        if self.rule == Break::AnyStore {
-            request.store = None;
-        }
-        match self.api.select(request.clone()).await {
-            Ok(SelectAnswer::Rows { partial, stats, ring, .. })
-                if self.rule == Break::NoOverlaps =>
-            {
-                Ok(SelectAnswer::Rows { ranges: Vec::new(), partial, stats, ring })
-            }
-            Ok(SelectAnswer::Rows { ranges, partial, stats, .. })
-                if self.rule == Break::NoRingVersion =>
-            {
-                Ok(SelectAnswer::Rows { ranges, partial, stats, ring: 0 })
-            }
-            Ok(SelectAnswer::Behind { floor }) if self.rule == Break::OtherView => {
-                self.api.select(SelectRequest { view: floor, ..request }).await
-            }
-            Ok(SelectAnswer::Behind { floor }) => {
-                self.sight.open();
-                Ok(SelectAnswer::Behind { floor })
-            }
-            Err(IngesterError::Unavailable(_)) if self.rule == Break::ShortAnswer => {
-                Ok(nothing(request.leaf.empty()))
-            }
-            answer => answer,
-        }
-    }
-
-    async fn streams(&self, request: StreamsRequest) -> Result<StreamsAnswer, IngesterError> {
-        let answer = self.api.streams(request).await;
-        if matches!(answer, Ok(StreamsAnswer::Behind { .. })) {
-            self.sight.open();
-        }
-        answer
-    }
+    known.replication = factor;
 }

@@ -385,6 +385,7 @@ impl Cluster {
         let head = catalog.snapshot().version();
         let followed =
             self.truth.as_ref().map(|truth| Followed::new(truth, &node.name, self.broken));
+        let log = catalog.clone();
         let deps = ingester::Deps {
             disk: start.disk,
             clock: start.clock,
@@ -405,7 +406,7 @@ impl Cluster {
             followed.serve(&start.process, serves);
         }
         node.state().running = Some(ingester.clone());
-        node.ingester.open(&start.process, self.broken.service(ingester, head));
+        node.ingester.open(&start.process, self.broken.service(ingester, log, head));
         Ok(())
     }
 

@@ -1,7 +1,5 @@
 //! The counterexamples of rules that random trouble does not find, as schedules.
 
-use std::time::Duration;
-
 use base::disk::sim::Keep;
 
 use super::scale;
@@ -10,106 +8,64 @@ use super::trouble::lose_disk;
 use super::world::event;
 
 /// The disk of the first is lost right after an ack by two of three; the second is silent.
-pub const LOST_DISK: Script = Script {
-    name: "lost disk",
-    ingesters: 3,
-    late: 0,
-    grows: false,
-    play: |stage| Box::pin(lost_disk(stage, false)),
-};
+pub const LOST_DISK: Script =
+    Script::new("lost disk", 3, |stage| Box::pin(lost_disk(stage, false)));
 
 /// The same, and the next at the address of the lost one has not told the ring yet.
-pub const NEXT_AT_THE_ADDRESS: Script = Script {
-    name: "next at the address",
-    ingesters: 3,
-    late: 0,
-    grows: false,
-    play: |stage| Box::pin(lost_disk(stage, true)),
-};
+pub const NEXT_AT_THE_ADDRESS: Script =
+    Script::new("next at the address", 3, |stage| Box::pin(lost_disk(stage, true)));
 
 /// A store joins and takes first copies, and a querier has not heard of it.
-pub const OLD_READER: Script = Script {
-    name: "old reader",
-    ingesters: 4,
-    late: 1,
-    grows: false,
-    play: |stage| Box::pin(joiner(stage, false)),
-};
+pub const OLD_READER: Script =
+    Script::new("old reader", 4, |stage| Box::pin(joiner(stage, false))).late(1);
 
 /// The same, and those whom the querier asks have not heard of it either.
-pub const UNSEEN_JOINER: Script = Script {
-    name: "unseen joiner",
-    ingesters: 4,
-    late: 1,
-    grows: false,
-    play: |stage| Box::pin(joiner(stage, true)),
-};
+pub const UNSEEN_JOINER: Script =
+    Script::new("unseen joiner", 4, |stage| Box::pin(joiner(stage, true))).late(1);
 
 /// What one store alone has acknowledged is not flushed when there are three; it is silent.
-pub const GROWTH: Script = Script {
-    name: "growth",
-    ingesters: 3,
-    late: 2,
-    grows: true,
-    play: |stage| Box::pin(growth(stage, false)),
-};
+pub const GROWTH: Script =
+    Script::new("growth", 3, |stage| Box::pin(growth(stage, false))).late(2).grows();
 
 /// The same, and that store cannot flush.
-pub const GROWTH_WITHOUT_A_FLUSH: Script = Script {
-    name: "growth without a flush",
-    ingesters: 3,
-    late: 2,
-    grows: true,
-    play: |stage| Box::pin(growth(stage, true)),
-};
+pub const GROWTH_WITHOUT_A_FLUSH: Script =
+    Script::new("growth without a flush", 3, |stage| Box::pin(growth(stage, true))).late(2).grows();
 
 /// One copy instead of three, of which most ingesters and a querier have not heard.
-pub const LOWERED: Script = Script {
-    name: "lowered",
-    ingesters: 3,
-    late: 0,
-    grows: false,
-    play: |stage| Box::pin(lowered(stage)),
-};
+pub const LOWERED: Script = Script::new("lowered", 3, |stage| Box::pin(lowered(stage)));
 
 /// A store that was cleared, and a distributor that knows nothing of it, are still there.
-pub const ZOMBIE: Script = Script {
-    name: "zombie",
-    ingesters: 4,
-    late: 0,
-    grows: false,
-    play: |stage| Box::pin(zombie(stage)),
-};
+pub const ZOMBIE: Script = Script::new("zombie", 4, |stage| Box::pin(zombie(stage)));
 
 /// Between a querier's look at the log and its questions an ingester flushes and is restarted.
-pub const RESTART: Script = Script {
-    name: "restart",
-    ingesters: 3,
-    late: 0,
-    grows: false,
-    play: |stage| Box::pin(restart(stage)),
-};
+pub const RESTART: Script = Script::new("restart", 3, |stage| Box::pin(restart(stage)));
 
 /// Who flushed has left, and the other one who held it is silent.
-pub const LEFT: Script = Script {
-    name: "left",
-    ingesters: 3,
-    late: 0,
-    grows: false,
-    play: |stage| Box::pin(left(stage)),
-};
+pub const LEFT: Script = Script::new("left", 3, |stage| Box::pin(left(stage)));
 
 /// An ingester comes back with its disk when the log does not reach back any more.
-pub const RETURN: Script = Script {
-    name: "return",
-    ingesters: 3,
-    late: 0,
-    grows: false,
-    play: |stage| Box::pin(late_return(stage)),
-};
+pub const RETURN: Script = Script::new("return", 3, |stage| Box::pin(late_return(stage)));
+
+/// Who has flushed is silent, and those who answer in its place cannot read what it has committed.
+pub const UNREAD: Script = Script::new("unread", 3, |stage| Box::pin(unread(stage)));
+
+/// A distributor knows the first of three stores alone.
+pub const OLD_WRITER: Script =
+    Script::new("old writer", 3, |stage| Box::pin(old_writer(stage))).late(2).grows();
+
+/// A store that alone has rows is taken for gone.
+pub const ALONE: Script = Script::new("alone", 3, |stage| Box::pin(alone(stage)));
+
+/// A disk is lost, and one copy asked for before anybody has cleared its store.
+pub const LOST_AND_LOWERED: Script =
+    Script::new("lost and lowered", 3, |stage| Box::pin(lost_and_lowered(stage)));
+
+/// A store that was joining when a querier read the ring takes first copies.
+pub const ACTIVATED: Script =
+    Script::new("activated", 4, |stage| Box::pin(activated(stage))).late(1);
 
 /// All of them.
-pub const SCRIPTS: [&Script; 11] = [
+pub const SCRIPTS: [&Script; 16] = [
     &LOST_DISK,
     &NEXT_AT_THE_ADDRESS,
     &OLD_READER,
@@ -121,6 +77,11 @@ pub const SCRIPTS: [&Script; 11] = [
     &RESTART,
     &LEFT,
     &RETURN,
+    &UNREAD,
+    &OLD_WRITER,
+    &ALONE,
+    &LOST_AND_LOWERED,
+    &ACTIVATED,
 ];
 
 async fn lost_disk(stage: Stage, is_unknown: bool) {
@@ -145,11 +106,7 @@ async fn joiner(stage: Stage, is_unseen: bool) {
         stage.cut_from_ring(&["ingester-1", "ingester-3"]);
     }
     stage.add(4).await;
-    for _ in 0..40 {
-        if !stage.is_active(4) {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
+    stage.may_become_active(4).await;
     stage.settle().await;
     stage.deafen(3, DISTRIBUTOR);
     stage.push(stage.chance.between(3, 6)).await;
@@ -254,5 +211,70 @@ async fn late_return(stage: Stage) {
     stage.add(1).await;
     stage.wait().await;
     stage.flush(1).await;
+    stage.ask().await;
+}
+
+async fn unread(stage: Stage) {
+    // One push: no row of it is a second one.
+    stage.push(1).await;
+    for node in [2, 3] {
+        stage.cut_from_bucket(node);
+    }
+    stage.flush(1).await;
+    stage.silence(1);
+    stage.ask().await;
+}
+
+async fn old_writer(stage: Stage) {
+    stage.push(stage.chance.between(1, 3)).await;
+    stage.cut_from_ring(&[DISTRIBUTOR]);
+    stage.add(2).await;
+    stage.wait().await;
+    stage.add(3).await;
+    stage.until(|truth| truth.is_whole(3) && truth.has_factor(3)).await;
+    stage.settle().await;
+    stage.push(2).await;
+    stage.silence(1);
+    stage.ask().await;
+}
+
+async fn alone(stage: Stage) {
+    stage.truth().replicate(1);
+    stage.until(|truth| truth.has_factor(1)).await;
+    stage.settle().await;
+    stage.push(stage.chance.between(3, 6)).await;
+    // It hears nothing of it, and would come back.
+    stage.cut_from_ring(&["ingester-1"]);
+    stage.silence(1);
+    stage.truth().take_for_gone("ingester-1");
+    stage.settle().await;
+    stage.ask().await;
+    stage.settle().await;
+    stage.ask().await;
+}
+
+async fn lost_and_lowered(stage: Stage) {
+    stage.push(stage.chance.between(1, 4)).await;
+    // All at once: nobody has cleared it yet.
+    lose_disk(&stage.cluster, &stage.record, stage.node(1), || false);
+    stage.truth().take_for_gone("ingester-1");
+    stage.truth().replicate(1);
+    stage.start(1).await;
+    stage.settle().await;
+    stage.ask().await;
+}
+
+async fn activated(stage: Stage) {
+    stage.add(4).await;
+    stage.until(|truth| !truth.has_left("ingester-4")).await;
+    stage.cut_from_ring(&["ingester-4"]);
+    stage.settle().await;
+    stage.cut_from_ring(&[QUERIER, "ingester-1", "ingester-2", "ingester-3"]);
+    stage.join_ring(&["ingester-4"]);
+    stage.may_become_active(4).await;
+    stage.settle().await;
+    stage.deafen(3, DISTRIBUTOR);
+    stage.push(stage.chance.between(3, 6)).await;
+    stage.silence(2);
     stage.ask().await;
 }

@@ -30,15 +30,31 @@ const SETTLES: Duration = Duration::from_secs(25);
 /// A schedule.
 pub struct Script {
     pub name: &'static str,
-    pub ingesters: u64,
-    /// Of them, those who come when they are added.
-    pub late: u64,
-    /// Whether the replication factor grows with them.
-    pub grows: bool,
-    pub play: fn(Stage) -> BoxFuture<'static, ()>,
+    ingesters: u64,
+    late: u64,
+    grows: bool,
+    play: fn(Stage) -> BoxFuture<'static, ()>,
 }
 
 impl Script {
+    pub const fn new(
+        name: &'static str,
+        ingesters: u64,
+        play: fn(Stage) -> BoxFuture<'static, ()>,
+    ) -> Script {
+        Script { name, ingesters, late: 0, grows: false, play }
+    }
+
+    /// The last of its ingesters come when they are added.
+    pub const fn late(self, late: u64) -> Script {
+        Script { late, ..self }
+    }
+
+    /// The replication factor grows with its ingesters.
+    pub const fn grows(self) -> Script {
+        Script { grows: true, ..self }
+    }
+
     pub fn profile(&self) -> Profile {
         Profile::scripted(self.name, self.ingesters, self.grows)
     }
@@ -174,12 +190,17 @@ impl Stage {
         }
     }
 
-    /// Whether a node takes its share.
-    pub fn is_active(&self, node: usize) -> bool {
+    /// Until a node takes its share, if it may.
+    pub async fn may_become_active(&self, node: usize) {
         let name = &self.node(node).name;
-        let state = self.truth().state();
-        let mut of_node = state.ingesters().filter(|instance| instance.id == *name);
-        of_node.any(|instance| instance.phase == Phase::Active)
+        let is_active =
+            |instance: &ring::Instance| instance.id == *name && instance.phase == Phase::Active;
+        for _ in 0..40 {
+            if self.truth().state().ingesters().any(is_active) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
     }
 
     /// Asks for everything, a few times.
