@@ -1,6 +1,7 @@
 //! Names of the querier's metrics, counted once per job, never per line.
 
-/// Jobs that started over. Label `reason`: `behind`, `removed` (a store left the ring, or is needed no more), `part_gone`.
+/// Jobs that started over. Label `reason`: `behind`, `removed` (a store left the ring, or is needed no more),
+/// `part_gone`.
 pub const REPEATS: &str = "runelog_querier_repeats_total";
 /// Jobs that failed because a stored object is damaged.
 pub const CORRUPT: &str = "runelog_querier_corrupt_objects_total";
