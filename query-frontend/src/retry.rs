@@ -19,6 +19,9 @@ use crate::stack::Shared;
 /// A job that fails after so long has waited for somebody who does not answer. It is tried once
 /// more: others may know by then that he is gone.
 const HUNG: Duration = Duration::from_secs(5);
+/// One that took so long has waited for several of them, one after the other. Clients give up after
+/// half a minute: the reason must reach them before.
+const HUNG_LONG: Duration = Duration::from_secs(10);
 
 /// The layer.
 #[derive(Clone)]
@@ -81,8 +84,9 @@ impl<S: Runs> Retry<S> {
             }
             // What was waited for hangs, and would be waited for again, until the client is told
             // of a timeout instead of the reason.
-            let is_hung = started.elapsed() >= HUNG && !matches!(error, Error::WorkerLost);
-            if is_hung && tries > 1 {
+            let took = started.elapsed();
+            let is_enough = took >= HUNG_LONG || (took >= HUNG && tries > 1);
+            if is_enough && !matches!(error, Error::WorkerLost) {
                 break Err(error);
             }
             // Another worker can have the job at once.

@@ -405,6 +405,8 @@ async fn only_what_may_pass_is_tried_again() {
         (QuerierError::Unavailable(silent.to_owned()), 0, 503, silent, 5),
         // It was waited for in vain, twice.
         (QuerierError::Unavailable(silent.to_owned()), 7, 503, silent, 2),
+        // So were two, one after the other.
+        (QuerierError::Unavailable(silent.to_owned()), 14, 503, silent, 1),
         (QuerierError::Corrupt("part x is damaged".to_owned()), 0, 500, "part x is damaged", 1),
         (QuerierError::Query(QueryError::Limited("too much".to_owned())), 0, 400, "too much", 1),
         (QuerierError::Internal("a bug".to_owned()), 0, 500, "a bug", 1),

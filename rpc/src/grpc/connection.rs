@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use super::address::{AddressError, channel, endpoint};
 use super::budget::RetryBudget;
 use super::config::ClientConfig;
-use super::status::{Failure, failure_of, is_connect_failure};
+use super::status::{Failure, failure_of, is_connect_failure, is_given_up};
 use super::{metrics, observe};
 use crate::wire::error::WireErrorDetail;
 
@@ -126,7 +126,6 @@ impl Connection {
         let mut message = Some(message);
         loop {
             left -= 1;
-            let sent_at = Instant::now();
             // The last attempt needs no copy; an append has only one.
             let sent = if left == 0 { message.take() } else { message.clone() };
             let mut request = Request::new(sent.expect("taken by the last attempt only"));
@@ -145,8 +144,7 @@ impl Connection {
             }
             let may = self.budget.failure();
             // Who hung until the connection was given up would hang again.
-            let is_hung = sent_at.elapsed() >= self.config.keepalive_timeout;
-            if is_hung {
+            if is_given_up(&status) {
                 return Err(failure.into_error());
             }
             if left == 0 || !may {

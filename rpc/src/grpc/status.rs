@@ -99,11 +99,7 @@ fn detail_of(status: &Status) -> Option<ErrorDetail> {
 
 /// Message and innermost cause: `tcp connect error` alone helps nobody.
 fn text_of(status: &Status) -> String {
-    let mut innermost = status.source();
-    while let Some(next) = innermost.and_then(|error| error.source()) {
-        innermost = Some(next);
-    }
-    match innermost.map(ToString::to_string) {
+    match causes(status).last().map(ToString::to_string) {
         Some(cause) if !status.message().contains(&cause) => {
             format!("{}: {cause}", status.message())
         }
@@ -117,15 +113,19 @@ pub(super) fn is_connect_failure(status: &Status) -> bool {
     caused_by::<tonic::ConnectError>(status)
 }
 
+/// Whether the connection was given up because the other side did not say that it lives.
+pub(super) fn is_given_up(status: &Status) -> bool {
+    causes(status)
+        .any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout))
+}
+
 fn caused_by<E: Error + 'static>(status: &Status) -> bool {
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        if error.is::<E>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    causes(status).any(|cause| cause.is::<E>())
+}
+
+/// The outermost first.
+fn causes(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(status.source(), |&cause| cause.source())
 }
 
 #[cfg(test)]

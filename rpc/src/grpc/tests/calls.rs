@@ -309,6 +309,7 @@ async fn a_connection_that_went_silent_is_found_out_by_its_keepalive_and_not_tri
     };
     let error = tokio::join!(client.select(select_request()), silent).0.unwrap_err();
     assert!(matches!(error, IngesterError::Unavailable(_)), "{error:?}");
+    assert_eq!(relay.connections(), 1, "{error:?}");
 }
 
 #[tokio::test]
