@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use base::{ErrorKind, Labels, Run};
 use ring::Spot;
 use rpc::ingester::{Admission, AdmitRequest, IngesterError, Rejection};
-use tokio::time::Instant;
 
 use crate::deliver::MAX_ATTEMPTS;
 use crate::distributor::{Accepted, Distributor};
@@ -40,14 +39,12 @@ struct Answers {
 }
 
 impl Distributor {
-    /// Has every stream's owner decide, before `until` or at the first try. Takes the columns of the
-    /// request out of `accepted`.
+    /// Has every stream's owner decide. Takes the columns of the request out of `accepted`.
     pub(crate) async fn admit(
         &self,
         tenant: &Tenant,
         roster: &Roster,
         accepted: &mut Accepted,
-        until: Instant,
     ) -> Result<(Owners, Admission), Error> {
         let request = AdmitRequest {
             tenant: tenant.id.clone(),
@@ -63,7 +60,7 @@ impl Distributor {
                 let sound = admission.and_then(|admission| sound(admission, streams, rows));
                 Ok((Owners::One(peer), sound.map_err(|error| refused(&error))?))
             }
-            None => self.admit_each(roster, &request, until).await,
+            None => self.admit_each(roster, &request).await,
         }
     }
 
@@ -71,7 +68,6 @@ impl Distributor {
         &self,
         roster: &Roster,
         push: &AdmitRequest,
-        until: Instant,
     ) -> Result<(Owners, Admission), Error> {
         let spot = Spot::of_tenant(&push.tenant);
         let spots: Vec<Spot> = push.streams.iter().map(|labels| spot(labels.key())).collect();
@@ -79,10 +75,7 @@ impl Distributor {
         let mut answers = Answers { owners, rejected: BTreeMap::new() };
         let mut failed = Failed::default();
         let mut last = IngesterError::Unavailable(String::new());
-        for round in 0..MAX_ATTEMPTS {
-            if round > 0 && Instant::now() >= until {
-                break;
-            }
+        for _ in 0..MAX_ATTEMPTS {
             let Some(asked) = self.place(roster, &spots, &answers, &failed) else { break };
             let offers = offers(push, &asked);
             if offers.is_empty() {

@@ -11,12 +11,10 @@
 //! 5. A new id only if it is known that no attempt was stored.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base::{Batch, ErrorKind, Incarnation, StoreId};
 use ring::{Replicas, Spot};
 use rpc::ingester::{AppendError, Appended, IngesterError};
-use tokio::time::Instant;
 
 use crate::cut::{Cut, Share};
 use crate::distributor::Distributor;
@@ -28,11 +26,6 @@ use crate::tenants::Tenant;
 /// Attempts of a batch, and rounds of admission, before the client is told 503: each may last as
 /// long as the timeout of a call. With several members as many more as there are further members.
 pub(crate) const MAX_ATTEMPTS: u32 = 4;
-
-/// A push that has looked so long for ingesters that answer begins no further round of admission and
-/// no further attempt, but for its first. Those who hang cost some 7 s each time, and after half a
-/// minute the server cuts off what it has not answered: the reason must reach the client before.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(12);
 
 /// Attempts that may end because somebody is late. Where all are slow by turns, more of them would
 /// use up the others, and a push would be refused that only had to be waited for.
@@ -72,14 +65,12 @@ struct Course {
 }
 
 impl Distributor {
-    /// Returns when every batch of `share` is durable, or too few are left who could take them, or it
-    /// is too late for another attempt.
+    /// Returns when every batch of `share` is durable, or too few are left who could take them.
     pub(crate) async fn deliver(
         &self,
         tenant: &Tenant,
         roster: &Arc<Roster>,
         share: Share,
-        until: Instant,
     ) -> Result<(), Error> {
         // A batch is one piece: its members are those of its first stream, after its owner.
         let spot = Spot::of_tenant(&tenant.id)(share.cuts[0].streams[0].key());
@@ -90,8 +81,7 @@ impl Distributor {
         let mut cuts = Some(share.cuts);
         for _ in 0..MAX_ATTEMPTS + roster.factor() as u32 - 1 {
             let needed = majority(course.roster.factor());
-            let is_too_late = delivery.is_some() && Instant::now() >= until;
-            if course.list.as_slice().len() < needed || is_too_late {
+            if course.list.as_slice().len() < needed {
                 break;
             }
             let delivery = delivery.get_or_insert_with(|| {

@@ -1,9 +1,6 @@
 //! From valid rows to durable ones: admission by the owners, batches, appends (B1-B3, B5, B6).
 
-use tokio::time::Instant;
-
 use crate::cut::cut;
-use crate::deliver::PATIENCE;
 use crate::distributor::{Accepted, Distributor};
 use crate::error::Error;
 use crate::reduce::reduce;
@@ -15,8 +12,7 @@ impl Distributor {
     pub(crate) async fn send(&self, tenant: &Tenant, mut accepted: Accepted) -> Result<(), Error> {
         let early = self.streams_before_schema(&accepted);
         let roster = tenant.shard.of(&tenant.id, self.peers.roster(&*self.clock).await);
-        let until = Instant::now() + PATIENCE;
-        let (owners, admission) = self.admit(tenant, &roster, &mut accepted, until).await?;
+        let (owners, admission) = self.admit(tenant, &roster, &mut accepted).await?;
         let mut told = None;
         if !admission.rejected.is_empty() || !early.is_empty() {
             told = reduce(tenant, &mut accepted, &admission, &early);
@@ -24,13 +20,12 @@ impl Distributor {
         let Accepted { streams, parts, .. } = accepted;
         let mut shares = cut(&owners, streams, parts, told.is_none());
         if shares.len() > 1 {
-            let shares = shares.into_iter();
-            let deliveries = shares.map(|share| self.deliver(tenant, &roster, share, until));
+            let deliveries = shares.into_iter().map(|share| self.deliver(tenant, &roster, share));
             // All of them to their ends: no attempt follows the answer (B3).
             let delivered = futures::future::join_all(deliveries).await;
             delivered.into_iter().collect::<Result<(), Error>>()?;
         } else if let Some(share) = shares.pop() {
-            self.deliver(tenant, &roster, share, until).await?;
+            self.deliver(tenant, &roster, share).await?;
         }
         told.map_or(Ok(()), Err)
     }

@@ -198,20 +198,6 @@ async fn when_all_are_slow_by_turns_they_are_waited_for_in_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_hang_are_not_tried_until_the_client_gives_up() {
-    let cluster = Cluster::new(9);
-    cluster.script(&[Fate::Hangs; 9]);
-    let error = cluster.push(&[1], 1).await.unwrap_err();
-    assert_eq!(error.status, 503, "{error:?}");
-    assert_eq!(cluster.last_attempt().0, 2, "there were others left, and more attempts");
-    // Who answers at once is tried as often as may be.
-    cluster.clock.advance(10_000_000_000);
-    cluster.script(&[Fate::LostRequest; 9]);
-    assert_eq!(cluster.push(&[1], 1).await.unwrap_err().status, 503);
-    assert_eq!(cluster.last_attempt().0, 4);
-}
-
-#[tokio::test(start_paused = true)]
 async fn one_dead_store_refuses_no_push_and_two_of_three_are_named() {
     let cluster = Cluster::with_factor(3, 3);
     cluster.push(&[1], 1).await.unwrap();

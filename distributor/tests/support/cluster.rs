@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use base::random::SeededRandom;
@@ -49,12 +48,7 @@ pub enum Fate {
     Answer(u32),
     /// It arrives; the answer comes when [`Cluster::answer_stuck`] is called.
     Stuck,
-    /// It does not arrive, which the caller hears after [`HANGS`].
-    Hangs,
 }
-
-/// How long it takes until a connection to somebody who hangs is given up.
-pub const HANGS: Duration = Duration::from_secs(7);
 
 impl Fate {
     /// Whether the caller hears of no success.
@@ -201,10 +195,6 @@ impl IngesterApi for Node {
                 return lost(batches);
             }
             Fate::LostRequest => return lost(batches),
-            Fate::Hangs => {
-                tokio::time::sleep(HANGS).await;
-                return lost(batches);
-            }
             Fate::LostAnswer => {
                 let _unheard = self.receive(&batches);
                 return lost(batches);
