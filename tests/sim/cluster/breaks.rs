@@ -203,15 +203,18 @@ impl Break {
 
     /// The ring as a querier has it.
     pub fn state(self, state: Arc<State>) -> Arc<State> {
-        let mut known = State::clone(&state);
-        match self {
+        let change: fn(&mut State) = match self {
             // As if rows were at so many stores that any number of them may be missing.
-            Break::ManyGone => count_on(&mut known, 9),
-            Break::WriteFactor => count_on(&mut known, state.write_factor()),
-            Break::ForgetAtOnce => known.instances.retain(|_, i| !i.is_forgotten()),
-            Break::JoiningUnasked => known.instances.retain(|_, i| i.phase != Phase::Joining),
+            Break::ManyGone => |known| count_on(known, 9),
+            Break::WriteFactor => |known| count_on(known, known.write_factor()),
+            Break::ForgetAtOnce => |known| known.instances.retain(|_, i| !i.is_forgotten()),
+            Break::JoiningUnasked => {
+                |known| known.instances.retain(|_, i| i.phase != Phase::Joining)
+            }
             _ => return state,
-        }
+        };
+        let mut known = State::clone(&state);
+        change(&mut known);
         Arc::new(known)
     }
 }

@@ -106,6 +106,11 @@ async fn joiner(stage: Stage, is_unseen: bool) {
         stage.cut_from_ring(&["ingester-1", "ingester-3"]);
     }
     stage.add(4).await;
+    first_copies_at_the_fourth(stage).await;
+}
+
+/// When it takes its share lists begin with it, or with the second, who is silent then.
+async fn first_copies_at_the_fourth(stage: Stage) {
     stage.may_become_active(4).await;
     stage.settle().await;
     stage.deafen(3, DISTRIBUTOR);
@@ -271,10 +276,5 @@ async fn activated(stage: Stage) {
     stage.settle().await;
     stage.cut_from_ring(&[QUERIER, "ingester-1", "ingester-2", "ingester-3"]);
     stage.join_ring(&["ingester-4"]);
-    stage.may_become_active(4).await;
-    stage.settle().await;
-    stage.deafen(3, DISTRIBUTOR);
-    stage.push(stage.chance.between(3, 6)).await;
-    stage.silence(2);
-    stage.ask().await;
+    first_copies_at_the_fourth(stage).await;
 }
